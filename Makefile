@@ -1,0 +1,33 @@
+# make run    train, evaluate and predict on the real MNIST, in .venv
+# make test   run the tests, in .venv
+# make check  lint and types
+# make yaml   compile the committed pipelines again
+
+PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+BIN := .venv/bin
+
+.PHONY: run test check yaml
+run: .venv/ready
+	$(BIN)/python pipeline.py run
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+check: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+yaml: .venv/ready
+	$(BIN)/python pipeline.py compile --target gpu
+	$(BIN)/python pipeline.py compile --target cpu
+
+.venv/ready: setup.cfg components/requirements.txt
+	@test -n "$(PYTHON)" || { echo "MXNet 1.9.1 needs Python 3.9, 3.10 or 3.11, and none is on the" \
+	"PATH: install one (Debian: apt install python3.11-venv; else: uv python install 3.11)" \
+	"and run make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines components that ingest IDX images, train a CNN, evaluate it and predict."""

@@ -1,0 +1,89 @@
+"""The layout of a data set artifact: a directory that every step can memory-map.
+
+images.npy    uint8, shape (N, C, H, W)
+labels.npy    uint8, shape (N,), values 0 .. num_classes - 1
+dataset.json  num_images, image_shape [C, H, W], num_classes, class_counts, source, sha256
+"""
+
+from typing import Any
+
+
+def write_dataset(
+    directory: Any, images: Any, labels: Any, num_classes: int, source: str
+) -> dict[str, Any]:
+    """Write a data set directory and return what is known about it, the content of dataset.json.
+
+    images: uint8 array (N, C, H, W); labels: uint8 array (N,).
+    """
+    import hashlib
+    import json
+
+    import numpy as np
+
+    directory.mkdir()
+    np.save(directory / "images.npy", images)
+    np.save(directory / "labels.npy", labels)
+    digest = hashlib.sha256(np.ascontiguousarray(images))
+    digest.update(np.ascontiguousarray(labels))
+    about = {
+        "num_images": len(labels),
+        "image_shape": list(images.shape[1:]),
+        "num_classes": num_classes,
+        "class_counts": np.bincount(labels, minlength=num_classes).tolist(),
+        "source": source,
+        "sha256": digest.hexdigest(),
+    }
+    (directory / "dataset.json").write_text(json.dumps(about, indent=1))
+    return about
+
+
+def read_dataset(directory: str) -> tuple[Any, Any, dict[str, Any]]:
+    """Memory-map a data set directory.
+
+    Returns: images, uint8 (N, C, H, W); labels, uint8 (N,); the content of dataset.json.
+
+    Raises:
+        ValueError: a file is missing, is not what the layout says, or does not fit the others.
+    """
+    import json
+    import pathlib
+
+    images = read_array(directory, "images.npy", 4)
+    labels = read_array(directory, "labels.npy", 1)
+    if len(images) != len(labels):
+        raise ValueError(f"{directory} has {len(images)} images but {len(labels)} labels")
+    path = pathlib.Path(directory, "dataset.json")
+    try:
+        about = json.loads(path.read_text())
+        num_classes = int(about["num_classes"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} does not say the number of classes: {error!r}") from error
+    if len(labels) and int(labels.max()) >= num_classes:
+        raise ValueError(
+            f"{directory} has the label {int(labels.max())}, "
+            f"but dataset.json says {num_classes} classes"
+        )
+    return images, labels, about
+
+
+def read_array(directory: str, name: str, rank: int) -> Any:
+    """Memory-map one uint8 array of a data set directory and check its type and rank."""
+    import pathlib
+
+    import numpy as np
+
+    path = pathlib.Path(directory, name)
+    if not path.is_file():
+        raise ValueError(
+            f"{path} is missing: a data set is a directory with images.npy and labels.npy"
+        )
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path} is not a whole .npy file: {error}") from error
+    if array.dtype != np.uint8 or array.ndim != rank:
+        raise ValueError(
+            f"{path} must be uint8 with {rank} dimensions, "
+            f"got {array.dtype} with the shape {array.shape}"
+        )
+    return array

@@ -1,0 +1,1 @@
+"""Running the pipelines from a terminal."""

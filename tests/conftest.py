@@ -1,0 +1,88 @@
+"""Made-up data sets that a small network can learn, as IDX files and as artifacts."""
+
+import pathlib
+import struct
+
+import numpy as np
+import pytest
+from kfp import dsl
+
+from components.ingest import ingest
+from components.train import train
+
+
+def write_idx(path: pathlib.Path, array: np.ndarray) -> pathlib.Path:
+    """Write a uint8 array in the IDX format, not compressed."""
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 0x08, array.ndim, *array.shape)
+    path.write_bytes(header + array.tobytes())
+    return path
+
+
+def write_idx_set(
+    directory: pathlib.Path,
+    train: int = 64,
+    test: int = 25,
+    classes: int = 3,
+    shape: tuple[int, ...] = (12, 12),
+) -> pathlib.Path:
+    """Write four IDX files of noise in which a bright band stands where the label says."""
+    directory.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    for name, n in (("train", train), ("t10k", test)):
+        labels = (np.arange(n) % classes).astype(np.uint8)
+        images = generator.integers(0, 60, (n, *shape), dtype=np.uint8)
+        height = shape[0] // classes
+        for image, label in zip(images, labels):
+            image[label * height : (label + 1) * height] += 150
+        rank = images.ndim
+        write_idx(directory / f"{name}-images-idx{rank}-ubyte", images)
+        write_idx(directory / f"{name}-labels-idx1-ubyte", labels)
+    return directory
+
+
+class Artifacts:
+    """Makes artifacts under one directory and runs components on them."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self.root = root
+
+    def new(self, kind: type, name: str):
+        return kind(name=name, uri=str(self.root / name))
+
+    def ingest(self, source: pathlib.Path, **parameters) -> dict:
+        outputs = {
+            name: self.new(dsl.Dataset, name)
+            for name in ("train_data", "validation_data", "test_data")
+        }
+        outputs["data_report"] = self.new(dsl.HTML, "data_report")
+        ingest.python_func(**outputs, data_uri=str(source), **parameters)
+        return outputs
+
+    def train(self, data: dict, **parameters) -> dict:
+        outputs = {
+            "model": self.new(dsl.Model, "model"),
+            "metrics": self.new(dsl.Metrics, "train_metrics"),
+            "training_report": self.new(dsl.HTML, "training_report"),
+        }
+        small = {"kernels": [3], "filters": [8], "hidden_units": [16, -1], "batch_size": 8}
+        train.python_func(
+            train_data=data["train_data"],
+            validation_data=data["validation_data"],
+            **outputs,
+            **{**small, "epochs": 3, **parameters},
+        )
+        return outputs
+
+
+@pytest.fixture
+def artifacts(tmp_path) -> Artifacts:
+    return Artifacts(tmp_path / "artifacts")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> dict:
+    """The outputs of ingest and train on a small data set; tests only read them."""
+    root = tmp_path_factory.mktemp("trained")
+    made = Artifacts(root)
+    data = made.ingest(write_idx_set(root / "idx", train=600), validation_fraction=0.1)
+    return {**data, **made.train(data)}
