@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 import sys
-from typing import Any
+from typing import Any, Callable
 
 import click
 from kfp import compiler, dsl, kubernetes
@@ -90,18 +90,37 @@ def train_pipeline(target: Target) -> Any:
     return mnist_train
 
 
+PIPELINES: dict[str, Callable[[Target], Any]] = {"train": train_pipeline}
+
+
+def yaml_name(pipeline: str, target: str) -> str:
+    """Return the file name of a compiled pipeline: pipeline.yaml, sweep-cpu.yaml and so on."""
+    stem = "pipeline" if pipeline == "train" else pipeline
+    return f"{stem}{'' if target == 'gpu' else '-' + target}.yaml"
+
+
+which_pipeline = click.option(
+    "--pipeline", type=click.Choice(list(PIPELINES)), default="train", show_default=True
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Compile the pipelines for Kubeflow, or run them on this machine."""
 
 
 @main.command("compile")
+@which_pipeline
 @click.option("--target", type=click.Choice(["gpu", "cpu"]), default="gpu", show_default=True)
-@click.option("--output", type=click.Path(dir_okay=False), help="[default: by the target]")
-def compile_command(target: str, output: str) -> None:
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False),
+    help="[default: as the pipeline and the target are named]",
+)
+def compile_command(pipeline: str, target: str, output: str) -> None:
     """Write the YAML to upload in the Kubeflow UI."""
-    output = output or {"gpu": "pipeline.yaml", "cpu": "pipeline-cpu.yaml"}[target]
-    compiler.Compiler().compile(train_pipeline(TARGETS[target]), output)
+    output = output or yaml_name(pipeline, target)
+    compiler.Compiler().compile(PIPELINES[pipeline](TARGETS[target]), output)
     click.echo(f"wrote {output}")
 
 
@@ -129,18 +148,19 @@ def parse_parameters(pipeline: Any, assignments: tuple[str, ...]) -> dict[str, A
 
 
 @main.command("run")
+@which_pipeline
 @click.option("--data-uri", help="Directory or URL of the four IDX files; several are mirrors.")
 @click.option("-p", "--parameter", multiple=True, metavar="NAME=VALUE", help="A parameter.")
 @click.option("--output-dir", type=click.Path(file_okay=False), default="runs", show_default=True)
-def run_command(data_uri: str, parameter: tuple[str, ...], output_dir: str) -> None:
+def run_command(pipeline: str, data_uri: str, parameter: tuple[str, ...], output_dir: str) -> None:
     """Run the pipeline on this machine."""
     from runner.local import run
 
-    pipeline = train_pipeline(TARGETS["local"])
-    parameters = parse_parameters(pipeline, parameter)
+    made = PIPELINES[pipeline](TARGETS["local"])
+    parameters = parse_parameters(made, parameter)
     if data_uri:
         parameters["data_uri"] = data_uri
-    sys.exit(run(pipeline, parameters, pathlib.Path(output_dir)))
+    sys.exit(run(made, parameters, pathlib.Path(output_dir)))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components._network import predict_probabilities
+from components._model import predict_probabilities
 from components._report import figure_svg, new_figure, section, write_report
 
 

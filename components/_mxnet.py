@@ -6,7 +6,7 @@ from typing import Any
 def import_mxnet() -> Any:
     """Import MXNet with one OpenMP thread for each CPU that this process may use.
 
-    MXNet reads the thread count when it is loaded and by itself takes half of the CPUs.
+    By itself MXNet takes half of the CPUs.
 
     Raises:
         RuntimeError: a system library that the wheel does not bring is missing.
@@ -15,6 +15,10 @@ def import_mxnet() -> Any:
     import os
     import warnings
 
+    # libgomp reads these when it is loaded, which the check below does. Threads that spin while
+    # they wait stall for seconds where another process wants the same CPU.
+    os.environ.setdefault("OMP_NUM_THREADS", str(available_cpus()))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for library, package in (("libgomp.so.1", "libgomp1"), ("libquadmath.so.0", "libquadmath0")):
         try:
             ctypes.CDLL(library)
@@ -22,7 +26,6 @@ def import_mxnet() -> Any:
             raise RuntimeError(
                 f"MXNet needs the system library {library}: install the Debian package {package}"
             ) from error
-    os.environ.setdefault("OMP_NUM_THREADS", str(available_cpus()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # MXNet 1.9.1 uses np.bool
         import mxnet

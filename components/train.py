@@ -2,11 +2,12 @@
 
 from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
 
-from components import _artifact, _dataset, _mxnet, _network, _report, _training
+from components import _artifact, _dataset, _model, _mxnet, _network, _report, _training
 from components._artifact import staged
 from components._dataset import read_dataset
+from components._model import bind_module, save_model
 from components._mxnet import contexts, import_mxnet
-from components._network import bind_module, build_network, save_model
+from components._network import build_network
 from components._step import step
 from components._training import (
     check_network_fits,
@@ -18,7 +19,7 @@ from components._training import (
 
 @step(
     packages=["jinja2", "matplotlib", "mxnet", "numpy"],
-    helpers=[_artifact, _dataset, _mxnet, _network, _report, _training],
+    helpers=[_artifact, _dataset, _model, _mxnet, _network, _report, _training],
 )
 def train(
     train_data: Input[Dataset],
