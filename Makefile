@@ -7,6 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
+PIPELINES := train
 
 .PHONY: run test check yaml
 run: .venv/ready
@@ -21,8 +22,8 @@ check: .venv/ready
 	$(BIN)/mypy
 
 yaml: .venv/ready
-	$(BIN)/python pipeline.py compile --target gpu
-	$(BIN)/python pipeline.py compile --target cpu
+	for pipeline in $(PIPELINES); do for target in gpu cpu; do \
+	$(BIN)/python pipeline.py compile --pipeline $$pipeline --target $$target || exit 1; done; done
 
 .venv/ready: setup.cfg components/requirements.txt
 	@test -n "$(PYTHON)" || { echo "MXNet 1.9.1 needs Python 3.9, 3.10 or 3.11, and none is on the" \

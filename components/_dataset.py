@@ -23,8 +23,8 @@ def write_dataset(
     directory.mkdir()
     np.save(directory / "images.npy", images)
     np.save(directory / "labels.npy", labels)
-    digest = hashlib.sha256(np.ascontiguousarray(images))
-    digest.update(np.ascontiguousarray(labels))
+    digest = hashlib.sha256(np.ascontiguousarray(images).data)
+    digest.update(np.ascontiguousarray(labels).data)
     about = {
         "num_images": len(labels),
         "image_shape": list(images.shape[1:]),
