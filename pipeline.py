@@ -1,53 +1,29 @@
-"""The pipelines of the suite, and the command line that compiles and runs them."""
+"""The pipelines of the suite, and the command line that compiles, runs and submits them."""
 
-import dataclasses
 import json
 import pathlib
 import sys
 from typing import Any, Callable
 
 import click
-from kfp import compiler, dsl, kubernetes
 
-from components._step import on_image
 from components.evaluate import evaluate
 from components.ingest import ingest
 from components.predict import predict
 from components.train import train
+from runner.target import GPU_TOLERATION, Needs, Target, write_yaml
 
+INGEST = Needs("1", "512Mi", "2", "2Gi", timeout=3600, retries=3, store=True)
+TRAIN = Needs("2", "2Gi", "4", "8Gi", timeout=6 * 3600, retries=1, store=True)
+JUDGE = Needs("1", "1Gi", "4", "4Gi", timeout=3600)
 
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """Where the steps of a pipeline run: chosen once, when the pipeline is made.
-
-    gpu: the train step asks for a GPU. image: an image that has kfp and all packages; empty
-    for the public Python image, on which each step installs its packages.
-    """
-
-    gpu: bool = False
-    image: str = ""
-
-    def step(self, component: Any) -> Any:
-        """Return a component as it runs on this target."""
-        return on_image(component, self.image) if self.image else component
-
-    def accelerate(self, task: dsl.PipelineTask) -> None:
-        """Ask for a GPU, and for a node that has one, where the target has GPUs."""
-        if self.gpu:
-            task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit("1")
-            kubernetes.add_node_selector(task, "nvidia.com/gpu.present", "true")
-            kubernetes.add_toleration(
-                task, key="nvidia.com/gpu", operator="Exists", effect="NoSchedule"
-            )
-
-
-TARGETS = {"gpu": Target(gpu=True), "cpu": Target(), "local": Target(image="local/python")}
+LOCAL = Target(image="local/python", local=True)
 
 
 def train_pipeline(target: Target) -> Any:
     """Return the pipeline: ingest, train, evaluate on the test images, predict them."""
 
-    @dsl.pipeline(
+    @target.pipeline(
         name="mnist-train",
         description="Trains a CNN on images in the IDX format, scores it and predicts with it.",
     )
@@ -64,11 +40,17 @@ def train_pipeline(target: Target) -> Any:
         hidden_units: list[int] = [],
         seed: int = 0,
         device: str = "auto",
+        gpu_count: str = "1",  # the back end reads it as text
+        gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
+        gpu_tolerations: list = [GPU_TOLERATION],
     ):
-        data = target.step(ingest)(
+        data = target.step(ingest, INGEST)(
             data_uri=data_uri, validation_fraction=validation_fraction, seed=seed
         )
-        training = target.step(train)(
+        training = target.gpu_step(train, TRAIN)(
+            gpu_count,
+            gpu_node_selector,
+            gpu_tolerations,
             train_data=data.outputs["train_data"],
             validation_data=data.outputs["validation_data"],
             recipe=recipe,
@@ -82,10 +64,9 @@ def train_pipeline(target: Target) -> Any:
             seed=seed,
             device=device,
         )
-        target.accelerate(training)
         test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
-        evaluation = target.step(evaluate)(**test)
-        target.step(predict)(**test).after(evaluation)
+        evaluation = target.step(evaluate, JUDGE)(**test)
+        target.step(predict, JUDGE)(**test).after(evaluation)
 
     return mnist_train
 
@@ -112,15 +93,29 @@ def main() -> None:
 @main.command("compile")
 @which_pipeline
 @click.option("--target", type=click.Choice(["gpu", "cpu"]), default="gpu", show_default=True)
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False),
-    help="[default: as the pipeline and the target are named]",
-)
-def compile_command(pipeline: str, target: str, output: str) -> None:
+@click.option("--image", default="", help="Image that has the packages: no pip at the start.")
+@click.option("--gpu-image", default="", help="The same for training on a GPU.")
+@click.option("--node-selector", metavar="KEY=VALUE", help="Label of the GPU nodes, fixed.")
+@click.option("--output", type=click.Path(dir_okay=False), help="[default: named by both]")
+def compile_command(
+    pipeline: str, target: str, image: str, gpu_image: str, node_selector: str, output: str
+) -> None:
     """Write the YAML to upload in the Kubeflow UI."""
+    if bool(image) != bool(gpu_image) and target == "gpu":
+        raise click.UsageError("--target gpu takes --image and --gpu-image together, or neither")
+    if node_selector and target == "cpu":
+        raise click.UsageError("--node-selector is for --target gpu")
+    key, equals, value = (node_selector or "").partition("=")
+    if node_selector and not (key and equals):
+        raise click.UsageError(f"--node-selector must be KEY=VALUE, got {node_selector!r}")
+    made = Target(
+        gpu=target == "gpu",
+        image=image,
+        gpu_image=gpu_image,
+        node_selector=(key, value) if node_selector else None,
+    )
     output = output or yaml_name(pipeline, target)
-    compiler.Compiler().compile(PIPELINES[pipeline](TARGETS[target]), output)
+    write_yaml(PIPELINES[pipeline](made), pathlib.Path(output))
     click.echo(f"wrote {output}")
 
 
@@ -156,7 +151,7 @@ def run_command(pipeline: str, data_uri: str, parameter: tuple[str, ...], output
     """Run the pipeline on this machine."""
     from runner.local import run
 
-    made = PIPELINES[pipeline](TARGETS["local"])
+    made = PIPELINES[pipeline](LOCAL)
     parameters = parse_parameters(made, parameter)
     if data_uri:
         parameters["data_uri"] = data_uri

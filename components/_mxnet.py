@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from components._cuda import load_cuda
+
 
 def import_mxnet() -> Any:
     """Import MXNet with one OpenMP thread for each CPU that this process may use.
@@ -9,7 +11,8 @@ def import_mxnet() -> Any:
     By itself MXNet takes half of the CPUs.
 
     Raises:
-        RuntimeError: a system library that the wheel does not bring is missing.
+        RuntimeError: a system library that the wheel does not bring is missing, or with the
+            CUDA build the driver, or the GPU is newer than the build.
     """
     import ctypes
     import os
@@ -26,6 +29,7 @@ def import_mxnet() -> Any:
             raise RuntimeError(
                 f"MXNet needs the system library {library}: install the Debian package {package}"
             ) from error
+    load_cuda()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # MXNet 1.9.1 uses np.bool
         import mxnet

@@ -5,14 +5,14 @@ Runs when a pipeline is compiled; nothing of it is shipped to the steps.
 
 import inspect
 import pathlib
-from types import ModuleType
-from typing import Any, Callable
+from types import ModuleType, SimpleNamespace
+from typing import Any, Callable, Optional
 
 from kfp import dsl
 
 PYTHON_IMAGE = "python:3.11"
 
-_HELPERS: dict[Callable[..., Any], list[Callable[..., Any]]] = {}
+_STEPS: dict[Callable[..., Any], tuple[list[str], list[Callable[..., Any]]]] = {}
 
 
 def step(packages: list[str], helpers: list[ModuleType]) -> Callable[[Callable[..., Any]], Any]:
@@ -23,12 +23,15 @@ def step(packages: list[str], helpers: list[ModuleType]) -> Callable[[Callable[.
     """
 
     def decorate(func: Callable[..., Any]) -> Any:
-        _HELPERS[func] = [helper for module in helpers for helper in functions(module)]
+        if not hasattr(dsl, "component"):  # kfp without its compiler, as in the images
+            return SimpleNamespace(python_func=func)
+        shipped = [helper for module in helpers for helper in functions(module)]
+        _STEPS[func] = (pins("requirements.txt", packages), shipped)
         return dsl.component(
             func,
             base_image=PYTHON_IMAGE,
-            packages_to_install=pins(packages),
-            additional_funcs=_HELPERS[func],
+            packages_to_install=_STEPS[func][0],
+            additional_funcs=shipped,
         )
 
     return decorate
@@ -36,11 +39,24 @@ def step(packages: list[str], helpers: list[ModuleType]) -> Callable[[Callable[.
 
 def on_image(component: Any, image: str) -> Any:
     """Return the component for an image that already has kfp and the packages: no pip stage."""
+    _, shipped = _STEPS[component.python_func]
     return dsl.component(
         component.python_func,
         base_image=image,
         install_kfp_package=False,
-        additional_funcs=_HELPERS[component.python_func],
+        additional_funcs=shipped,
+    )
+
+
+def with_cuda(component: Any) -> Any:
+    """Return the component with the CUDA build of MXNet in its pip stage instead of the CPU's."""
+    packages, shipped = _STEPS[component.python_func]
+    others = [package for package in packages if not package.startswith("mxnet==")]
+    return dsl.component(
+        component.python_func,
+        base_image=PYTHON_IMAGE,
+        packages_to_install=sorted(others + pins("requirements-gpu.txt")),
+        additional_funcs=shipped,
     )
 
 
@@ -50,12 +66,12 @@ def functions(module: ModuleType) -> list[Callable[..., Any]]:
     return [function for function in found if function.__module__ == module.__name__]
 
 
-def pins(names: list[str]) -> list[str]:
-    """Return `name==version` for each name, as requirements.txt pins it.
+def pins(file: str, names: Optional[list[str]] = None) -> list[str]:
+    """Return the `name==version` lines of a requirements file, all or those of some names.
 
     Raises:
         KeyError: a name that is not pinned there.
     """
-    lines = pathlib.Path(__file__).with_name("requirements.txt").read_text().splitlines()
+    lines = pathlib.Path(__file__).with_name(file).read_text().splitlines()
     pinned = {line.partition("==")[0]: line for line in lines if "==" in line}
-    return [pinned[name] for name in names]
+    return [pinned[name] for name in (pinned if names is None else names)]

@@ -2,7 +2,7 @@
 
 from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
 
-from components import _artifact, _dataset, _model, _mxnet, _prediction, _report
+from components import _artifact, _cuda, _dataset, _model, _mxnet, _prediction, _report
 from components._artifact import staged
 from components._dataset import read_dataset
 from components._model import check_data_fits, load_model
@@ -13,7 +13,7 @@ from components._step import step
 
 @step(
     packages=["jinja2", "matplotlib", "mxnet", "numpy"],
-    helpers=[_artifact, _dataset, _mxnet, _model, _prediction, _report],
+    helpers=[_artifact, _cuda, _dataset, _mxnet, _model, _prediction, _report],
 )
 def predict(
     model: Input[Model],

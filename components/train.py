@@ -2,7 +2,7 @@
 
 from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
 
-from components import _artifact, _dataset, _model, _mxnet, _network, _report, _training
+from components import _artifact, _cuda, _dataset, _model, _mxnet, _network, _report, _training
 from components._artifact import staged
 from components._dataset import read_dataset
 from components._model import bind_module, save_model
@@ -19,7 +19,7 @@ from components._training import (
 
 @step(
     packages=["jinja2", "matplotlib", "mxnet", "numpy"],
-    helpers=[_artifact, _dataset, _model, _mxnet, _network, _report, _training],
+    helpers=[_artifact, _cuda, _dataset, _model, _mxnet, _network, _report, _training],
 )
 def train(
     train_data: Input[Dataset],

@@ -6,9 +6,10 @@ import sys
 import pytest
 import yaml
 from conftest import write_idx_set
-from kfp import compiler
 
 import pipeline
+from components._step import pins
+from runner.target import Target, write_yaml
 
 ROOT = pathlib.Path(pipeline.__file__).parent
 STEPS = ["ingest", "train", "evaluate", "predict"]
@@ -18,7 +19,7 @@ STEPS = ["ingest", "train", "evaluate", "predict"]
 @pytest.mark.parametrize("target", ["gpu", "cpu"])
 def test_committed_yaml_is_fresh(tmp_path, name, target):
     path = tmp_path / "compiled.yaml"
-    compiler.Compiler().compile(pipeline.PIPELINES[name](pipeline.TARGETS[target]), str(path))
+    write_yaml(pipeline.PIPELINES[name](Target(gpu=target == "gpu")), path)
     assert (ROOT / pipeline.yaml_name(name, target)).read_text() == path.read_text(), "make yaml"
 
 
@@ -39,32 +40,147 @@ def test_steps_and_their_order():
     assert tasks["predict"]["dependentTasks"] == ["evaluate", "ingest", "train"]
 
 
-def test_only_the_train_step_asks_for_a_gpu():
-    spec, platform = yaml.safe_load_all((ROOT / "pipeline.yaml").read_text())
-    executors = spec["deploymentSpec"]["executors"]
-    with_gpu = {n for n, e in executors.items() if "accelerator" in str(e.get("container"))}
-    accelerator = executors["exec-train"]["container"]["resources"]["accelerator"]
-    assert with_gpu == {"exec-train"}
-    assert accelerator["resourceType"] == "nvidia.com/gpu"
-    assert accelerator["resourceCount"] == "1"
+def documents(path: pathlib.Path) -> tuple[dict, dict, dict]:
+    """The pipeline, its executors, and the Kubernetes settings of each executor."""
+    spec, platform = yaml.safe_load_all(path.read_text())
     settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert set(settings) == {"exec-train"}
-    assert settings["exec-train"]["nodeSelector"]["labels"] == {"nvidia.com/gpu.present": "true"}
-    assert settings["exec-train"]["tolerations"] == [
+    return spec, spec["deploymentSpec"]["executors"], settings
+
+
+def compiled(tmp_path, *options) -> tuple[dict, dict, dict]:
+    path = tmp_path / "compiled.yaml"
+    command = [sys.executable, "pipeline.py", "compile", *options, "--output", path]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return documents(path)
+
+
+def trains(executor: str) -> bool:
+    return executor.startswith("exec-train")
+
+
+def gpu_fields(executor: dict, settings: dict) -> list[str]:
+    found = [name for name in ("nodeSelector", "tolerations") if name in settings]
+    return found + ["accelerator"] * ("accelerator" in executor["container"]["resources"])
+
+
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_only_a_train_step_asks_for_a_gpu(name):
+    _, executors, settings = documents(ROOT / pipeline.yaml_name(name, "gpu"))
+    everything = ["nodeSelector", "tolerations", "accelerator"]
+    for executor, spec in executors.items():
+        if "container" in spec:
+            fields = gpu_fields(spec, settings[executor])
+            assert fields == (everything if trains(executor) else []), executor
+
+
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_the_cpu_pipeline_asks_for_no_gpu(name):
+    spec, executors, settings = documents(ROOT / pipeline.yaml_name(name, "cpu"))
+    for executor, value in executors.items():
+        if "container" in value:
+            assert gpu_fields(value, settings[executor]) == []
+    assert not [p for p in spec["root"]["inputDefinitions"]["parameters"] if "gpu" in p]
+
+
+def test_gpu_count_selector_and_tolerations_are_parameters():
+    spec, executors, settings = documents(ROOT / "pipeline.yaml")
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    accelerator = executors["exec-train"]["container"]["resources"]["accelerator"]
+    chosen = settings["exec-train"]
+    assert accelerator["resourceType"] == "nvidia.com/gpu"
+    assert "gpu_count" in accelerator["resourceCount"]
+    assert chosen["nodeSelector"] == {
+        "nodeSelectorJson": {"componentInputParameter": "gpu_node_selector"}
+    }
+    assert chosen["tolerations"] == [
+        {"tolerationJson": {"componentInputParameter": "gpu_tolerations"}}
+    ]
+    # The back end reads the count with GetStringValue(): a number would drop the GPU.
+    assert parameters["gpu_count"] == {
+        "defaultValue": "1",
+        "isOptional": True,
+        "parameterType": "STRING",
+    }
+    assert parameters["gpu_node_selector"]["defaultValue"] == {"nvidia.com/gpu.present": "true"}
+    assert parameters["gpu_tolerations"]["defaultValue"] == [
         {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
     ]
 
 
-def test_the_cpu_pipeline_asks_for_no_gpu():
-    documents = list(yaml.safe_load_all((ROOT / "pipeline-cpu.yaml").read_text()))
-    assert len(documents) == 1
-    assert "accelerator" not in str(documents[0]["deploymentSpec"])
+def test_a_fixed_node_selector_stands_in_the_yaml(tmp_path):
+    spec, executors, settings = compiled(tmp_path, "--node-selector", "pool=a100")
+    accelerator = executors["exec-train"]["container"]["resources"]["accelerator"]
+    assert settings["exec-train"]["nodeSelector"] == {"labels": {"pool": "a100"}}
+    assert settings["exec-train"]["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    ]
+    assert accelerator["count"] == accelerator["resourceCount"] == "1"
+    assert not [p for p in spec["root"]["inputDefinitions"]["parameters"] if "gpu" in p]
 
 
-def test_every_step_has_the_same_image():
-    spec, *_ = yaml.safe_load_all((ROOT / "pipeline.yaml").read_text())
-    images = {e["container"]["image"] for e in spec["deploymentSpec"]["executors"].values()}
-    assert images == {"python:3.11"}
+def test_stock_steps_run_on_the_public_image_with_pinned_packages():
+    _, executors, _ = documents(ROOT / "pipeline.yaml")
+    for name, executor in executors.items():
+        assert executor["container"]["image"] == "python:3.11"
+        pip = executor["container"]["command"][2]
+        mxnet = {"exec-ingest": [], "exec-train": pins("requirements-gpu.txt")}
+        for package in mxnet.get(name, pins("requirements.txt", ["mxnet"])):
+            assert f"'{package}'" in pip
+        assert ("mxnet==" in pip) == (name in ("exec-evaluate", "exec-predict"))
+
+
+def test_own_images_have_no_pip_stage(tmp_path):
+    images = ["--image", "example.org/cpu:1", "--gpu-image", "example.org/gpu:1"]
+    _, executors, _ = compiled(tmp_path, *images)
+    for name, executor in executors.items():
+        container = executor["container"]
+        assert container["image"] == f"example.org/{'gpu' if trains(name) else 'cpu'}:1"
+        assert "pip install" not in " ".join(container["command"][:-1])
+
+
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_every_step_is_a_good_citizen(name):
+    _, executors, settings = documents(ROOT / pipeline.yaml_name(name, "gpu"))
+    for executor, value in executors.items():
+        if "container" not in value:
+            continue
+        resources = value["container"]["resources"]
+        for limit in ("CpuLimit", "CpuRequest", "MemoryLimit", "MemoryRequest"):
+            assert resources[f"resource{limit}"], (executor, limit)
+        assert int(settings[executor]["activeDeadlineSeconds"]) > 0
+        labels = settings[executor]["podMetadata"]["labels"]
+        assert labels["app.kubernetes.io/part-of"] == "kfp-mnist-mxnet"
+
+
+def test_steps_that_may_be_lost_are_tried_again():
+    spec, *_ = documents(ROOT / "pipeline.yaml")
+    tasks = spec["root"]["dag"]["tasks"]
+    assert tasks["ingest"]["retryPolicy"]["maxRetryCount"] == 3
+    assert tasks["train"]["retryPolicy"]["maxRetryCount"] == 1
+
+
+def test_credentials_come_from_the_optional_secret():
+    _, _, settings = documents(ROOT / "pipeline.yaml")
+    for name in ("exec-ingest", "exec-train"):
+        (secret,) = settings[name]["secretAsEnv"]
+        assert (secret["secretName"], secret["optional"]) == ("mlpipeline-minio-artifact", True)
+    assert "secretAsEnv" not in settings["exec-evaluate"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--image", "example.org/cpu:1"], "takes --image and --gpu-image together"),
+        (["--node-selector", "pool"], "--node-selector must be KEY=VALUE, got 'pool'"),
+        (["--target", "cpu", "--node-selector", "a=b"], "--node-selector is for --target gpu"),
+    ],
+)
+def test_refuses_compile_options_that_do_not_fit(tmp_path, options, message):
+    command = [sys.executable, "pipeline.py", "compile", *options, "--output", tmp_path / "x"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_parameter_has_a_default():
