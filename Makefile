@@ -2,14 +2,19 @@
 # make test   run the tests, in .venv
 # make check  lint and types
 # make yaml   compile the committed pipelines again
+# make locks  write the requirements of the images again
+# make images build the images (docker or podman; IMAGES, TAG, BUILD_ARGS)
 
 PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
 PIPELINES := train
+IMAGES ?= mxnet-cpu mxnet-gpu
+TAG ?= 0.1.0
+ENGINE ?= $(shell command -v docker || command -v podman)
 
-.PHONY: run test check yaml
+.PHONY: run test check yaml locks images
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
@@ -24,6 +29,15 @@ check: .venv/ready
 yaml: .venv/ready
 	for pipeline in $(PIPELINES); do for target in gpu cpu; do \
 	$(BIN)/python pipeline.py compile --pipeline $$pipeline --target $$target || exit 1; done; done
+
+locks: .venv/ready
+	$(BIN)/python images/lock.py
+
+images:
+	@test -n "$(ENGINE)" || { echo "make images needs docker or podman"; exit 1; }
+	for image in $(IMAGES); do \
+	$(ENGINE) build $(BUILD_ARGS) -f images/$$image/Dockerfile -t kfp-mnist-mxnet/$$image:$(TAG) . \
+	|| exit 1; done
 
 .venv/ready: setup.cfg components/requirements.txt
 	@test -n "$(PYTHON)" || { echo "MXNet 1.9.1 needs Python 3.9, 3.10 or 3.11, and none is on the" \
