@@ -147,15 +147,29 @@ def parse_parameters(pipeline: Any, assignments: tuple[str, ...]) -> dict[str, A
 @click.option("--data-uri", help="Directory or URL of the four IDX files; several are mirrors.")
 @click.option("-p", "--parameter", multiple=True, metavar="NAME=VALUE", help="A parameter.")
 @click.option("--output-dir", type=click.Path(file_okay=False), default="runs", show_default=True)
-def run_command(pipeline: str, data_uri: str, parameter: tuple[str, ...], output_dir: str) -> None:
-    """Run the pipeline on this machine."""
+@click.option(
+    "--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True
+)
+@click.option("--image", default="", help="With --runner docker: an image that has the packages.")
+def run_command(
+    pipeline: str,
+    data_uri: str,
+    parameter: tuple[str, ...],
+    output_dir: str,
+    runner: str,
+    image: str,
+) -> None:
+    """Run a pipeline on this machine."""
     from runner.local import run
 
-    made = PIPELINES[pipeline](LOCAL)
+    if image and runner != "docker":
+        raise click.UsageError("--image is for --runner docker")
+    target = LOCAL if runner == "subprocess" else Target(image=image, local=True)
+    made = PIPELINES[pipeline](target)
     parameters = parse_parameters(made, parameter)
     if data_uri:
         parameters["data_uri"] = data_uri
-    sys.exit(run(made, parameters, pathlib.Path(output_dir)))
+    sys.exit(run(made, parameters, pathlib.Path(output_dir), runner))
 
 
 if __name__ == "__main__":

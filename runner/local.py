@@ -1,6 +1,7 @@
 """Run a pipeline on this machine with the kfp local runner and record what happened."""
 
 import contextlib
+import dataclasses
 import datetime
 import json
 import os
@@ -9,9 +10,11 @@ import re
 import subprocess
 import sys
 import time
+import urllib.parse
 import warnings
-from collections.abc import Iterator
-from typing import Any, Optional, TextIO
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable, Optional, TextIO
+from unittest import mock
 
 import click
 from kfp import local
@@ -19,9 +22,15 @@ from kfp.local import subprocess_task_handler
 from tabulate import tabulate
 
 
-def run(pipeline: Any, parameters: dict[str, Any], output_dir: pathlib.Path) -> int:
+def run(
+    pipeline: Any,
+    parameters: dict[str, Any],
+    output_dir: pathlib.Path,
+    runner: str = "subprocess",
+) -> int:
     """Run a pipeline, write <output_dir>/<run-id>/run.json, and say how it ended.
 
+    runner: subprocess, for steps in this Python environment, or docker, for steps in containers.
     Returns: the exit status, 0 if every step succeeded, else 1.
     """
     directory = new_run_directory(output_dir)
@@ -38,20 +47,20 @@ def run(pipeline: Any, parameters: dict[str, Any], output_dir: pathlib.Path) -> 
     write_json(directory / "run.json", record)
     started = time.monotonic()
     try:
-        with (directory / "log.txt").open("w") as log, recorded_steps(steps, log):
-            local.init(
-                local.SubprocessRunner(use_venv=False), pipeline_root=str(directory / "artifacts")
-            )
-            pipeline(**parameters)
+        with (directory / "log.txt").open("w") as log:
+            recorder = Recorder(steps, log, sys.stdout)
+            with recorder.installed(), contextlib.redirect_stdout(log):
+                start_kfp(runner, directory / "artifacts")
+                pipeline(**parameters)
         record["status"] = "SUCCEEDED"
     except (RuntimeError, KeyboardInterrupt) as error:
         # kfp raises RuntimeError for a failed task; what failed is in the last step's record.
-        failed = bool(steps) and steps[-1]["status"] == "FAILED"
+        failed = [step.pop("error") for step in steps if "error" in step]
         record["status"] = "FAILED"
-        record["error"] = steps[-1].pop("error") if failed else str(error) or "interrupted"
+        record["error"] = failed[-1] if failed else str(error) or "interrupted"
     record["seconds"] = round(time.monotonic() - started, 3)
     for step in steps:
-        if "Output" in step["outputs"] and step["name"] == "evaluate":
+        if step["name"] == "evaluate" and "Output" in step["outputs"]:
             record["accuracy"] = step["outputs"]["Output"]
     done = {step["name"] for step in steps}
     for name in pipeline.pipeline_spec.root.dag.tasks:
@@ -83,54 +92,144 @@ def write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
     os.replace(partial, path)
 
 
-@contextlib.contextmanager
-def recorded_steps(steps: list[dict[str, Any]], log: TextIO) -> Iterator[None]:
-    """Have kfp's local runner append each step to `steps`, print its log lines, keep all in `log`.
+def start_kfp(runner: str, pipeline_root: pathlib.Path) -> None:
+    """Initialise kfp's local runner.
 
-    kfp puts sys.executable for python3 wherever it stands, in parameters and paths too, and
-    unquoted; with "python3" itself, found on PATH, nothing changes.
+    Raises:
+        RuntimeError: no container engine answers.
     """
-    terminal, python = sys.stdout, sys.executable
-    original = subprocess_task_handler.run_local_subprocess
+    pipeline_root.mkdir()
+    if runner == "subprocess":
+        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(pipeline_root))
+        return
+    import docker
 
-    def run_step(full_command: list[str], env_vars: Optional[dict[str, str]] = None) -> int:
-        executor_input = json.loads(full_command[full_command.index("--executor_input") + 1])
-        output_file = pathlib.Path(executor_input["outputs"]["outputFile"])
-        step: dict[str, Any] = {"name": output_file.parent.name, "status": "RUNNING"}
-        steps.append(step)
-        path = os.pathsep.join([str(pathlib.Path(python).parent), os.environ.get("PATH", "")])
-        env = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **(env_vars or {})}
-        started = time.monotonic()
-        last = ""
+    try:
+        docker.from_env().ping()
+    except docker.errors.DockerException as error:
+        raise RuntimeError(
+            f"no container engine answers at {os.environ.get('DOCKER_HOST', 'its usual socket')}: "
+            f"start docker or podman, or set DOCKER_HOST ({error})"
+        ) from error
+    options = {
+        "user": f"{os.getuid()}:{os.getgid()}",  # or the pipeline root can't be written
+        "tmpfs": {"/tmp": "exec"},  # noqa: S108 (inside the container)
+        "environment": {"HOME": "/tmp", "PYTHONUNBUFFERED": "1"},  # noqa: S108
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+    }
+    local.init(local.DockerRunner(**options), pipeline_root=str(pipeline_root))
+
+
+@dataclasses.dataclass
+class Recorder:
+    """Runs the steps in kfp's place: notes each, shows what it logs, keeps all that it prints."""
+
+    steps: list[dict[str, Any]]
+    log: TextIO
+    terminal: TextIO
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Have kfp's local runner call this recorder.
+
+        kfp puts sys.executable for python3 wherever it stands, in parameters and paths too, and
+        unquoted; with "python3" itself, found on PATH, nothing changes.
+        """
+        path = os.pathsep.join([str(pathlib.Path(sys.prefix, "bin")), os.environ.get("PATH", "")])
+        patch = mock.patch.object
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(patch(sys, "executable", "python3"))
+            stack.enter_context(mock.patch.dict(os.environ, PATH=path))
+            stack.enter_context(
+                patch(subprocess_task_handler, "run_local_subprocess", self.run_process)
+            )
+            with contextlib.suppress(ImportError):
+                from kfp.local import docker_task_handler
+
+                stack.enter_context(
+                    patch(docker_task_handler, "run_docker_container", self.run_container)
+                )
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", module="kfp")
+            yield
+
+    def run_process(self, full_command: list[str], env_vars: Optional[dict] = None) -> int:
+        """Run a step as a process; return its exit status."""
         with subprocess.Popen(
             full_command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env=env,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env_vars or {})},
         ) as process:
-            for line in process.stdout or ():
-                log.write(line)
-                last = line.strip() or last
-                print_step_line(step["name"], line, terminal)
-        step["status"] = "FAILED" if process.returncode else "SUCCEEDED"
-        step["seconds"] = round(time.monotonic() - started, 3)
-        step["outputs"] = {} if process.returncode else read_outputs(output_file)
-        if process.returncode:
-            error = re.sub(r"^([\w.]+: )+", "", last)
-            step["error"] = f"{step['name']}: {error or f'exit status {process.returncode}'}"
-        return process.returncode
+            return self.follow(full_command, process.stdout or (), process.wait)
 
-    subprocess_task_handler.run_local_subprocess = run_step
-    sys.executable = "python3"
-    try:
-        with contextlib.redirect_stdout(log), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="kfp")
-            yield
-    finally:
-        subprocess_task_handler.run_local_subprocess = original
-        sys.executable = python
+    def run_container(
+        self, client: Any, image: str, command: list[str], volumes: dict, **options: Any
+    ) -> int:
+        """Run a step in a container; return its exit status.
+
+        kfp 2.17.0 has the container removed before it asks how it ended, and takes that for
+        success: https://github.com/kubeflow/pipelines/issues/13332
+        """
+        installs = any("pip install" in part for part in command[:3])
+        network, paths = reachable(executor_input(command)["inputs"].get("parameterValues", {}))
+        for path in paths:
+            volumes = {**volumes, path: {"bind": path, "mode": "ro"}}
+        if not (network or installs):
+            options["network_mode"] = "none"
+        container = client.containers.run(
+            image, command, detach=True, volumes=volumes, read_only=not installs, **options
+        )
+        try:
+            lines = (line.decode(errors="replace") for line in container.logs(stream=True))
+            return self.follow(command, lines, lambda: container.wait()["StatusCode"])
+        finally:
+            container.remove(force=True)
+
+    def follow(self, command: list[str], lines: Iterable[str], wait: Callable[[], int]) -> int:
+        """Note one step from its first line to its exit status, which is returned."""
+        output_file = pathlib.Path(executor_input(command)["outputs"]["outputFile"])
+        step: dict[str, Any] = {"name": output_file.parent.name, "status": "RUNNING"}
+        self.steps.append(step)
+        started = time.monotonic()
+        last = ""
+        for line in lines:
+            self.log.write(line)
+            last = line.strip() or last
+            print_step_line(step["name"], line, self.terminal)
+        status = wait()
+        step["status"] = "FAILED" if status else "SUCCEEDED"
+        step["seconds"] = round(time.monotonic() - started, 3)
+        step["outputs"] = {} if status else read_outputs(output_file)
+        if status:
+            error = re.sub(r"^([\w.]+: )+", "", last)
+            step["error"] = f"{step['name']}: {error or f'exit status {status}'}"
+        return status
+
+
+def executor_input(command: list[str]) -> dict[str, Any]:
+    """Return what kfp tells a step about its inputs and outputs."""
+    return json.loads(command[command.index("--executor_input") + 1])
+
+
+def reachable(parameters: dict[str, Any]) -> tuple[bool, list[str]]:
+    """Tell whether a step's parameters name something on the network, and the local paths in them.
+
+    A container gets no network and no directory that its parameters don't name.
+    """
+    texts = [value for value in parameters.values() if isinstance(value, str)]
+    network, paths = False, []
+    for word in " ".join(texts).split():
+        url = urllib.parse.urlsplit(word)
+        path = urllib.parse.unquote(url.path)
+        if url.scheme in ("http", "https", "s3", "minio") or word == "mnist":
+            network = True
+        elif url.scheme in ("", "file") and path.startswith("/") and os.path.exists(path):
+            paths.append(path)
+    return network, paths
 
 
 def print_step_line(name: str, line: str, terminal: TextIO) -> None:
