@@ -90,32 +90,45 @@ def main() -> None:
     """Compile the pipelines for Kubeflow, or run them on this machine."""
 
 
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that choose where its steps run."""
+    for option in (
+        click.option("--node-selector", metavar="KEY=VALUE", help="Label of the GPU nodes, fixed."),
+        click.option("--gpu-image", default="", help="The same for training on a GPU."),
+        click.option("--image", default="", help="Image with the packages: no pip at the start."),
+        click.option(
+            "--target", type=click.Choice(["gpu", "cpu"]), default="gpu", show_default=True
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_target(target: str, image: str, gpu_image: str, node_selector: str) -> Target:
+    """Return the target that the options of a command choose.
+
+    Raises:
+        click.UsageError: options that do not fit each other.
+    """
+    if target == "gpu" and bool(image) != bool(gpu_image):
+        raise click.UsageError("--target gpu takes --image and --gpu-image together, or neither")
+    if target == "cpu" and (gpu_image or node_selector):
+        raise click.UsageError("--gpu-image and --node-selector are for --target gpu")
+    key, _, value = (node_selector or "").partition("=")
+    if node_selector and not (key and value):
+        raise click.UsageError(f"--node-selector must be KEY=VALUE, got {node_selector!r}")
+    fixed = (key, value) if node_selector else None
+    return Target(target == "gpu", image, gpu_image, fixed)
+
+
 @main.command("compile")
 @which_pipeline
-@click.option("--target", type=click.Choice(["gpu", "cpu"]), default="gpu", show_default=True)
-@click.option("--image", default="", help="Image that has the packages: no pip at the start.")
-@click.option("--gpu-image", default="", help="The same for training on a GPU.")
-@click.option("--node-selector", metavar="KEY=VALUE", help="Label of the GPU nodes, fixed.")
+@target_options
 @click.option("--output", type=click.Path(dir_okay=False), help="[default: named by both]")
-def compile_command(
-    pipeline: str, target: str, image: str, gpu_image: str, node_selector: str, output: str
-) -> None:
+def compile_command(pipeline: str, target: str, output: str, **where: str) -> None:
     """Write the YAML to upload in the Kubeflow UI."""
-    if bool(image) != bool(gpu_image) and target == "gpu":
-        raise click.UsageError("--target gpu takes --image and --gpu-image together, or neither")
-    if node_selector and target == "cpu":
-        raise click.UsageError("--node-selector is for --target gpu")
-    key, equals, value = (node_selector or "").partition("=")
-    if node_selector and not (key and equals):
-        raise click.UsageError(f"--node-selector must be KEY=VALUE, got {node_selector!r}")
-    made = Target(
-        gpu=target == "gpu",
-        image=image,
-        gpu_image=gpu_image,
-        node_selector=(key, value) if node_selector else None,
-    )
     output = output or yaml_name(pipeline, target)
-    write_yaml(PIPELINES[pipeline](made), pathlib.Path(output))
+    write_yaml(PIPELINES[pipeline](chosen_target(target, **where)), pathlib.Path(output))
     click.echo(f"wrote {output}")
 
 
@@ -170,6 +183,45 @@ def run_command(
     if data_uri:
         parameters["data_uri"] = data_uri
     sys.exit(run(made, parameters, pathlib.Path(output_dir), runner))
+
+
+@main.command("submit")
+@click.option("--host", envvar="KF_PIPELINES_ENDPOINT", required=True, help="URL of the UI or API.")
+@which_pipeline
+@click.option("-p", "--parameter", multiple=True, metavar="NAME=VALUE", help="A parameter.")
+@click.option("--experiment", default="Default", show_default=True)
+@click.option("--namespace", help="Of the user, where Kubeflow has several.")
+@click.option("--wait", is_flag=True, help="Wait for the end; exit status 1 if the run fails.")
+@click.option("--cron", default="", help="Schedule runs: six fields, the first of them seconds.")
+@click.option("--token", envvar="KFP_TOKEN", help="Bearer token; better in KFP_TOKEN.")
+@click.option("--ssl-ca-cert", type=click.Path(exists=True), help="CA certificates of the host.")
+@click.option("--poll", type=float, default=5.0, show_default=True, help="Seconds between looks.")
+@target_options
+def submit_command(
+    host: str,
+    pipeline: str,
+    parameter: tuple[str, ...],
+    experiment: str,
+    namespace: str,
+    wait: bool,
+    cron: str,
+    token: str,
+    ssl_ca_cert: str,
+    poll: float,
+    **where: str,
+) -> None:
+    """Upload a pipeline to Kubeflow and start or schedule a run of it."""
+    from runner import cluster
+
+    if wait and cron:
+        raise click.UsageError("--wait is for a run, not for a schedule (--cron)")
+    made = PIPELINES[pipeline](chosen_target(**where))
+    parameters = parse_parameters(made, parameter)
+    with cluster.one_sentence(host):
+        client = cluster.connect(host, token, ssl_ca_cert)
+        run_id = cluster.submit(client, host, made, parameters, experiment, cron, namespace)
+        if wait and not cluster.wait(client, run_id, poll):
+            sys.exit(1)
 
 
 if __name__ == "__main__":
