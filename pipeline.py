@@ -182,7 +182,7 @@ def run_command(
     parameters = parse_parameters(made, parameter)
     if data_uri:
         parameters["data_uri"] = data_uri
-    sys.exit(run(made, parameters, pathlib.Path(output_dir), runner))
+    sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image))
 
 
 @main.command("submit")

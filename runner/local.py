@@ -27,10 +27,12 @@ def run(
     parameters: dict[str, Any],
     output_dir: pathlib.Path,
     runner: str = "subprocess",
+    image: str = "",
 ) -> int:
     """Run a pipeline, write <output_dir>/<run-id>/run.json, and say how it ended.
 
-    runner: subprocess, for steps in this Python environment, or docker, for steps in containers.
+    runner: subprocess, for steps in this Python environment, or docker, for steps in containers,
+    of an image that has the packages, or else of the public Python image.
     Returns: the exit status, 0 if every step succeeded, else 1.
     """
     directory = new_run_directory(output_dir)
@@ -50,7 +52,7 @@ def run(
         with (directory / "log.txt").open("w") as log:
             recorder = Recorder(steps, log, sys.stdout)
             with recorder.installed(), contextlib.redirect_stdout(log):
-                start_kfp(runner, directory / "artifacts")
+                start_kfp(runner, image, directory / "artifacts")
                 pipeline(**parameters)
         record["status"] = "SUCCEEDED"
     except (RuntimeError, KeyboardInterrupt) as error:
@@ -92,7 +94,7 @@ def write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
     os.replace(partial, path)
 
 
-def start_kfp(runner: str, pipeline_root: pathlib.Path) -> None:
+def start_kfp(runner: str, image: str, pipeline_root: pathlib.Path) -> None:
     """Initialise kfp's local runner.
 
     Raises:
@@ -103,6 +105,7 @@ def start_kfp(runner: str, pipeline_root: pathlib.Path) -> None:
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(pipeline_root))
         return
     import docker
+    import docker.errors
 
     try:
         docker.from_env().ping()
@@ -111,8 +114,12 @@ def start_kfp(runner: str, pipeline_root: pathlib.Path) -> None:
             f"no container engine answers at {os.environ.get('DOCKER_HOST', 'its usual socket')}: "
             f"start docker or podman, or set DOCKER_HOST ({error})"
         ) from error
+    user, group = os.getuid(), os.getgid()
+    if user == 0 and image:  # the image's own user; whoever is not root keeps the own files
+        user = group = 65532
+        os.chown(pipeline_root, user, group)
     options = {
-        "user": f"{os.getuid()}:{os.getgid()}",  # or the pipeline root can't be written
+        "user": f"{user}:{group}",
         "tmpfs": {"/tmp": "exec"},  # noqa: S108 (inside the container)
         "environment": {"HOME": "/tmp", "PYTHONUNBUFFERED": "1"},  # noqa: S108
         "cap_drop": ["ALL"],
@@ -180,9 +187,10 @@ class Recorder:
             volumes = {**volumes, path: {"bind": path, "mode": "ro"}}
         if not (network or installs):
             options["network_mode"] = "none"
-        container = client.containers.run(
-            image, command, detach=True, volumes=volumes, read_only=not installs, **options
-        )
+        options["read_only"] = not installs
+        shown = {name: options.get(name) for name in ("user", "network_mode", "read_only")}
+        self.log.write(f"container of {image}: {shown}\n")
+        container = client.containers.run(image, command, detach=True, volumes=volumes, **options)
         try:
             lines = (line.decode(errors="replace") for line in container.logs(stream=True))
             return self.follow(command, lines, lambda: container.wait()["StatusCode"])

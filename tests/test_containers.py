@@ -1,0 +1,88 @@
+"""The steps in real containers, where a container engine and the image are at hand."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import docker
+import docker.errors
+import pytest
+from conftest import write_idx_set
+
+import pipeline
+
+ROOT = pathlib.Path(pipeline.__file__).parent
+IMAGE = "kfp-mnist-mxnet/mxnet-cpu:0.1.0"
+SMALL = [
+    *("-p", "epochs=3", "-p", "batch_size=8", "-p", "kernels=[3]", "-p", "filters=[8]"),
+    *("-p", "hidden_units=[16, -1]"),
+]
+
+
+def require(image: str) -> None:
+    try:
+        docker.from_env().images.get(image)
+    except docker.errors.DockerException as error:
+        pytest.skip(f"no container engine with the image {image} (make images): {error}")
+
+
+def run(tmp_path, *options) -> tuple[subprocess.CompletedProcess, dict, str]:
+    """Run the pipeline in containers; return how it ended, run.json and the log."""
+    source = write_idx_set(tmp_path / "idx", train=300)
+    command = [
+        sys.executable,
+        "pipeline.py",
+        "run",
+        "--runner",
+        "docker",
+        "--data-uri",
+        str(source),
+    ]
+    command += [*SMALL, *options, "--output-dir", str(tmp_path / "runs")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    latest = tmp_path / "runs" / "latest"
+    return done, json.loads((latest / "run.json").read_text()), (latest / "log.txt").read_text()
+
+
+def test_an_own_image_runs_read_only_without_network_and_root(tmp_path):
+    require(IMAGE)
+    done, record, log = run(tmp_path, "--image", IMAGE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert record["accuracy"] > 0.9
+    containers = [line for line in log.splitlines() if line.startswith("container of ")]
+    assert len(containers) == len(record["steps"])
+    for line in containers:
+        assert "'network_mode': 'none', 'read_only': True" in line
+        assert "'user': '0:0'" not in line
+    assert "pip install" not in log
+
+
+def test_a_step_that_fails_in_a_container_fails_the_run(tmp_path):
+    require(IMAGE)
+    done, record, _ = run(tmp_path, "--image", IMAGE, "-p", "epochs=0")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "train: epochs must be at least 1, got 0"
+    assert [step["status"] for step in record["steps"]][:2] == ["SUCCEEDED", "FAILED"]
+
+
+def test_the_public_python_image_installs_what_it_needs(tmp_path):
+    require("python:3.11")
+    done, record, _ = run(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert record["accuracy"] > 0.9
+
+
+def test_the_image_carries_the_training_command():
+    require(IMAGE)
+    command = ["python3", "-m", "components.train", "--help"]
+    help_text = docker.from_env().containers.run(IMAGE, command, read_only=True, remove=True)
+    assert b"--learning-rate" in help_text
+
+
+def test_an_engine_that_does_not_answer_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    done, record, _ = run(tmp_path, "--image", IMAGE)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"no container engine answers at unix://{tmp_path}/no.sock:")
+    assert record["status"] == "FAILED"
