@@ -37,7 +37,7 @@ def open_idx(path: Any, name: str, sha256: str = "") -> Any:
         with open_decoded(path, gzipped=start == b"\x1f\x8b") as file:
             dtype, shape = read_idx_header(file, name, digest)
             # Deflate can't do better than 1032:1, https://zlib.net/zlib_tech.html
-            most = 1032 * size if start == b"\x1f\x8b" else size
+            most = 1032 * size if start == b"\x1f\x8b" else size - 4 - 4 * len(shape)
             check_idx_size(shape, dtype, most, name)
             blocks = idx_blocks(file, dtype, shape, name, digest, sha256)
             yield types.SimpleNamespace(
@@ -107,7 +107,7 @@ def read_idx_header(file: Any, name: str, digest: Any) -> tuple[Any, tuple[int, 
 def check_idx_size(shape: tuple[int, ...], dtype: Any, most: int, name: str) -> None:
     """Check what a header claims before anything is allocated for it.
 
-    most: bytes that the file can hold, at most.
+    most: bytes of data that the file can hold, at most.
 
     Raises:
         ValueError: the file can't hold its shape, or one item is empty or larger than 64 MiB.
@@ -119,7 +119,7 @@ def check_idx_size(shape: tuple[int, ...], dtype: Any, most: int, name: str) -> 
     if expected > most:
         raise ValueError(
             f"{name} says its shape is {shape}: expected {expected} bytes of data, "
-            f"but the file can't hold more than {most}"
+            f"found at most {most}"
         )
     if not 0 < item <= 64 << 20:
         raise ValueError(

