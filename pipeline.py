@@ -6,6 +6,7 @@ import sys
 from typing import Any, Callable
 
 import click
+from kfp import dsl
 
 from components.evaluate import evaluate
 from components.ingest import ingest
@@ -40,6 +41,8 @@ def train_pipeline(target: Target) -> Any:
         hidden_units: list[int] = [],
         seed: int = 0,
         device: str = "auto",
+        class_names: list[str] = [],
+        min_accuracy: float = 0.0,
         gpu_count: str = "1",  # the back end reads it as text
         gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
         gpu_tolerations: list = [GPU_TOLERATION],
@@ -65,8 +68,9 @@ def train_pipeline(target: Target) -> Any:
             device=device,
         )
         test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
-        evaluation = target.step(evaluate, JUDGE)(**test)
-        target.step(predict, JUDGE)(**test).after(evaluation)
+        evaluation = target.step(evaluate, JUDGE)(**test, class_names=class_names)
+        with dsl.If(evaluation.outputs["Output"] >= min_accuracy, name="accuracy-is-enough"):
+            target.step(predict, JUDGE)(**test)
 
     return mnist_train
 
