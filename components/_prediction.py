@@ -4,26 +4,7 @@ from typing import Any
 
 from components._model import predict_probabilities
 from components._report import picture, section, write_report
-
-
-def shard_range(num_images: int, shard: int, num_shards: int, batch_size: int) -> tuple[int, int]:
-    """Return the first image of a shard and the one after its last.
-
-    Shards begin at whole batches: the last bits of a probability depend on the batch that an
-    image is in, and so every image stays in the batch that it has without shards.
-
-    Raises:
-        ValueError: batch_size or num_shards is below 1, or there is no such shard.
-    """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    if num_shards < 1:
-        raise ValueError(f"num_shards must be at least 1, got {num_shards}")
-    if not 0 <= shard < num_shards:
-        raise ValueError(f"shard must be from 0 to {num_shards - 1}, got {shard}")
-    batches = -(-num_images // batch_size)
-    start, stop = (batches * i // num_shards * batch_size for i in (shard, shard + 1))
-    return min(start, num_images), min(stop, num_images)
+from components._shards import write_npy_header
 
 
 def write_predictions(
@@ -53,15 +34,6 @@ def write_predictions(
             rows = zip(indexes, labels.tolist(), probabilities.max(1).tolist())
             csv_file.writelines(f"{i},{label},{best:.6f}\n" for i, label, best in rows)
             first += len(labels)
-
-
-def write_npy_header(file: Any, dtype: Any, shape: tuple[int, ...]) -> None:
-    """Start a .npy file of a known shape; the rows follow in C order, as many as it says."""
-    import numpy as np
-
-    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
-    header = {"descr": descr, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
 
 
 def write_preview(

@@ -318,8 +318,8 @@ def http_getter(uri: str, timeout: float = 10.0) -> Any:
     return get
 
 
-def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
-    """Return `get(name, offset, etag)` for the objects under s3://bucket/prefix or minio://...
+def s3_client(endpoint: str, timeout: float = 10.0) -> tuple[Any, str]:
+    """Return a client of an S3 server and the server's address as it may be shown.
 
     endpoint: host:port, with http:// for no TLS; empty for $AWS_ENDPOINT_URL, else the store of
     Kubeflow Pipelines. Credentials come from the environment; without them the bucket is public.
@@ -328,14 +328,10 @@ def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
     import urllib.parse
 
     import minio
-    import urllib3
 
-    split = urllib.parse.urlsplit(uri)
-    bucket, prefix = split.netloc, split.path.strip("/")
     store = "http://seaweedfs.kubeflow:9000"
     endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL") or store
     address = urllib.parse.urlsplit(endpoint if "://" in endpoint else "https://" + endpoint)
-    shown = f"s3://{bucket} at {address.netloc.rpartition('@')[2]}"
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if not region and not address.netloc.endswith("amazonaws.com"):
         region = "us-east-1"  # else the SDK asks for the bucket's, which few credentials may
@@ -346,6 +342,23 @@ def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
         region=region,
         http_client=http_client(timeout),
     )
+    return client, address.netloc.rpartition("@")[2]
+
+
+def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
+    """Return `get(name, offset, etag)` for the objects under s3://bucket/prefix or minio://...
+
+    endpoint: as `s3_client` takes it.
+    """
+    import urllib.parse
+
+    import minio
+    import urllib3
+
+    split = urllib.parse.urlsplit(uri)
+    bucket, prefix = split.netloc, split.path.strip("/")
+    client, host = s3_client(endpoint, timeout)
+    shown = f"s3://{bucket} at {host}"
 
     def get(name: str, offset: int, etag: str) -> Any:
         rest: Any = {"If-Match": etag} if offset else None

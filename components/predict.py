@@ -2,23 +2,28 @@
 
 from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
 
-from components import _artifact, _cuda, _dataset, _model, _mxnet, _prediction, _report
+from components import (
+    _artifact,
+    _cuda,
+    _dataset,
+    _model,
+    _mxnet,
+    _prediction,
+    _report,
+    _shards,
+)
 from components._artifact import staged
 from components._dataset import read_array
 from components._model import check_images_fit, load_model
 from components._mxnet import import_mxnet
-from components._prediction import (
-    shard_range,
-    tell_unknown_classes,
-    write_predictions,
-    write_preview,
-)
+from components._prediction import tell_unknown_classes, write_predictions, write_preview
+from components._shards import shard_range
 from components._step import step
 
 
 @step(
     packages=["jinja2", "matplotlib", "mxnet", "numpy"],
-    helpers=[_artifact, _cuda, _dataset, _mxnet, _model, _prediction, _report],
+    helpers=[_artifact, _cuda, _dataset, _mxnet, _model, _prediction, _report, _shards],
 )
 def predict(
     model: Input[Model],

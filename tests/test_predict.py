@@ -8,7 +8,7 @@ from conftest import new_data
 from kfp import dsl
 
 from components._idx import open_idx
-from components._prediction import shard_range
+from components._shards import shard_range
 from components._source import find_files, mnist_cache, standard_names
 from components.predict import predict
 
