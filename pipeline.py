@@ -6,16 +6,23 @@ import sys
 from typing import Any, Callable
 
 import click
+from kfp import dsl
 
 from components.evaluate import evaluate
 from components.ingest import ingest
+from components.ingest_images import ingest_images
+from components.merge import merge
 from components.predict import predict
 from components.train import train
+from components.upload import upload
 from runner.target import GPU_TOLERATION, Needs, Target, write_yaml
 
 INGEST = Needs("1", "512Mi", "2", "2Gi", timeout=3600, retries=3, store=True)
 TRAIN = Needs("2", "2Gi", "4", "8Gi", timeout=6 * 3600, retries=1, store=True)
 JUDGE = Needs("1", "1Gi", "4", "4Gi", timeout=3600)
+SHARD = Needs("2", "1Gi", "2", "2Gi", timeout=3600, retries=1)
+MERGE = Needs("1", "512Mi", "2", "2Gi", timeout=3600, retries=1)
+UPLOAD = Needs("1", "512Mi", "2", "1Gi", timeout=3600, retries=3, store=True)
 
 LOCAL = Target(image="local/python", local=True)
 
@@ -40,6 +47,8 @@ def train_pipeline(target: Target) -> Any:
         hidden_units: list[int] = [],
         seed: int = 0,
         device: str = "auto",
+        class_names: list[str] = [],
+        min_accuracy: float = 0.0,
         gpu_count: str = "1",  # the back end reads it as text
         gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
         gpu_tolerations: list = [GPU_TOLERATION],
@@ -65,17 +74,70 @@ def train_pipeline(target: Target) -> Any:
             device=device,
         )
         test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
-        evaluation = target.step(evaluate, JUDGE)(**test)
-        target.step(predict, JUDGE)(**test).after(evaluation)
+        evaluation = target.step(evaluate, JUDGE)(**test, class_names=class_names)
+        good = evaluation.outputs["Output"] >= min_accuracy
+        with dsl.If(good, name="accuracy of at least min_accuracy"):
+            target.step(predict, JUDGE)(**test)
 
     return mnist_train
 
 
-PIPELINES: dict[str, Callable[[Target], Any]] = {"train": train_pipeline}
+def batch_predict_pipeline(target: Target) -> Any:
+    """Return the pipeline: predict images in shards, merge the predictions, upload them."""
+
+    @target.pipeline(
+        name="mnist-batch-predict",
+        description="Predicts any number of images with a trained model, in parallel shards.",
+    )
+    def mnist_batch_predict(
+        model_uri: str,
+        data_uri: str = "mnist",
+        image_file: str = "t10k-images-idx3-ubyte",
+        label_file: str = "t10k-labels-idx1-ubyte",
+        shards: int = 4,
+        batch_size: int = 1000,
+        destination_uri: str = "",
+        s3_endpoint: str = "",
+    ):
+        model = dsl.importer(artifact_uri=model_uri, artifact_class=dsl.Model)
+        data = target.step(ingest_images, INGEST)(
+            data_uri=data_uri,
+            image_file=image_file,
+            label_file=label_file,
+            shards=shards,
+            s3_endpoint=s3_endpoint,
+        )
+        with dsl.ParallelFor(data.outputs["Output"], name="each shard") as shard:
+            prediction = target.step(predict, SHARD)(
+                model=model.output,
+                data=data.outputs["images"],
+                batch_size=batch_size,
+                shard=shard,
+                num_shards=shards,
+            )
+        merged = target.step(merge, MERGE)(
+            shards=dsl.Collected(prediction.outputs["predictions"]), labels=data.outputs["labels"]
+        )
+        with dsl.If(destination_uri != "", name="a destination_uri"):
+            target.step(upload, UPLOAD)(
+                predictions=merged.outputs["predictions"],
+                destination_uri=destination_uri,
+                s3_endpoint=s3_endpoint,
+            )
+
+    return mnist_batch_predict
+
+
+PIPELINES: dict[str, Callable[[Target], Any]] = {
+    "train": train_pipeline,
+    "batch_predict": batch_predict_pipeline,
+}
 
 
 def yaml_name(pipeline: str, target: str) -> str:
     """Return the file name of a compiled pipeline: pipeline.yaml, sweep-cpu.yaml and so on."""
+    if pipeline == "batch_predict":  # it asks for no GPU, so that both targets are the same
+        return "batch_predict.yaml"
     stem = "pipeline" if pipeline == "train" else pipeline
     return f"{stem}{'' if target == 'gpu' else '-' + target}.yaml"
 

@@ -8,26 +8,67 @@ dataset.json  num_images, image_shape [C, H, W], num_classes, class_counts, sour
 from typing import Any
 
 
-def write_dataset(
-    directory: Any, images: Any, labels: Any, num_classes: int, source: str
-) -> dict[str, Any]:
-    """Write a data set directory and return what is known about it, the content of dataset.json.
+def open_images(directory: Any, num_images: int, image_shape: tuple[int, int, int]) -> Any:
+    """Start a data set directory whose images.npy is written block by block.
 
-    images: uint8 array (N, C, H, W); labels: uint8 array (N,).
+    Use it as a context manager: `with open_images(directory, n, shape) as images:`.
+    images.append takes uint8 (n, C, H, W), num_images in all; images.digest hashes what it took.
+
+    Raises:
+        ValueError: the disk has no room for the images.
     """
+    import contextlib
     import hashlib
+    import math
+    import shutil
+    import types
+
+    import numpy as np
+
+    @contextlib.contextmanager
+    def opened() -> Any:
+        directory.mkdir()
+        needed, free = num_images * math.prod(image_shape), shutil.disk_usage(directory).free
+        if needed > free:
+            raise ValueError(
+                f"{num_images} images need {needed} bytes, but {directory} has {free} bytes free"
+            )
+        digest = hashlib.sha256()
+        with open(directory / "images.npy", "wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (num_images, *image_shape)}
+            np.lib.format.write_array_header_1_0(file, header)
+
+            def append(images: Any) -> None:
+                digest.update(images.reshape(-1))
+                file.write(images)
+
+            yield types.SimpleNamespace(append=append, digest=digest)
+
+    return opened()
+
+
+def finish_dataset(
+    directory: Any,
+    image_shape: tuple[int, int, int],
+    digest: Any,
+    labels: Any,
+    num_classes: int,
+    source: str,
+) -> dict[str, Any]:
+    """Write what a data set directory needs beside its images.
+
+    digest: of the images, from `open_images`; labels: uint8 (N,). Returns: what is known about
+    the data set, the content of dataset.json; its sha256 is that of the images and the labels.
+    """
     import json
 
     import numpy as np
 
-    directory.mkdir()
-    np.save(directory / "images.npy", images)
     np.save(directory / "labels.npy", labels)
-    digest = hashlib.sha256(np.ascontiguousarray(images).data)
-    digest.update(np.ascontiguousarray(labels).data)
+    digest.update(np.ascontiguousarray(labels))
     about = {
         "num_images": len(labels),
-        "image_shape": list(images.shape[1:]),
+        "image_shape": list(image_shape),
         "num_classes": num_classes,
         "class_counts": np.bincount(labels, minlength=num_classes).tolist(),
         "source": source,
@@ -35,6 +76,21 @@ def write_dataset(
     }
     (directory / "dataset.json").write_text(json.dumps(about, indent=1))
     return about
+
+
+def write_dataset(
+    directory: Any, images: Any, labels: Any, num_classes: int, source: str
+) -> dict[str, Any]:
+    """Write a data set directory from arrays and return the content of its dataset.json.
+
+    images: uint8 array (N, C, H, W); labels: uint8 array (N,).
+    """
+    import numpy as np
+
+    shape = images.shape[1:]
+    with open_images(directory, len(images), shape) as stored:
+        stored.append(np.ascontiguousarray(images))
+    return finish_dataset(directory, shape, stored.digest, labels, num_classes, source)
 
 
 def read_dataset(directory: str) -> tuple[Any, Any, dict[str, Any]]:

@@ -1,102 +1,159 @@
-"""What ingest does with the four parts of a data set once it has their files."""
+"""What ingest does with the IDX files of a data set once it has them."""
 
 from typing import Any
 
-from components._idx import read_idx
-from components._report import figure_svg, new_figure, picture, section, write_report
+from components._dataset import finish_dataset, open_images
+from components._idx import image_blocks, image_shape, open_idx, read_labels
+from components._source import spellings
+from components._statistics import count_values, hash_images
 
 
-def read_parts(files: dict[str, Any]) -> dict[str, Any]:
-    """Read the four IDX files and check that they fit each other.
+def read_digests(sha256: str, names: dict[str, str]) -> dict[str, str]:
+    """Return part to expected SHA-256 from the JSON text that a user gave.
 
-    Returns: images, uint8 (N, C, H, W), and labels, uint8 (N,), of train and test.
+    names: part to file name; the JSON may have either, with or without .gz.
 
     Raises:
-        ValueError: a file is not IDX, or images and labels, or train and test, do not fit.
+        ValueError: it is no JSON object of known names and 64 hexadecimal digits each.
     """
-    parts = {part: read_idx(path) for part, path in files.items()}
-    for split in ("train", "test"):
-        images, labels = parts[f"{split}_images"], parts[f"{split}_labels"]
-        if images.ndim not in (3, 4):
-            raise ValueError(
-                f"{files[f'{split}_images']} has the shape {images.shape}, "
-                "expected (N, H, W) or (N, H, W, C)"
-            )
-        if labels.ndim != 1 or len(labels) != len(images) or len(labels) == 0:
-            raise ValueError(
-                f"{files[f'{split}_labels']} has labels of shape {labels.shape}, "
-                f"expected one for each of the {len(images)} images, at least one"
-            )
-        by_channel = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
-        parts[f"{split}_images"] = by_channel
-    train, test = (parts[f"{split}_images"].shape[1:] for split in ("train", "test"))
-    if train != test:
-        raise ValueError(f"training images have the shape {train}, test images {test} (C, H, W)")
-    if parts["train_labels"].max() == parts["train_labels"].min():
-        raise ValueError(
-            f"{files['train_labels']} has only the label {parts['train_labels'][0]}, "
-            "expected at least two classes"
-        )
-    return parts
+    import json
+    import re
+
+    try:
+        given = json.loads(sha256 or "{}")
+    except ValueError as error:
+        raise ValueError(f"sha256 is not JSON ({error}), got {sha256!r}") from error
+    if not isinstance(given, dict):
+        raise ValueError(f"sha256 must be a JSON object, file name to digest, got {sha256!r}")
+    parts = {key: part for part, name in names.items() for key in (part, *spellings(name))}
+    digests = {}
+    for name, digest in given.items():
+        if name not in parts:
+            raise ValueError(f"sha256 names {name!r}, expected one of {', '.join(names.values())}")
+        if not isinstance(digest, str) or not re.fullmatch("[0-9a-fA-F]{64}", digest):
+            raise ValueError(f"sha256 of {name} must be 64 hexadecimal digits, got {digest!r}")
+        digests[parts[name]] = digest.lower()
+    return digests
 
 
 def hold_out(labels: Any, fraction: float, seed: int) -> Any:
     """Choose the validation images: the same share of each class, at random.
 
-    labels: uint8 (N,). Returns: bool (N,), true for an image to hold out; of n images of a
-    class round(n * fraction) are chosen, the same for the same seed on every machine.
+    labels: uint8 (N,). Returns: bool (N,), true for an image to hold out; of n images of a class
+    round(n * fraction) are chosen, the same for the same seed with every version of NumPy.
     """
     import numpy as np
 
-    generator = np.random.Generator(np.random.PCG64(seed))
+    lots = np.random.PCG64(seed).random_raw(len(labels))
     chosen = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        chosen[generator.permutation(members)[: round(len(members) * fraction)]] = True
+        count = round(len(members) * fraction)
+        chosen[members[np.argsort(lots[members], kind="stable")[:count]]] = True
     return chosen
 
 
-def write_data_report(path: Any, abouts: dict[str, dict[str, Any]], train: tuple[Any, Any]) -> None:
-    """Write the data report: counts of each class in each split, and sample images of each class.
+def check_headers(idx: dict[str, Any]) -> None:
+    """Check that four open IDX files fit each other, as far as their headers say.
 
-    abouts: split to the content of its dataset.json; train: images and labels of that split.
+    Raises:
+        ValueError: the number of images is not that of the labels, 0 or above 100,000,000, of
+            which each needs 9 bytes of memory (label and hash); or the splits differ in shape.
     """
+    for split in ("train", "test"):
+        images, labels = idx[f"{split}_images"], idx[f"{split}_labels"]
+        image_shape(images)
+        if labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"{labels.name} has labels of shape {labels.shape}, "
+                f"expected one for each of the {images.shape[0]} images in {images.name}"
+            )
+        if not 1 <= images.shape[0] <= 100_000_000:
+            raise ValueError(
+                f"{images.name} has {images.shape[0]} images, expected 1 to 100,000,000"
+            )
+    train, test = (image_shape(idx[f"{split}_images"]) for split in ("train", "test"))
+    if train != test:
+        raise ValueError(
+            f"{idx['test_images'].name} has images of shape {test} (C, H, W), "
+            f"expected {train} as in {idx['train_images'].name}"
+        )
+
+
+def ingest_files(
+    files: dict[str, tuple[Any, str]],
+    sha256: dict[str, str],
+    directories: list[Any],
+    validation_fraction: float,
+    seed: int,
+    source: str,
+) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Stream four IDX files into three data set directories: train, validation, test.
+
+    files: part to path and name, from `fetch`; sha256: part to expected digest, if any.
+    Returns: for each directory the content of its dataset.json, and the namespace with histogram
+    and hashes that `split_images` says.
+
+    Raises:
+        ValueError: a file is damaged, the parts don't fit, or there is but one class to learn.
+    """
+    import contextlib
+
     import numpy as np
 
-    images, labels = train
-    num_classes = abouts["train"]["num_classes"]
-    counts = new_figure(7, 3)
-    axes = counts.add_subplot()
-    for i, (split, about) in enumerate(abouts.items()):
-        places = np.arange(num_classes) + (i - 1) * 0.27
-        axes.bar(places, about["class_counts"], 0.25, label=split)
-    axes.set_xlabel("label")
-    axes.set_ylabel("images")
-    axes.legend(frameon=False)
-    samples = [
-        (picture(images[i]), str(label))
-        for label in range(num_classes)
-        for i in np.flatnonzero(labels == label)[:8]
+    with contextlib.ExitStack() as stack:
+        idx = {
+            part: stack.enter_context(open_idx(path, name, sha256.get(part, "")))
+            for part, (path, name) in files.items()
+        }
+        check_headers(idx)
+        train, test = (read_labels(idx[f"{split}_labels"]) for split in ("train", "test"))
+        held_out = hold_out(train, validation_fraction, seed)
+        kept = train[~held_out]
+        if len(np.unique(kept)) < 2:
+            raise ValueError(
+                f"{idx['train_labels'].name} leaves {len(np.unique(kept))} classes to train on "
+                f"(validation_fraction is {validation_fraction}), expected at least two"
+            )
+        outputs = [
+            *split_images(idx["train_images"], held_out, directories[:2]),
+            *split_images(idx["test_images"], np.zeros(len(test), bool), directories[2:]),
+        ]
+        shape = image_shape(idx["train_images"])
+    num_classes = 1 + int(max(train.max(), test.max()))
+    abouts = [
+        finish_dataset(directory, shape, output.digest, labels, num_classes, source)
+        for directory, output, labels in zip(directories, outputs, (kept, train[held_out], test))
     ]
-    rows = tuple(
-        (label, *(a["class_counts"][label] for a in abouts.values()))
-        for label in range(num_classes)
-    )
-    write_report(
-        path,
-        "Data",
-        {
-            **{f"{split} images": f"{about['num_images']:,}" for split, about in abouts.items()},
-            "image shape (C, H, W)": " x ".join(map(str, abouts["train"]["image_shape"])),
-            "classes": num_classes,
-        },
-        [
-            section("Sample images of each class", pictures=tuple(samples)),
-            section(
-                "Images of each class",
-                figure=figure_svg(counts, "Number of images of each class in each split"),
-                head=("label", *abouts),
-                rows=rows,
-            ),
-        ],
-    )
+    return abouts, outputs
+
+
+def split_images(idx: Any, group: Any, directories: list[Any]) -> list[Any]:
+    """Write the images of an open IDX file into data set directories, block by block.
+
+    group: (N,), the index of the directory that an image goes to. Returns: a namespace for each
+    directory with digest (of its images), histogram (int64 (256,)) and hashes (uint64 (n,)).
+    """
+    import contextlib
+
+    import numpy as np
+
+    with contextlib.ExitStack() as stack:
+        outputs = []
+        for i, directory in enumerate(directories):
+            count = int((group == i).sum())
+            outputs.append(stack.enter_context(open_images(directory, count, image_shape(idx))))
+            outputs[i].histogram = np.zeros(256, np.int64)
+            outputs[i].hashes = np.zeros(count, np.uint64)
+        start, ends = 0, [0] * len(outputs)
+        for block in image_blocks(idx):
+            where = group[start : start + len(block)]
+            hashes = hash_images(block)
+            for i, output in enumerate(outputs):
+                images = block[where == i]
+                output.append(images)
+                output.histogram += count_values(images)
+                output.hashes[ends[i] : ends[i] + len(images)] = hashes[where == i]
+                ends[i] += len(images)
+            start += len(block)
+    return outputs

@@ -4,43 +4,83 @@ from typing import Any
 
 from components._model import predict_probabilities
 from components._report import picture, section, write_report
+from components._shards import write_npy_header
 
 
-def write_predictions(directory: Any, module: Any, images: Any, num_classes: int) -> None:
-    """Write a predictions directory: probabilities.npy, labels.npy, predictions.csv.
+def write_predictions(
+    directory: Any, module: Any, images: Any, num_classes: int, first: int = 0
+) -> None:
+    """Write a predictions directory batch by batch: constant memory for any number of images.
 
-    images: uint8 (N, C, H, W), N may be 0; rows are in their order.
+    images: uint8 (N, C, H, W), N may be 0; rows are in their order. first: index of the first
+    image in predictions.csv.
     """
-    import csv
-
     import numpy as np
 
     directory.mkdir()
-    batches = list(predict_probabilities(module, images))
-    empty = np.zeros((0, num_classes), np.float32)
-    probabilities = np.concatenate([empty, *batches])
-    labels = probabilities.argmax(1).astype(np.uint8)
-    np.save(directory / "probabilities.npy", probabilities)
-    np.save(directory / "labels.npy", labels)
-    with open(directory / "predictions.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("index", "label", "probability"))
-        best = probabilities.max(1, initial=0)
-        writer.writerows((i, labels[i], f"{best[i]:.6f}") for i in range(len(labels)))
+    with (
+        open(directory / "probabilities.npy", "wb") as probabilities_file,
+        open(directory / "labels.npy", "wb") as labels_file,
+        open(directory / "predictions.csv", "w", newline="") as csv_file,
+    ):
+        write_npy_header(probabilities_file, np.float32, (len(images), num_classes))
+        write_npy_header(labels_file, np.uint8, (len(images),))
+        csv_file.write("index,label,probability\n")
+        for probabilities in predict_probabilities(module, images):
+            labels = probabilities.argmax(1).astype(np.uint8)
+            probabilities_file.write(probabilities)
+            labels_file.write(labels)
+            indexes = range(first, first + len(labels))
+            rows = zip(indexes, labels.tolist(), probabilities.max(1).tolist())
+            csv_file.writelines(f"{i},{label},{best:.6f}\n" for i, label, best in rows)
+            first += len(labels)
 
 
-def write_preview(path: Any, directory: Any, images: Any) -> None:
-    """Write the preview of a predictions directory: the first images with label and probability."""
+def write_preview(
+    path: Any, directory: Any, images: Any, facts: dict[str, Any], first: int = 0
+) -> None:
+    """Write the preview of a predictions directory: the first images with their likeliest labels.
+
+    images: uint8 (N, C, H, W), those that were predicted; facts: shown at the top; first: index
+    of the first image.
+    """
     import numpy as np
 
     probabilities = np.load(directory / "probabilities.npy", mmap_mode="r")
-    pictures = tuple(
-        (picture(np.asarray(image)), f"#{i}: {row.argmax()} ({row.max():.1%})")
-        for i, (image, row) in enumerate(zip(images[:48], probabilities))
-    )
+    pictures = []
+    for i, (image, row) in enumerate(zip(images[:48], probabilities)):
+        best = np.argsort(-row, kind="stable")[:3]
+        likeliest = "\n".join(f"{label}: {row[label]:.1%}" for label in best)
+        pictures.append((picture(np.asarray(image)), f"#{first + i}\n{likeliest}"))
     write_report(
         path,
         "Predictions",
-        {"images": f"{len(images):,}"},
-        [section("The first images, with predicted label and probability", pictures=pictures)],
+        facts,
+        [
+            section(
+                "The first images",
+                "Number of the image from 0, and the three likeliest labels with probability."
+                if pictures
+                else "There are no images.",
+                pictures=tuple(pictures),
+            )
+        ],
+    )
+
+
+def tell_unknown_classes(directory: str, num_classes: int) -> str:
+    """Return a sentence if a data set has more classes than a model knows, else an empty one.
+
+    directory: of the data set; without a dataset.json nothing is known. num_classes: the model's.
+    """
+    import json
+    import pathlib
+
+    path = pathlib.Path(directory, "dataset.json")
+    about = json.loads(path.read_text()) if path.is_file() else {}
+    if about.get("num_classes", 0) <= num_classes:
+        return ""
+    return (
+        f"The data has {about['num_classes']} classes, but the model knows only {num_classes}: "
+        "images of the others get a wrong label."
     )

@@ -40,7 +40,14 @@ svg { max-width: 100%; height: auto; display: block; }
 .pictures { display: flex; flex-wrap: wrap; gap: .6rem; }
 figure { margin: 0; font-size: .8rem; text-align: center; max-width: 8rem; }
 figure img { width: 56px; height: 56px; object-fit: contain; image-rendering: pixelated; }
-figcaption { overflow-wrap: anywhere; }
+figcaption { overflow-wrap: anywhere; white-space: pre-line; }
+.matrix { font-size: .8rem; }
+.matrix th, .matrix td { padding: .2rem .35rem; text-align: center; }
+.matrix td { border: 1px solid var(--line); min-width: 2rem; }
+@media (max-width: 30rem) { th, td { padding: .25rem .4rem; } }
+@media (max-width: 30rem) { .matrix th, .matrix td { padding: .15rem; min-width: 1.4rem; } }
+.right { background: color-mix(in srgb, var(--accent) calc(var(--share) * 60%), transparent); }
+.wrong { background: color-mix(in srgb, #e0402f calc(var(--share) * 60%), transparent); }
 </style>
 </head>
 <body>
@@ -54,6 +61,14 @@ figcaption { overflow-wrap: anywhere; }
 <h2>{{ section.title }}</h2>
 {% if section.text %}<p>{{ section.text }}</p>{% endif %}
 {% if section.figure %}{{ section.figure | safe }}{% endif %}
+{% if section.matrix %}<div class="scroll" tabindex="0"><table class="matrix">
+<thead><tr><th></th>
+{%- for name, _ in section.matrix %}<th scope="col">{{ name }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for name, cells in section.matrix %}<tr><th scope="row">{{ name }}</th>
+{%- for text, kind, share in cells %}<td class="{{ kind }}" style="--share: {{ share }}">
+{{- text }}</td>{% endfor %}</tr>
+{% endfor %}</tbody></table></div>{% endif %}
 {% if section.pictures %}<div class="pictures">
 {% for uri, caption in section.pictures %}
 <figure><img src="{{ uri }}" alt="{{ caption }}"><figcaption>{{ caption }}</figcaption></figure>
@@ -82,10 +97,12 @@ def section(
     pictures: tuple[tuple[str, str], ...] = (),
     head: tuple[str, ...] = (),
     rows: tuple[tuple[Any, ...], ...] = (),
+    matrix: tuple[Any, ...] = (),
 ) -> dict[str, Any]:
-    """Return one section of a report: text, an SVG figure, captioned pictures, a table.
+    """Return one section of a report: text, a figure, a heat map, captioned pictures, a table.
 
-    figure: from `figure_svg` only, as it is not escaped. pictures: (data URI, caption) pairs.
+    figure: from `figure_svg` only, as it is not escaped. matrix: from `heat_map`. pictures: (data
+    URI, caption) pairs; a caption may have several lines.
     """
     return {
         "title": title,
@@ -94,7 +111,35 @@ def section(
         "pictures": pictures,
         "head": head,
         "rows": rows,
+        "matrix": matrix,
     }
+
+
+def heat_map(names: list[str], counts: Any) -> tuple[Any, ...]:
+    """Return a confusion matrix as `section` draws it.
+
+    counts: int64 (K, K), rows are the true labels; names: of the K classes. What is right is
+    shaded by its share of the row, what is wrong by its share of the most frequent error.
+    """
+    import numpy as np
+
+    errors = counts - np.diag(counts.diagonal())
+    right = np.diag(counts.diagonal()) / counts.sum(1, keepdims=True).clip(1)
+    shares = right + errors / max(1, errors.max())
+    return tuple(
+        (
+            names[row],
+            tuple(
+                (
+                    f"{count:,}" if count else "",
+                    "right" if row == column else "wrong",
+                    f"{shares[row, column]:.3f}",
+                )
+                for column, count in enumerate(counts[row])
+            ),
+        )
+        for row in range(len(names))
+    )
 
 
 def new_figure(width: float, height: float) -> Any:

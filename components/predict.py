@@ -2,18 +2,28 @@
 
 from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
 
-from components import _artifact, _cuda, _dataset, _model, _mxnet, _prediction, _report
+from components import (
+    _artifact,
+    _cuda,
+    _dataset,
+    _model,
+    _mxnet,
+    _prediction,
+    _report,
+    _shards,
+)
 from components._artifact import staged
-from components._dataset import read_dataset
-from components._model import check_data_fits, load_model
+from components._dataset import read_array
+from components._model import check_images_fit, load_model
 from components._mxnet import import_mxnet
-from components._prediction import write_predictions, write_preview
+from components._prediction import tell_unknown_classes, write_predictions, write_preview
+from components._shards import shard_range
 from components._step import step
 
 
 @step(
     packages=["jinja2", "matplotlib", "mxnet", "numpy"],
-    helpers=[_artifact, _cuda, _dataset, _mxnet, _model, _prediction, _report],
+    helpers=[_artifact, _cuda, _dataset, _mxnet, _model, _prediction, _report, _shards],
 )
 def predict(
     model: Input[Model],
@@ -21,34 +31,51 @@ def predict(
     predictions: Output[Dataset],
     metrics: Output[Metrics],
     preview: Output[HTML],
+    batch_size: int = 1000,
+    shard: int = 0,
+    num_shards: int = 1,
 ):
-    """Predict the label of every image, in the order of the images.
+    """Predict the label of every image, in the order of the images, in constant memory.
 
     Predictions are a directory: probabilities.npy, float32 (N, classes); labels.npy, uint8 (N,);
-    predictions.csv with the columns index, label, probability.
+    predictions.csv with the columns index, label, probability. An image set may be split over
+    several tasks: the files of all shards, one after the other, are those of a single task.
 
     Args:
         model: Model directory, as train writes it.
-        data: Images, as ingest writes them.
+        data: Images, as ingest or ingest_images writes them; labels are not read.
+        batch_size: Images that the network sees at once.
+        shard: Which part of the images to predict, from 0.
+        num_shards: Number of parts that the images are split into.
 
     Returns:
-        predictions: Probabilities and labels of every image.
+        predictions: Probabilities and labels of the images.
         metrics: The number of images and the images predicted in a second.
         preview: The first images with their predictions.
 
     Raises:
-        ValueError: The model or the data can't be read, or they don't fit each other.
+        ValueError: The model or the images can't be read, the image shapes differ, or a parameter
+            is out of range.
     """
+    import logging
     import time
 
+    images = read_array(data.path, "images.npy", 4)
+    start, stop = shard_range(len(images), shard, num_shards, batch_size)
+    images = images[start:stop]
     import_mxnet()
-    images, labels, _ = read_dataset(data.path)
-    module, about = load_model(model.path, batch_size=1000)
-    check_data_fits(images, labels[:0], about)
+    module, about = load_model(model.path, batch_size)
+    check_images_fit(images, about)
+    facts = {"images": f"{len(images):,}"}
+    notice = tell_unknown_classes(data.path, about["num_classes"])
+    if notice:
+        logging.warning("%s", notice)
+        facts["note"] = notice
     with staged(predictions, preview) as (directory, page):
         started = time.perf_counter()
-        write_predictions(directory, module, images, about["num_classes"])
-        seconds = time.perf_counter() - started
-        write_preview(page, directory, images)
+        write_predictions(directory, module, images, about["num_classes"], first=start)
+        speed = len(images) / (time.perf_counter() - started)
+        facts["images per second"] = f"{speed:,.0f}"
+        write_preview(page, directory, images, facts, first=start)
     metrics.log_metric("images", len(images))
-    metrics.log_metric("images_per_second", len(images) / seconds)
+    metrics.log_metric("images_per_second", speed)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import graphlib
 import json
 import os
 import pathlib
@@ -65,12 +66,49 @@ def run(
         if step["name"] == "evaluate" and "Output" in step["outputs"]:
             record["accuracy"] = step["outputs"]["Output"]
     done = {step["name"] for step in steps}
-    for name in pipeline.pipeline_spec.root.dag.tasks:
+    for name, condition in step_names(pipeline.pipeline_spec):
         if name not in done:
-            steps.append({"name": name, "status": "SKIPPED", "seconds": 0.0, "outputs": {}})
+            step = {"name": name, "status": "SKIPPED", "seconds": 0.0, "outputs": {}}
+            if record["status"] == "SUCCEEDED":
+                step["reason"] = f"{name} did not run: {why_not(condition, record)}"
+            steps.append(step)
     write_json(directory / "run.json", record)
     show(directory, record)
     return 0 if record["status"] == "SUCCEEDED" else 1
+
+
+def step_names(spec: Any) -> list[tuple[str, str]]:
+    """Return the steps of a pipeline spec in an order in which they can run.
+
+    With each step stands the name of the condition that it is under, empty for none.
+    """
+    executors = spec.deployment_spec["executors"]
+
+    def walk(dag: Any, condition: str) -> Iterator[tuple[str, str]]:
+        graph = {name: set(task.dependent_tasks) for name, task in dag.tasks.items()}
+        # sorted, as a map of the spec has no order
+        order = graphlib.TopologicalSorter({name: graph[name] for name in sorted(graph)})
+        for name in order.static_order():
+            task = dag.tasks[name]
+            component = spec.components[task.component_ref.name]
+            if component.HasField("dag"):
+                inner = task.task_info.name if task.trigger_policy.condition else condition
+                yield from walk(component.dag, inner)
+            elif "container" in executors[component.executor_label]:
+                yield name, condition
+
+    return list(walk(spec.root.dag, ""))
+
+
+def why_not(condition: str, record: dict[str, Any]) -> str:
+    """Say why a step of a run that succeeded was left out.
+
+    condition: the name of the condition that it is under, what must hold for it to run.
+    """
+    accuracy, least = record["accuracy"], record["parameters"].get("min_accuracy")
+    if accuracy is not None and least is not None and accuracy < least:
+        return f"the accuracy, {accuracy:.4f}, is below min_accuracy, {least}"
+    return f"it needs {condition}"
 
 
 def new_run_directory(output_dir: pathlib.Path) -> pathlib.Path:
@@ -104,7 +142,6 @@ def start_kfp(runner: str, image: str, pipeline_root: pathlib.Path) -> None:
     if runner == "subprocess":
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(pipeline_root))
         return
-    import docker
     import docker.errors
 
     try:
@@ -265,6 +302,9 @@ def show(directory: pathlib.Path, record: dict[str, Any]) -> None:
     click.echo()
     if record["accuracy"] is not None:
         click.echo(f"accuracy  {record['accuracy']:.4f}")
+    for step in record["steps"]:
+        if "reason" in step:
+            click.echo(step["reason"])
     click.echo(f"record    {directory / 'run.json'}")
     click.echo(f"log       {directory / 'log.txt'}")
     if "error" in record:

@@ -1,12 +1,16 @@
 """Made-up data sets that a small network can learn, as IDX files and as artifacts."""
 
+import hashlib
+import json
 import pathlib
+import shutil
 import struct
 
 import numpy as np
 import pytest
 from kfp import dsl
 
+from components._dataset import write_dataset
 from components.ingest import ingest
 from components.train import train
 
@@ -86,3 +90,30 @@ def trained(tmp_path_factory) -> dict:
     made = Artifacts(root)
     data = made.ingest(write_idx_set(root / "idx", train=600), validation_fraction=0.1)
     return {**data, **made.train(data)}
+
+
+def new_data(artifacts, images, labels, num_classes: int, name: str = "data"):
+    """A data set artifact of images, uint8 (N, C, H, W), and labels, uint8 (N,)."""
+    data = artifacts.new(dsl.Dataset, name)
+    pathlib.Path(data.path).parent.mkdir(parents=True, exist_ok=True)
+    write_dataset(pathlib.Path(data.path), images, labels, num_classes, "made up")
+    return data
+
+
+def damage_model(artifacts, model, name: str, change, forge: bool = False):
+    """A copy of a model whose file of this name is what `change` makes of it, None for no file.
+
+    forge: model.json gets the digest of the changed file.
+    """
+    copy = artifacts.new(dsl.Model, "damaged")
+    directory = pathlib.Path(shutil.copytree(model.path, copy.path))
+    content = change((directory / name).read_bytes())
+    if content is None:
+        (directory / name).unlink()
+    else:
+        (directory / name).write_bytes(content)
+    if forge:
+        about = json.loads((directory / "model.json").read_text())
+        about["sha256"][name] = hashlib.sha256(content).hexdigest()
+        (directory / "model.json").write_text(json.dumps(about))
+    return copy

@@ -1,20 +1,55 @@
+import json
+import math
 import pathlib
+import re
 
 import numpy as np
 import pytest
+from conftest import damage_model, new_data
 from kfp import dsl
+from sklearn import metrics as sklearn_metrics
 
-from components._dataset import write_dataset
+from components._evaluation import calibration_bins, calibration_error, roc_points, wilson_interval
+from components._mxnet import import_mxnet
 from components.evaluate import evaluate
+from components.predict import predict
+
+import_mxnet()
 
 
-def score(artifacts, model, data):
+def score(artifacts, model, data, **parameters):
     outputs = {
         "metrics": artifacts.new(dsl.Metrics, "metrics"),
         "confusion_matrix": artifacts.new(dsl.ClassificationMetrics, "confusion_matrix"),
         "evaluation_report": artifacts.new(dsl.HTML, "evaluation_report"),
     }
-    return evaluate.python_func(model=model, data=data, **outputs), outputs
+    return evaluate.python_func(model=model, data=data, **outputs, **parameters), outputs
+
+
+def counts(outputs) -> list[list[int]]:
+    return [row["row"] for row in outputs["confusion_matrix"].metadata["confusionMatrix"]["rows"]]
+
+
+@pytest.fixture
+def hard_data(artifacts):
+    """2,500 images, no multiple of the batch, a good part of which the model gets wrong."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 120, (2500, 1, 12, 12), dtype=np.uint8)
+    labels = (np.arange(2500) % 3).astype(np.uint8)
+    for image, label in zip(images, labels):
+        image[0, label * 4 : label * 4 + 4] += 30
+    return new_data(artifacts, images, labels, 3)
+
+
+@pytest.fixture
+def probabilities(artifacts, trained, hard_data) -> np.ndarray:
+    outputs = {
+        "predictions": artifacts.new(dsl.Dataset, "predictions"),
+        "metrics": artifacts.new(dsl.Metrics, "predict_metrics"),
+        "preview": artifacts.new(dsl.HTML, "preview"),
+    }
+    predict.python_func(model=trained["model"], data=hard_data, **outputs)
+    return np.load(pathlib.Path(outputs["predictions"].path, "probabilities.npy"))
 
 
 def test_returns_the_accuracy_and_logs_it(artifacts, trained):
@@ -23,36 +58,136 @@ def test_returns_the_accuracy_and_logs_it(artifacts, trained):
     assert type(accuracy) is float
 
 
-def test_counts_every_image_once(artifacts, trained):
-    _, outputs = score(artifacts, trained["model"], trained["test_data"])
-    rows = outputs["confusion_matrix"].metadata["confusionMatrix"]["rows"]
-    assert [sum(row["row"]) for row in rows] == [9, 8, 8]
-    assert outputs["metrics"].metadata["images"] == 25
+def test_every_metric_is_a_finite_python_number(artifacts, trained, hard_data):
+    _, outputs = score(artifacts, trained["model"], hard_data)
+    values = outputs["metrics"].metadata
+    assert sorted(values) == [
+        "accuracy",
+        "errors",
+        "expected_calibration_error",
+        "images",
+        "images_per_second",
+        "log_loss",
+        "macro_f1",
+        "macro_precision",
+        "macro_recall",
+        "top_2_accuracy",
+    ]
+    assert {type(value) for value in values.values()} <= {int, float}
+    assert all(map(math.isfinite, values.values()))
 
 
-def test_report_is_written(artifacts, trained):
-    _, outputs = score(artifacts, trained["model"], trained["test_data"])
-    page = pathlib.Path(outputs["evaluation_report"].path).read_text()
-    assert "Confusion matrix" in page
+def test_agrees_with_predict_and_with_scikit_learn(artifacts, trained, hard_data, probabilities):
+    accuracy, outputs = score(artifacts, trained["model"], hard_data)
+    labels, predicted = np.arange(2500) % 3, probabilities.argmax(1)
+    assert 0.4 < accuracy < 0.99
+    assert accuracy == sklearn_metrics.accuracy_score(labels, predicted)
+    assert counts(outputs) == sklearn_metrics.confusion_matrix(labels, predicted).tolist()
+    values = outputs["metrics"].metadata
+    assert values["errors"] == (labels != predicted).sum()
+    assert values["log_loss"] == pytest.approx(sklearn_metrics.log_loss(labels, probabilities))
+    assert values["macro_f1"] == sklearn_metrics.f1_score(labels, predicted, average="macro")
+    own = probabilities[np.arange(2500), labels]
+    assert values["top_2_accuracy"] == np.mean((probabilities > own[:, None]).sum(1) < 2)
 
 
-def data_set(artifacts, images, labels):
-    data = artifacts.new(dsl.Dataset, "data")
-    artifacts.root.mkdir()
-    write_dataset(pathlib.Path(data.path), images, labels, 9, "made up")
-    return data
+def test_counts_every_image_once(artifacts, trained, hard_data):
+    _, outputs = score(artifacts, trained["model"], hard_data)
+    assert [sum(row) for row in counts(outputs)] == [834, 833, 833]
+    assert outputs["metrics"].metadata["images"] == 2500
+
+
+def test_roc_is_short_finite_and_close_to_the_whole_curve(hard_data, probabilities):
+    labels = (np.arange(2500) % 3).astype(np.uint8)
+    false, true, thresholds = map(np.array, roc_points(labels, probabilities))
+    assert len(false) == len(true) == len(thresholds) <= 200
+    assert np.isfinite(thresholds).all()
+    assert (np.diff(thresholds) < 0).all()
+    assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
+    belongs = labels[:, None] == np.arange(3)
+    area = sklearn_metrics.roc_auc_score(belongs.ravel(), probabilities.ravel())
+    assert sklearn_metrics.auc(false, true) == pytest.approx(area, abs=1e-3)
+
+
+def test_calibration_error_of_an_example_by_hand():
+    labels = np.array([0, 0, 0, 1], np.uint8)
+    sure = np.array([[0.95, 0.05]] * 3 + [[0.55, 0.45]], np.float32)
+    assert calibration_bins(labels, sure)["count"].tolist() == [0] * 8 + [1] + [0] * 5 + [3]
+    assert calibration_error(calibration_bins(labels, sure)) == pytest.approx(
+        3 / 4 * 0.05 + 1 / 4 * 0.55
+    )
 
 
 @pytest.mark.parametrize(
-    ("shape", "label", "message"),
+    ("hits", "images", "low", "high"),
+    # Newcombe, Statistics in Medicine 17 (1998), table I, method 3
     [
-        ((2, 1, 5, 5), 0, r"the shape \[1, 5, 5\], but the model takes \[1, 12, 12\]"),
-        ((2, 1, 12, 12), 8, "has the label 8, but the model knows only 3 classes"),
-        ((0, 1, 12, 12), 0, "has no images"),
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
     ],
 )
-def test_refuses_data_that_does_not_fit(artifacts, trained, shape, label, message):
-    data = data_set(artifacts, np.zeros(shape, np.uint8), np.full(shape[0], label, np.uint8))
+def test_wilson_interval_is_the_published_one(hits, images, low, high):
+    assert wilson_interval(hits, images) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_class_names_stand_in_matrix_and_report(artifacts, trained):
+    names = ["top", "<b>middle</b>", "bottom"]
+    _, outputs = score(artifacts, trained["model"], trained["test_data"], class_names=names)
+    specs = outputs["confusion_matrix"].metadata["confusionMatrix"]["annotationSpecs"]
+    page = pathlib.Path(outputs["evaluation_report"].path).read_text()
+    assert [spec["displayName"] for spec in specs] == names
+    assert "&lt;b&gt;middle&lt;/b&gt;" in page
+    assert "<b>" not in page
+
+
+def test_refuses_another_number_of_class_names(artifacts, trained):
+    with pytest.raises(ValueError, match="one name for each of the 3 classes, got 2"):
+        score(artifacts, trained["model"], trained["test_data"], class_names=["a", "b"])
+
+
+def test_report_shows_what_it_promises(artifacts, trained, hard_data):
+    accuracy, outputs = score(artifacts, trained["model"], hard_data)
+    page = pathlib.Path(outputs["evaluation_report"].path).read_text()
+    assert f"{accuracy:.2%}" in page
+    assert re.findall("<h2>(.*)</h2>", page) == [
+        "Confusion matrix",
+        "The most confident mistakes",
+        "Each class",
+        "Reliability",
+    ]
+    assert page.count("<figure>") == 24
+
+
+def test_more_classes_than_a_table_can_show_are_drawn(artifacts, trained):
+    images, labels = np.zeros((3, 1, 12, 12), np.uint8), np.zeros(3, np.uint8)
+    data = new_data(artifacts, images, labels, 40)
+    _, outputs = score(artifacts, trained["model"], data)
+    page = pathlib.Path(outputs["evaluation_report"].path).read_text()
+    assert 'aria-label="Confusion matrix"' in page
+
+
+def test_classes_that_the_model_does_not_know_are_reported(artifacts, trained, caplog):
+    images, labels = np.zeros((4, 1, 12, 12), np.uint8), np.full(4, 4, np.uint8)
+    accuracy, outputs = score(artifacts, trained["model"], new_data(artifacts, images, labels, 5))
+    page = pathlib.Path(outputs["evaluation_report"].path).read_text()
+    told = "The data has 5 classes, but the model knows only 3"
+    assert accuracy == 0
+    assert sum(counts(outputs)[4]) == 4
+    assert told in page
+    assert told in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((2, 1, 5, 5), r"the shape \[1, 5, 5\], but the model takes \[1, 12, 12\]"),
+        ((0, 1, 12, 12), "has no images"),
+    ],
+)
+def test_refuses_data_that_does_not_fit(artifacts, trained, shape, message):
+    data = new_data(artifacts, np.zeros(shape, np.uint8), np.zeros(shape[0], np.uint8), 3)
     with pytest.raises(ValueError, match=message):
         score(artifacts, trained["model"], data)
     assert not pathlib.Path(artifacts.root, "evaluation_report").exists()
@@ -61,4 +196,67 @@ def test_refuses_data_that_does_not_fit(artifacts, trained, shape, label, messag
 def test_refuses_a_directory_that_is_no_model(artifacts, trained, tmp_path):
     model = dsl.Model(uri=str(tmp_path))
     with pytest.raises(ValueError, match=r"is not a model: it has no file model\.json"):
+        score(artifacts, model, trained["test_data"])
+
+
+@pytest.mark.parametrize("name", ["model.json", "model-symbol.json", "model-0000.params"])
+def test_refuses_a_model_that_lacks_a_file(artifacts, trained, name):
+    model = damage_model(artifacts, trained["model"], name, lambda content: None)
+    with pytest.raises(ValueError, match=f"is not a model: it has no file {re.escape(name)}"):
+        score(artifacts, model, trained["test_data"])
+
+
+@pytest.mark.parametrize("name", ["model.json", "model-symbol.json", "model-0000.params"])
+def test_refuses_a_model_that_was_cut_short(artifacts, trained, name):
+    model = damage_model(artifacts, trained["model"], name, lambda content: content[:-100])
+    with pytest.raises(ValueError, match=f"{re.escape(name)} (is damaged|was cut short)"):
+        score(artifacts, model, trained["test_data"])
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"format": 2}, "has the format 2, expected 1"),
+        ({"num_classes": 4}, r"says 4 classes, but the symbol's output has the shape \[\(1, 3\)\]"),
+        ({"num_classes": "3"}, "num_classes must be a whole number from 2 to 256, got '3'"),
+        ({"input_shape": [1, 12]}, r"input_shape must be three positive whole numbers, got \[1, 1"),
+        ({"input_shape": [1, 30, 30]}, "can't be used"),
+        ({"sha256": None}, "sha256 must map the checkpoint files to digests, got None"),
+    ],
+)
+def test_refuses_a_model_json_that_is_not_the_models(artifacts, trained, entries, message):
+    model = damage_model(
+        artifacts,
+        trained["model"],
+        "model.json",
+        lambda content: json.dumps({**json.loads(content), **entries}).encode(),
+    )
+    with pytest.raises(ValueError, match=message):
+        score(artifacts, model, trained["test_data"])
+
+
+def test_refuses_an_operator_that_no_network_has(artifacts, trained):
+    model = damage_model(
+        artifacts,
+        trained["model"],
+        "model-symbol.json",
+        lambda content: content.replace(b'"Flatten"', b'"Custom"'),
+        forge=True,
+    )
+    with pytest.raises(ValueError, match="has the operator Custom, which no network"):
+        score(artifacts, model, trained["test_data"])
+
+
+def test_refuses_parameters_that_are_not_finite(artifacts, trained):
+    import mxnet as mx
+
+    def with_nan(content: bytes) -> bytes:
+        arrays = mx.nd.load_frombuffer(content)
+        arrays["arg:conv0_bias"][0] = math.nan
+        path = artifacts.root / "nan.params"
+        mx.nd.save(str(path), arrays)
+        return path.read_bytes()
+
+    model = damage_model(artifacts, trained["model"], "model-0000.params", with_nan, forge=True)
+    with pytest.raises(ValueError, match="NaN or infinite in conv0_bias"):
         score(artifacts, model, trained["test_data"])

@@ -33,11 +33,13 @@ def test_compiling_twice_gives_the_same_bytes(tmp_path):
 def test_steps_and_their_order():
     spec, *_ = yaml.safe_load_all((ROOT / "pipeline.yaml").read_text())
     tasks = spec["root"]["dag"]["tasks"]
-    assert sorted(tasks) == sorted(STEPS)
+    gate = tasks["condition-1"]
     assert "dependentTasks" not in tasks["ingest"]
     assert tasks["train"]["dependentTasks"] == ["ingest"]
     assert tasks["evaluate"]["dependentTasks"] == ["ingest", "train"]
-    assert tasks["predict"]["dependentTasks"] == ["evaluate", "ingest", "train"]
+    assert gate["dependentTasks"] == ["evaluate", "ingest", "train"]
+    assert "evaluate-Output'] >= inputs" in gate["triggerPolicy"]["condition"]
+    assert list(spec["components"]["comp-condition-1"]["dag"]["tasks"]) == ["predict"]
 
 
 def documents(path: pathlib.Path) -> tuple[dict, dict, dict]:
@@ -217,6 +219,23 @@ def test_runs_the_whole_pipeline(tmp_path):
     assert pathlib.Path(paths["predictions"], "labels.npy").is_file()
     assert "accuracy" in done.stdout.splitlines()[-3]
     assert "train | Epoch[0] Train-accuracy=" in done.stdout
+
+
+def test_below_min_accuracy_predict_does_not_run(tmp_path):
+    output = tmp_path / "runs"
+    source = write_idx_set(tmp_path / "idx")
+    gate = ("-p", "min_accuracy=1.5")
+    done = run("--data-uri", source, *SMALL, *gate, "--output-dir", output)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((output / "latest" / "run.json").read_text())
+    assert record["status"] == "SUCCEEDED"
+    assert [step["name"] for step in record["steps"]] == STEPS
+    assert [step["status"] for step in record["steps"]] == ["SUCCEEDED"] * 3 + ["SKIPPED"]
+    reason = (
+        f"predict did not run: the accuracy, {record['accuracy']:.4f}, is below min_accuracy, 1.5"
+    )
+    assert record["steps"][3]["reason"] == reason
+    assert reason in done.stdout.splitlines()
 
 
 def test_a_failed_step_fails_the_run(tmp_path):

@@ -1,27 +1,42 @@
 import csv
+import itertools
 import pathlib
 
 import numpy as np
 import pytest
+from conftest import new_data
 from kfp import dsl
 
-from components._dataset import write_dataset
+from components._idx import open_idx
+from components._shards import shard_range
+from components._source import find_files, mnist_cache, standard_names
 from components.predict import predict
 
 
-def predictions(artifacts, model, data):
+def run_predict(artifacts, model, data, name="predictions", **parameters):
     outputs = {
-        "predictions": artifacts.new(dsl.Dataset, "predictions"),
+        "predictions": artifacts.new(dsl.Dataset, name),
         "metrics": artifacts.new(dsl.Metrics, "metrics"),
         "preview": artifacts.new(dsl.HTML, "preview"),
     }
-    predict.python_func(model=model, data=data, **outputs)
+    predict.python_func(model=model, data=data, **outputs, **parameters)
+    return outputs
+
+
+def load(outputs) -> tuple[np.ndarray, np.ndarray, list[dict[str, str]]]:
     directory = pathlib.Path(outputs["predictions"].path)
-    return np.load(directory / "probabilities.npy"), np.load(directory / "labels.npy"), directory
+    with open(directory / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return np.load(directory / "probabilities.npy"), np.load(directory / "labels.npy"), rows
+
+
+def some_data(artifacts, shape=(25, 1, 12, 12), num_classes=3):
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    return new_data(artifacts, images, np.zeros(shape[0], np.uint8), num_classes)
 
 
 def test_gives_probabilities_and_labels_in_order(artifacts, trained):
-    probabilities, labels, _ = predictions(artifacts, trained["model"], trained["test_data"])
+    probabilities, labels, _ = load(run_predict(artifacts, trained["model"], trained["test_data"]))
     assert (probabilities.dtype, probabilities.shape) == (np.float32, (25, 3))
     assert (labels.dtype, labels.shape) == (np.uint8, (25,))
     assert np.allclose(probabilities.sum(1), 1)
@@ -29,32 +44,126 @@ def test_gives_probabilities_and_labels_in_order(artifacts, trained):
 
 
 def test_csv_has_a_row_for_each_image(artifacts, trained):
-    probabilities, labels, directory = predictions(
-        artifacts, trained["model"], trained["test_data"]
+    probabilities, labels, rows = load(
+        run_predict(artifacts, trained["model"], trained["test_data"])
     )
-    with open(directory / "predictions.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
     assert [int(row["index"]) for row in rows] == list(range(25))
     assert [int(row["label"]) for row in rows] == labels.tolist()
     assert np.allclose([float(row["probability"]) for row in rows], probabilities.max(1), atol=1e-6)
 
 
+def test_logs_images_and_speed(artifacts, trained):
+    values = run_predict(artifacts, trained["model"], trained["test_data"])["metrics"].metadata
+    assert values["images"] == 25
+    assert values["images_per_second"] > 0
+    assert type(values["images_per_second"]) is float
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 25, 1000])
+def test_batch_size_changes_no_label(artifacts, trained, batch_size):
+    outputs = run_predict(artifacts, trained["model"], trained["test_data"], batch_size=batch_size)
+    assert load(outputs)[1].tolist() == (np.arange(25) % 3).tolist()
+
+
+def test_needs_no_labels(artifacts, trained):
+    data = some_data(artifacts)
+    pathlib.Path(data.path, "labels.npy").unlink()
+    pathlib.Path(data.path, "dataset.json").unlink()
+    assert load(run_predict(artifacts, trained["model"], data))[0].shape == (25, 3)
+
+
 def test_no_images_give_no_predictions(artifacts, trained):
-    data = artifacts.new(dsl.Dataset, "data")
-    artifacts.root.mkdir()
-    images, labels = np.zeros((0, 1, 12, 12), np.uint8), np.zeros(0, np.uint8)
-    write_dataset(pathlib.Path(data.path), images, labels, 3, "made up")
-    probabilities, labels, _ = predictions(artifacts, trained["model"], data)
+    data = some_data(artifacts, shape=(0, 1, 12, 12))
+    outputs = run_predict(artifacts, trained["model"], data)
+    probabilities, labels, rows = load(outputs)
     assert probabilities.shape == (0, 3)
     assert labels.shape == (0,)
+    assert rows == []
+    assert "There are no images" in pathlib.Path(outputs["preview"].path).read_text()
+
+
+def test_preview_shows_the_three_likeliest_labels(artifacts, trained):
+    outputs = run_predict(artifacts, trained["model"], trained["test_data"])
+    page = pathlib.Path(outputs["preview"].path).read_text()
+    row = load(outputs)[0][24]
+    shown = "\n".join(f"{label}: {row[label]:.1%}" for label in np.argsort(-row))
+    assert f"<figcaption>#24\n{shown}</figcaption>" in page
+
+
+def test_classes_that_the_model_does_not_know_are_reported(artifacts, trained, caplog):
+    outputs = run_predict(artifacts, trained["model"], some_data(artifacts, num_classes=9))
+    told = "The data has 9 classes, but the model knows only 3"
+    assert told in caplog.text
+    assert told in pathlib.Path(outputs["preview"].path).read_text()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"num_shards": 0}, "num_shards must be at least 1, got 0"),
+        ({"shard": 3, "num_shards": 3}, "shard must be from 0 to 2, got 3"),
+        ({"shard": -1}, "shard must be from 0 to 0, got -1"),
+    ],
+)
+def test_refuses_bad_parameters(artifacts, trained, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        run_predict(artifacts, trained["model"], trained["test_data"], **parameters)
+    assert not pathlib.Path(artifacts.root, "predictions").exists()
 
 
 def test_refuses_images_of_another_shape(artifacts, trained):
-    data = artifacts.new(dsl.Dataset, "data")
-    artifacts.root.mkdir()
-    write_dataset(
-        pathlib.Path(data.path), np.zeros((2, 3, 12, 12), np.uint8), np.zeros(2, np.uint8), 3, ""
-    )
+    data = some_data(artifacts, shape=(2, 3, 12, 12))
     with pytest.raises(ValueError, match=r"\[3, 12, 12\], but the model takes \[1, 12, 12\]"):
-        predictions(artifacts, trained["model"], data)
+        run_predict(artifacts, trained["model"], data)
     assert not pathlib.Path(artifacts.root, "predictions").exists()
+
+
+@pytest.mark.parametrize("num_images", [0, 1, 8, 100, 10_001])
+@pytest.mark.parametrize("num_shards", [1, 2, 7, 30])
+def test_shards_are_whole_batches_and_cover_every_image_once(num_images, num_shards):
+    ranges = [shard_range(num_images, shard, num_shards, 8) for shard in range(num_shards)]
+    assert [i for start, stop in ranges for i in range(start, stop)] == list(range(num_images))
+    assert all(start % 8 == 0 for start, stop in ranges if start < stop)
+
+
+def test_shards_one_after_the_other_are_the_whole(artifacts, trained):
+    data = some_data(artifacts, shape=(100, 1, 12, 12))
+    whole = load(run_predict(artifacts, trained["model"], data, batch_size=8))
+    parts = [
+        load(
+            run_predict(
+                artifacts,
+                trained["model"],
+                data,
+                f"shard {shard}",
+                batch_size=8,
+                shard=shard,
+                num_shards=7,
+            )
+        )
+        for shard in range(7)
+    ]
+    assert np.concatenate([part[0] for part in parts]).tobytes() == whole[0].tobytes()
+    assert np.concatenate([part[1] for part in parts]).tobytes() == whole[1].tobytes()
+    assert [row for part in parts for row in part[2]] == whole[2]
+
+
+def test_test_image_24_of_mnist_is_a_4(artifacts):
+    try:
+        files = find_files(mnist_cache(), standard_names())
+    except ValueError as error:
+        pytest.skip(f"no MNIST on this machine: {error}")
+    parts = {}
+    for part, (path, name) in files.items():
+        with open_idx(path, name) as idx:
+            parts[part] = np.concatenate(list(itertools.islice(idx.blocks, 8)))[:10_000]
+    images, labels = parts["train_images"][:, None], parts["train_labels"]
+    data = {"train_data": new_data(artifacts, images, labels, 10, "train")}
+    data["validation_data"] = new_data(artifacts, images[:0], labels[:0], 10, "validation")
+    default = {"kernels": [], "filters": [], "hidden_units": [], "batch_size": -1, "epochs": 2}
+    model = artifacts.train(data, **default)["model"]
+    test = new_data(artifacts, parts["test_images"][:25, None], parts["test_labels"][:25], 10)
+    probabilities, predicted, _ = load(run_predict(artifacts, model, test, batch_size=25))
+    assert predicted[24] == 4
+    assert probabilities[24, 4] > 0.99

@@ -1,0 +1,50 @@
+"""The predictions of shards to one predictions artifact."""
+
+from kfp.dsl import HTML, Dataset, Input, Metrics, Output
+
+from components import _artifact, _report, _shards
+from components._artifact import staged
+from components._shards import join_shards, order_shards, read_true_labels, write_merge_report
+from components._step import step
+
+
+@step(packages=["jinja2", "numpy"], helpers=[_artifact, _report, _shards])
+def merge(
+    shards: Input[list[Dataset]],
+    labels: Input[Dataset],
+    predictions: Output[Dataset],
+    metrics: Output[Metrics],
+    merge_report: Output[HTML],
+):
+    """Merge the predictions of shards in the order of the images.
+
+    The result is what predict writes for all images at once, byte for byte.
+
+    Args:
+        shards: Predictions of every shard, in any order.
+        labels: True labels, and the number of images, as ingest_images writes them.
+
+    Returns:
+        predictions: Probabilities and labels of all images.
+        metrics: The number of images and, where there are labels, of errors, and the accuracy.
+        merge_report: How often each label was predicted.
+
+    Raises:
+        ValueError: A shard is missing, is there twice, was cut short or is of another model.
+    """
+    import logging
+
+    import numpy as np
+
+    true, num_images = read_true_labels(labels.path)
+    ordered = order_shards([shard.path for shard in shards], num_images)
+    scores: dict[str, float] = {"images": num_images}
+    with staged(predictions, merge_report) as (directory, report):
+        join_shards(directory, ordered, num_images)
+        if len(true):
+            errors = int((np.load(directory / "labels.npy") != true).sum())
+            scores |= {"errors": errors, "accuracy": 1 - errors / num_images}
+            logging.info("accuracy %.4f, %d errors", scores["accuracy"], errors)
+        write_merge_report(report, directory, scores, len(shards))
+    for name, value in scores.items():
+        metrics.log_metric(name, value)

@@ -1,0 +1,167 @@
+import gzip
+import pathlib
+import struct
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from components._dataset import open_images
+from components._idx import image_blocks, image_shape, open_idx, read_labels, to_uint8
+
+CODES = {"u1": 0x08, "i1": 0x09, ">i2": 0x0B, ">i4": 0x0C, ">f4": 0x0D, ">f8": 0x0E}
+
+# The same examples every time, however slow the machine is.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None, max_examples=100)
+hypothesis.settings.load_profile("same")
+
+
+def idx_bytes(array: np.ndarray, dtype: str = "u1") -> bytes:
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, CODES[dtype], array.ndim, *array.shape)
+    return header + array.astype(dtype).tobytes()
+
+
+def read(path: pathlib.Path, content: bytes, sha256: str = "") -> np.ndarray:
+    path.write_bytes(content)
+    with open_idx(path, "the file", sha256) as idx:
+        return np.concatenate([np.empty((0, *idx.shape[1:]), np.uint8), *idx.blocks])
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory) -> pathlib.Path:
+    """One file for all examples of a property, which may share no function's fixture."""
+    return tmp_path_factory.mktemp("idx") / "file"
+
+
+@hypothesis.given(
+    array=arrays.arrays(np.uint8, arrays.array_shapes(min_dims=1, max_dims=5, max_side=9)),
+    dtype=st.sampled_from(list(CODES)),
+    zipped=st.booleans(),
+)
+def test_every_array_of_every_type_comes_back(path, array, dtype, zipped):
+    array = array & 0x7F if dtype == "i1" else array
+    content = idx_bytes(array, dtype)
+    found = read(path, gzip.compress(content) if zipped else content)
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, array)
+
+
+@hypothesis.given(
+    images=arrays.arrays(np.uint8, arrays.array_shapes(min_dims=3, max_dims=4, max_side=9)),
+    dtype=st.sampled_from(list(CODES)),
+    zipped=st.booleans(),
+)
+def test_images_come_back_from_the_npy_channels_first(path, images, dtype, zipped):
+    images = images & 0x7F if dtype == "i1" else images
+    content = idx_bytes(images, dtype)
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    directory = path.parent / f"set-{len(list(path.parent.iterdir()))}"
+    with open_idx(path, "") as idx, open_images(directory, len(images), image_shape(idx)) as stored:
+        for block in image_blocks(idx):
+            stored.append(block)
+    expected = images[:, None] if images.ndim == 3 else np.moveaxis(images, 3, 1)
+    assert np.array_equal(np.load(directory / "images.npy"), expected)
+
+
+@hypothesis.given(st.binary(max_size=64), st.booleans(), st.booleans())
+def test_random_bytes_raise_only_value_error(path, content, zipped, magic):
+    content = b"\0\0\x08" + content if magic else content
+    try:
+        read(path, gzip.compress(content) if zipped else content)
+    except ValueError as error:
+        assert str(error).startswith("the file ")  # noqa: PT017 (bytes may also be a file)
+
+
+@hypothesis.given(st.data())
+def test_damaged_gzip_raises_only_value_error(path, data):
+    content = bytearray(gzip.compress(idx_bytes(np.arange(200, dtype=np.uint8)), mtime=0))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        read(path, bytes(content))
+    except ValueError as error:
+        assert str(error).startswith("the file ")  # noqa: PT017 (the damage may be harmless)
+
+
+def test_reads_more_than_one_block(path):
+    array = np.arange(3_000_000, dtype=np.uint32).astype(np.uint8).reshape(3000, 1000)
+    assert np.array_equal(read(path, idx_bytes(array)), array)
+
+
+def test_reads_a_gzip_file_of_several_members(path):
+    content = idx_bytes(np.arange(100, dtype=np.uint8))
+    members = gzip.compress(content[:30]) + gzip.compress(content[30:])
+    assert read(path, members).tolist() == list(range(100))
+
+
+TWO = idx_bytes(np.zeros((2, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is not an IDX file: it starts with b''"),
+        (b"<!DOCTYPE html><html>", "is not an IDX file: it starts with b'<!DOCTYPE html>"),
+        (b"\0\0\x0a\1\0\0\0\0", "type code 0x0A, expected one of 0x08, 0x09, 0x0B, 0x0C"),
+        (b"\0\0\x08\0", "has the rank 0, expected 1 to 32"),
+        (b"\0\0\x08\2\0\0\0\1", "ends within its header: expected 2 sizes"),
+        (b"\0\0\x08\3\x80\0\0\0\0\0\0\x1c\0\0\0\x1c" + bytes(14), r"\(2147483648, 28, 28\)"),
+        (b"\0\0\x08\2\0\0\0\0\xff\xff\xff\xff", "1 byte to 64 MiB an item, got 4294967295"),
+        (b"\0\0\x08\2\0\0\0\2\0\0\0\0", "1 byte to 64 MiB an item, got 0 bytes"),
+        (TWO[:-1], "expected 6 bytes of data, found at most 5"),
+        (gzip.compress(TWO[:-1]), "is too short: its shape .* needs 6 bytes of data, found 5"),
+        (TWO + b"x", "is too long: its shape .* needs 6 bytes of data"),
+        (gzip.compress(TWO)[:-9], "is cut short"),
+        (gzip.compress(TWO)[:-8] + bytes(8), "can't be read: CRC check failed"),
+        (gzip.compress(TWO) + b"no gzip data", "can't be read: Not a gzipped file"),
+        (gzip.compress(bytes(10_000_000)), "type code 0x00"),
+    ],
+    ids=range(15),
+)
+def test_refuses_a_file_that_is_not_what_it_says(path, content, message):
+    with pytest.raises(ValueError, match="the file .*" + message):
+        read(path, content)
+
+
+@pytest.mark.parametrize("value", [-1, 256, 0.5, np.nan, np.inf])
+def test_refuses_values_that_uint8_would_change(value):
+    array = np.array([0, 255, value], np.float64)
+    with pytest.raises(ValueError, match=rf"the float64 value {value}.*: expected whole numbers"):
+        to_uint8(array, "the file")
+
+
+def test_a_gzip_bomb_is_not_unpacked_beyond_its_header(path):
+    header = struct.pack(">BBBBI", 0, 0, 8, 1, 10)
+    path.write_bytes(gzip.compress(header + bytes(50_000_000)))
+    with open_idx(path, "bomb") as idx, pytest.raises(ValueError, match="bomb is too long"):
+        read_labels(idx)
+
+
+def test_checks_the_digest_of_what_is_inside(path):
+    content = gzip.compress(TWO)
+    with pytest.raises(ValueError, match=r"has the SHA-256 \w{64} \(decompressed\), expected 00"):
+        read(path, content, "0" * 64)
+
+
+@pytest.mark.parametrize(("shape", "read"), [((2, 2), image_shape), ((2, 2), read_labels)])
+def test_refuses_other_ranks(path, shape, read):
+    path.write_bytes(idx_bytes(np.zeros(shape, np.uint8)))
+    with open_idx(path, "the file") as idx, pytest.raises(ValueError, match=r"shape \(2, 2\)"):
+        read(idx)
+
+
+def test_names_a_missing_file_and_a_directory(tmp_path):
+    with pytest.raises(ValueError, match="no can't be read: No such file"):
+        open_idx(tmp_path / "no", "no").__enter__()
+    with pytest.raises(ValueError, match="yes is a directory, expected an IDX file"):
+        open_idx(tmp_path, "yes").__enter__()
+
+
+def test_refuses_more_images_than_the_disk_holds(tmp_path):
+    with (
+        pytest.raises(ValueError, match=r"need 1\d{15} bytes, but .* bytes free"),
+        open_images(tmp_path / "set", 1 << 30, (1, 1024, 1024)),
+    ):
+        pass

