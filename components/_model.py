@@ -7,15 +7,17 @@ model.json  input_shape [C, H, W], num_classes, hyperparameters, train_data_sha2
 from typing import Any
 
 
-def bind_module(network: Any, shape: list[int], for_training: bool, where: Any = None) -> Any:
-    """Return a Module for batches uint8 of a shape (N, C, H, W), without parameters yet.
+def bind_module(
+    network: Any, shape: list[int], for_training: bool, where: Any = None, dtype: str = "uint8"
+) -> Any:
+    """Return a Module for batches of a shape (N, C, H, W), without parameters yet.
 
-    where: contexts that share each batch; None for the CPU.
+    where: contexts that share each batch; None for the CPU. dtype: uint8 or float32.
     """
     import mxnet as mx
 
     module = mx.mod.Module(network, context=where or mx.cpu())
-    data = mx.io.DataDesc("data", tuple(shape), "uint8")
+    data = mx.io.DataDesc("data", tuple(shape), dtype)
     label = mx.io.DataDesc("softmax_label", (shape[0],))
     module.bind([data], [label], for_training=for_training)
     return module
