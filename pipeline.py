@@ -41,12 +41,19 @@ def train_pipeline(target: Target) -> Any:
         epochs: int = -1,
         batch_size: int = -1,
         learning_rate: float = -1.0,
+        optimizer: str = "",
+        momentum: float = -1.0,
+        weight_decay: float = -1.0,
+        dropout: float = -1.0,
+        augmentation: float = -1.0,
         activation: str = "",
         kernels: list[int] = [],
         filters: list[int] = [],
         hidden_units: list[int] = [],
         seed: int = 0,
         device: str = "auto",
+        checkpoint_uri: str = "",
+        s3_endpoint: str = "",
         class_names: list[str] = [],
         min_accuracy: float = 0.0,
         gpu_count: str = "1",  # the back end reads it as text
@@ -54,7 +61,10 @@ def train_pipeline(target: Target) -> Any:
         gpu_tolerations: list = [GPU_TOLERATION],
     ):
         data = target.step(ingest, INGEST)(
-            data_uri=data_uri, validation_fraction=validation_fraction, seed=seed
+            data_uri=data_uri,
+            validation_fraction=validation_fraction,
+            seed=seed,
+            s3_endpoint=s3_endpoint,
         )
         training = target.gpu_step(train, TRAIN)(
             gpu_count,
@@ -66,12 +76,19 @@ def train_pipeline(target: Target) -> Any:
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            optimizer=optimizer,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            dropout=dropout,
+            augmentation=augmentation,
             activation=activation,
             kernels=kernels,
             filters=filters,
             hidden_units=hidden_units,
             seed=seed,
             device=device,
+            checkpoint_uri=checkpoint_uri,
+            s3_endpoint=s3_endpoint,
         )
         test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
         evaluation = target.step(evaluate, JUDGE)(**test, class_names=class_names)

@@ -8,17 +8,19 @@ model.json  format, input_shape [C, H, W], num_classes, sha256 of the two checkp
 from typing import Any
 
 
-def bind_module(network: Any, shape: list[int], for_training: bool, where: Any = None) -> Any:
-    """Return a Module for batches uint8 of a shape (N, C, H, W), without parameters yet.
+def bind_module(
+    network: Any, shape: list[int], for_training: bool, where: Any = None, dtype: str = "uint8"
+) -> Any:
+    """Return a Module for batches of a shape (N, C, H, W), without parameters yet.
 
-    where: contexts that share each batch; None for the CPU.
+    where: contexts that share each batch; None for the CPU. dtype: uint8 or float32.
     """
     import mxnet as mx
 
     labels = [name for name in network.list_arguments() if name == "softmax_label"]
     module = mx.mod.Module(network, label_names=labels, context=where or mx.cpu())
     module.bind(
-        [mx.io.DataDesc("data", tuple(shape), "uint8")],
+        [mx.io.DataDesc("data", tuple(shape), dtype)],
         [mx.io.DataDesc(name, (shape[0],)) for name in labels] or None,
         for_training=for_training,
     )

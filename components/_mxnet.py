@@ -36,7 +36,7 @@ def import_mxnet() -> Any:
     return mxnet
 
 
-def available_cpus() -> int:
+def available_cpus(cgroup: str = "/sys/fs/cgroup") -> int:
     """Return how many CPUs this process may use: its affinity, cut by the container's quota.
 
     Source: cgroup v2 cpu.max, cgroup v1 cpu.cfs_quota_us and cpu.cfs_period_us (Linux kernel,
@@ -47,15 +47,36 @@ def available_cpus() -> int:
 
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
-    root = pathlib.Path("/sys/fs/cgroup")
     for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
         try:
-            quota, period = " ".join((root / name).read_text() for name in files).split()
+            quota, period = " ".join(
+                pathlib.Path(cgroup, name).read_text() for name in files
+            ).split()
         except (OSError, ValueError):
             continue
         if quota not in ("max", "-1"):
             cpus = min(cpus, max(1, int(quota) // int(period)))
     return cpus
+
+
+def check_device(device: str) -> None:
+    """Check the name of a device.
+
+    Raises:
+        ValueError: it is not auto, cpu or gpu.
+    """
+    if device not in ("auto", "cpu", "gpu"):
+        raise ValueError(f"device must be auto, cpu or gpu, got {device!r}")
+
+
+def count_gpus() -> int:
+    """Return how many GPUs MXNet can use: 0 for a CPU build or without a driver."""
+    import mxnet as mx
+
+    try:
+        return mx.context.num_gpus()
+    except mx.MXNetError:
+        return 0
 
 
 def contexts(device: str, num_gpus: int) -> list[Any]:
@@ -64,14 +85,31 @@ def contexts(device: str, num_gpus: int) -> list[Any]:
     device: auto (all GPUs, else the CPU), cpu, or gpu (all GPUs). num_gpus: how many there are.
 
     Raises:
-        ValueError: gpu where there is none, or another word.
+        ValueError: gpu where there is none; the message says what was found.
     """
     import mxnet as mx
 
-    if device not in ("auto", "cpu", "gpu"):
-        raise ValueError(f"device must be auto, cpu or gpu, got {device!r}")
     if device == "gpu" and num_gpus == 0:
-        raise ValueError("device is gpu, but MXNet finds no usable GPU: use auto or cpu")
+        raise ValueError(
+            f"device is gpu, but there is no usable GPU ({describe_gpu_support()}): "
+            "use auto or cpu, or a GPU with an MXNet that is built for CUDA"
+        )
     if device == "cpu" or num_gpus == 0:
         return [mx.cpu()]
     return [mx.gpu(i) for i in range(num_gpus)]
+
+
+def describe_gpu_support() -> str:
+    """Return what MXNet finds of GPUs, in words: its own build, the driver, the count."""
+    import ctypes
+
+    import mxnet as mx
+
+    cuda = mx.runtime.Features().is_enabled("CUDA")
+    try:
+        ctypes.CDLL("libcuda.so.1")
+        driver = "the driver's libcuda.so.1 is there"
+    except OSError:
+        driver = "the driver's libcuda.so.1 is missing"
+    build = f"MXNet {mx.__version__} is built {'for CUDA' if cuda else 'for CPUs only'}"
+    return f"{build}, {driver}, {count_gpus()} GPUs are visible"

@@ -1,192 +1,209 @@
-"""The training loop and what it needs: checked hyperparameters, a schedule, a report."""
+"""The training loop: batches, schedule, epochs, scores."""
 
 from typing import Any
 
+from components._augmentation import warper
+from components._checkpoint import pack_progress, restore, unpack_progress
 from components._model import bind_module, predict_probabilities
-from components._report import figure_svg, new_figure, section, write_report
 
 
-def recipe_hyperparameters(recipe: str) -> dict[str, Any]:
-    """Return every hyperparameter of a named recipe.
-
-    Raises:
-        ValueError: there is no such recipe.
-    """
-    recipes = {
-        "default": {
-            "epochs": 1,
-            "batch_size": 100,
-            "learning_rate": 0.05,
-            "activation": "relu",
-            "kernels": [5, 5],
-            "filters": [16, 48],
-            "hidden_units": [512, -1],
-        },
-    }
-    if recipe not in recipes:
-        raise ValueError(f"recipe must be one of {', '.join(recipes)}, got {recipe!r}")
-    return recipes[recipe]
-
-
-def choose_hyperparameters(recipe: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe's hyperparameters with those that are given in their place, checked.
-
-    given: name to value, where -1, an empty text or an empty list stands for the recipe's.
-
-    Raises:
-        ValueError: a value is out of range, unknown, or lists do not fit each other.
-    """
-    import math
-
-    chosen = dict(recipe_hyperparameters(recipe))
-    chosen.update({name: value for name, value in given.items() if value not in (-1, "", [])})
-    for name in ("epochs", "batch_size"):
-        if chosen[name] < 1:
-            raise ValueError(f"{name} must be at least 1, got {chosen[name]}")
-    rate = chosen["learning_rate"]
-    if not (math.isfinite(rate) and rate > 0):
-        raise ValueError(f"learning_rate must be a positive number, got {rate}")
-    activations = ("relu", "sigmoid", "softrelu", "softsign", "tanh")
-    if chosen["activation"] not in activations:
-        raise ValueError(
-            f"activation must be one of {', '.join(activations)}, got {chosen['activation']!r}"
-        )
-    if len(chosen["kernels"]) != len(chosen["filters"]):
-        raise ValueError(
-            "kernels and filters must have one entry for each convolution, "
-            f"got {chosen['kernels']} and {chosen['filters']}"
-        )
-    for name in ("kernels", "filters", "hidden_units"):
-        # kfp hands lists of whole numbers over as lists of floats.
-        whole = [int(size) if size == int(size) else 0 for size in chosen[name]]
-        inferred = name == "hidden_units" and whole[-1:] == [-1]
-        if any(size < 1 for size in (whole[:-1] if inferred else whole)):
-            raise ValueError(f"{name} must be positive whole numbers, got {chosen[name]}")
-        chosen[name] = whole
-    return chosen
-
-
-def check_network_fits(chosen: dict[str, Any], about: dict[str, Any]) -> None:
-    """Check the hyperparameters against a data set (the content of its dataset.json).
-
-    Raises:
-        ValueError: the image is too small for the convolutions, the last dense layer is not as
-            wide as there are classes, or there are fewer images than a batch has.
-    """
-    _, *size = about["image_shape"]
-    for i, kernel in enumerate(chosen["kernels"]):
-        if min(size) - kernel + 1 < 2:
-            raise ValueError(
-                f"kernels[{i}] is {kernel}, but {size[0]} x {size[1]} pixels are left of the image "
-                "there, and convolution and pooling must leave at least one"
-            )
-        size = [(n - kernel + 1) // 2 for n in size]
-    if chosen["hidden_units"][-1] not in (-1, about["num_classes"]):
-        raise ValueError(
-            f"the last of hidden_units is {chosen['hidden_units'][-1]}, expected "
-            f"{about['num_classes']}, the number of classes, or -1, which stands for it"
-        )
-    if chosen["batch_size"] > about["num_images"]:
-        raise ValueError(
-            f"batch_size is {chosen['batch_size']}, but there are only {about['num_images']} "
-            "training images"
-        )
-
-
-def one_cycle(peak: float, update: int, updates: int) -> float:
+def learning_rate_at(update: int, updates: int, chosen: dict[str, Any]) -> float:
     """Return the learning rate of one of `updates` updates, counted from 0.
 
-    It rises in a line over the first fifth and falls in a line towards zero. Source: Smith and
-    Topin, "Super-Convergence", https://arxiv.org/abs/1708.07120.
+    one_cycle: it rises in a line over the first fifth and falls in a line towards zero. Source:
+    Smith and Topin, "Super-Convergence", https://arxiv.org/abs/1708.07120.
     """
+    if chosen["schedule"] == "constant":
+        return chosen["learning_rate"]
     done = (update + 1) / (updates + 1)
-    return peak * min(done / 0.2, (1 - done) / 0.8)
+    return chosen["learning_rate"] * min(done / 0.2, (1 - done) / 0.8)
 
 
-def fit(
-    module: Any,
-    images: Any,
-    labels: Any,
-    validation: Any,
-    chosen: dict[str, Any],
-    seed: int,
-) -> list[dict[str, float]]:
-    """Train a bound Module, log as the tutorial does, and return one record for each epoch.
+def prepare_module(
+    network: Any, image_shape: list[int], chosen: dict[str, Any], seed: int, where: list[Any]
+) -> Any:
+    """Return a Module bound for training on the contexts, with its first parameters."""
+    import mxnet as mx
 
-    images: uint8 (N, C, H, W); labels: uint8 (N,); validation: such a pair, N may be 0.
-    Each epoch sees every image in an order of its own; the last batch is filled up from the
-    start of that order. A record has train_accuracy, train_loss, seconds, samples_per_second
-    and, with validation images, validation_accuracy.
+    dtype = "float32" if chosen["augmentation"] else "uint8"
+    shape = [chosen["batch_size"], *image_shape]
+    module = bind_module(network, shape, for_training=True, where=where, dtype=dtype)
+    mx.random.seed(seed)
+    uniform = chosen["initializer"] == "uniform"
+    module.init_params(mx.init.Uniform(0.01) if uniform else mx.init.MSRAPrelu(slope=0))
+    return module
+
+
+def start_optimizer(module: Any, chosen: dict[str, Any], updates: int, done: int) -> None:
+    """Give a Module its optimizer, which goes on after `done` of `updates` updates."""
+    import os
+
+    def schedule(update: int) -> float:  # the optimizer counts from 1
+        return learning_rate_at(update - 1, updates, chosen)
+
+    schedule.base_lr = chosen["learning_rate"]  # type: ignore[attr-defined] # MXNet compares it
+    # Each context updates its own copy with the summed gradients, so that the optimizer's state
+    # is in the Module's updater whether there is one context or many.
+    os.environ["MXNET_UPDATE_ON_KVSTORE"] = "0"
+    settings = {
+        "learning_rate": chosen["learning_rate"],
+        "lr_scheduler": schedule,
+        "wd": chosen["weight_decay"],
+        "begin_num_update": done,
+    }
+    if chosen["optimizer"] != "adam":
+        settings["momentum"] = chosen["momentum"]
+    module.init_optimizer(
+        kvstore="device", optimizer=chosen["optimizer"], optimizer_params=settings
+    )
+
+
+def advise(array: Any, advice: str) -> None:
+    """Tell the kernel how a memory-mapped array is read; nothing for one that is in memory.
+
+    advice: RANDOM (read no more than is asked for), DONTNEED (what was read leaves this process's
+    resident memory; it stays in the page cache).
+    """
+    import mmap
+
+    while array is not None and not isinstance(array, mmap.mmap):
+        array = getattr(array, "base", None)
+    if array is not None and hasattr(mmap, f"MADV_{advice}"):
+        array.madvise(getattr(mmap, f"MADV_{advice}"))
+
+
+def training_batches(
+    images: Any, labels: Any, chosen: dict[str, Any], seed: int, epoch: int, where: Any
+) -> Any:
+    """Yield the batches of one epoch: images (NDArray), labels uint8 (numpy), how many are new.
+
+    images: uint8 (N, C, H, W); labels: uint8 (N,). Each image comes once, in an order that
+    seed and epoch alone decide; the last batch is filled up from the start of the order.
+    """
+    import mxnet as mx
+    import numpy as np
+
+    generator = np.random.Generator(np.random.PCG64([seed, epoch]))
+    order = generator.permutation(np.arange(len(images), dtype=np.uint32))
+    batch_size = chosen["batch_size"]
+    advise(images, "RANDOM")
+    warp = None
+    if chosen["augmentation"]:
+        warp = warper(list(images.shape[1:]), chosen["augmentation"], where)
+    for start in range(0, len(order), batch_size):
+        picked = order[start : start + batch_size]
+        new = len(picked)
+        if new < batch_size:
+            picked = np.concatenate([picked, order[: batch_size - new]])
+        # Without a copy, as a copy waits for MXNet's threads, which are at the last batch.
+        data = mx.nd.from_numpy(images[picked])
+        if warp:
+            data = warp(data.as_in_context(where), generator)
+        yield data, labels[picked], new
+        # A page fault maps 16 pages, so 4096 scattered images may take 256 MiB.
+        if start // 4096 != (start + batch_size) // 4096:
+            advise(images, "DONTNEED")
+
+
+def train_epoch(
+    module: Any, images: Any, labels: Any, chosen: dict[str, Any], seed: int, epoch: int
+) -> dict[str, Any]:
+    """Train for one epoch, log as the tutorial does, and return the epoch's record.
+
+    It has train_accuracy, train_loss, seconds, samples_per_second, and curve: for each line of
+    the log [epochs done, loss, accuracy, learning rate].
 
     Raises:
         FloatingPointError: the loss became NaN or infinite.
     """
+    import collections
     import logging
     import time
 
     import mxnet as mx
     import numpy as np
 
-    batch_size, epochs = chosen["batch_size"], chosen["epochs"]
-    batches = -(-len(images) // batch_size)
-    optimizer = mx.optimizer.NAG(momentum=0.9, wd=1e-4, rescale_grad=1 / batch_size)
-    module.init_optimizer(
-        kvstore="device" if len(module._context) > 1 else None, optimizer=optimizer
-    )
-    # Scoring with the module that trains would let oneDNN reorder its weights at a moment that
-    # differs from run to run, and the sums of the next updates with it.
-    scorer = bind_module(module.symbol, [1000, *images.shape[1:]], for_training=False)
-    generator = np.random.Generator(np.random.PCG64(seed))
+    # Dropout draws from MXNet's generator, whose state can't be saved: it starts anew each epoch.
+    mx.random.seed((seed + epoch * 1_000_003) % 2**31)
+    count, batch_size = len(images), chosen["batch_size"]
+    batches = -(-count // batch_size)
     line = max(1, batches // 10)  # batches that one line of the log covers
-    history = []
-    for epoch in range(epochs):
-        order = np.resize(generator.permutation(len(images)), batches * batch_size)
-        started = line_started = time.perf_counter()
-        losses, hits = [], []
-        for batch in range(batches):
-            chosen_images = order[batch * batch_size : (batch + 1) * batch_size]
-            label = labels[chosen_images]
-            data = mx.nd.array(images[chosen_images], dtype="uint8")
-            optimizer.set_learning_rate(
-                one_cycle(chosen["learning_rate"], epoch * batches + batch, epochs * batches)
+    losses, hits, curve = np.zeros(batches), np.zeros(batches), []
+    weights = np.full(batches, batch_size)
+    started = line_started = time.perf_counter()
+    pending: Any = collections.deque()
+
+    def read_oldest() -> None:
+        batch, output, label, new = pending.popleft()
+        likelihoods = output.asnumpy()[:new]
+        label = label[:new]
+        weights[batch] = new
+        hits[batch] = (likelihoods.argmax(1) == label).mean()
+        losses[batch] = -np.log(likelihoods[np.arange(new), label] + 1e-12).mean()
+        if not np.isfinite(losses[batch]):
+            raise FloatingPointError(
+                f"the loss became {losses[batch]} in epoch {epoch}, batch {batch}: "
+                f"lower learning_rate, which is {chosen['learning_rate']}"
             )
-            module.forward_backward(mx.io.DataBatch([data], [mx.nd.array(label)]))
-            module.update()
-            probabilities = module.get_outputs()[0].asnumpy()
-            hits.append(np.mean(probabilities.argmax(1) == label))
-            losses.append(-np.log(probabilities[np.arange(batch_size), label] + 1e-12).mean())
-            if not np.isfinite(losses[-1]):
-                raise FloatingPointError(
-                    f"the loss became {losses[-1]} in epoch {epoch}, batch {batch}: "
-                    f"lower learning_rate, which is {chosen['learning_rate']}"
-                )
-            if (batch + 1) % line == 0:
-                now = time.perf_counter()
-                logging.info(
-                    "Epoch[%d] Batch [%d-%d]\tSpeed: %.2f samples/sec\taccuracy=%f",
-                    epoch,
-                    batch + 1 - line,
-                    batch + 1,
-                    line * batch_size / (now - line_started),
-                    np.mean(hits[-line:]),
-                )
-                line_started = now
-        seconds = time.perf_counter() - started
-        record = {
-            "train_accuracy": float(np.mean(hits)),
-            "train_loss": float(np.mean(losses)),
-            "seconds": seconds,
-            "samples_per_second": batches * batch_size / seconds,
-        }
-        logging.info("Epoch[%d] Train-accuracy=%f", epoch, record["train_accuracy"])
-        logging.info("Epoch[%d] Time cost=%.3f", epoch, seconds)
-        if len(validation[0]):
-            scorer.set_params(*module.get_params())
-            correct = count_correct(scorer, *validation)
-            record["validation_accuracy"] = correct / len(validation[0])
-            logging.info("Epoch[%d] Validation-accuracy=%f", epoch, record["validation_accuracy"])
-        history.append(record)
-    return history
+
+    stream = training_batches(images, labels, chosen, seed, epoch, module._context[0])
+    for batch, (data, label, new) in enumerate(stream):
+        module.forward_backward(
+            mx.io.DataBatch([data], [mx.nd.from_numpy(label.astype(np.float32))])
+        )
+        module.update()
+        # The outputs are read a batch later, while MXNet's own threads work on the next one.
+        pending.append((batch, module.get_outputs()[0].copy(), label, new))
+        if len(pending) > 1:
+            read_oldest()
+        if (batch + 1) % line == 0:
+            read_oldest()
+            now = time.perf_counter()
+            seconds, line_started = now - line_started, now
+            accuracy, loss = (
+                hits[batch + 1 - line : batch + 1],
+                losses[batch + 1 - line : batch + 1],
+            )
+            done = epoch * batches + batch + 1
+            left = chosen["epochs"] * batches - done
+            logging.info(
+                "Epoch[%d] Batch [%d-%d]\tSpeed: %.2f samples/sec\taccuracy=%f\t%.0f s left",
+                epoch,
+                batch + 1 - line,
+                batch + 1,
+                line * batch_size / seconds,
+                accuracy.mean(),
+                left * seconds / line,
+            )
+            rate = learning_rate_at(done - 1, chosen["epochs"] * batches, chosen)
+            curve.append([done / batches, float(loss.mean()), float(accuracy.mean()), rate])
+    while pending:
+        read_oldest()
+    mx.nd.waitall()
+    seconds = time.perf_counter() - started
+    return {
+        "train_accuracy": float(np.average(hits, weights=weights)),
+        "train_loss": float(np.average(losses, weights=weights)),
+        "seconds": seconds,
+        "samples_per_second": count / seconds,
+        "curve": curve,
+    }
+
+
+def score(module: Any, scorer: Any, images: Any, labels: Any) -> float:
+    """Return the accuracy of a Module's parameters on images, uint8 (N, C, H, W).
+
+    scorer: a Module bound for prediction, which is given the parameters. To score with the Module
+    that trains would let oneDNN reorder its weights at a moment that differs from run to run,
+    and the sums of the next updates with it.
+    """
+    scorer.set_params(*module.get_params())
+    correct = 0
+    for start in range(0, len(images), 10_000):
+        part = slice(start, start + 10_000)
+        correct += count_correct(scorer, images[part], labels[part])
+        advise(images, "DONTNEED")
+    return correct / len(images)
 
 
 def count_correct(module: Any, images: Any, labels: Any) -> int:
@@ -199,37 +216,72 @@ def count_correct(module: Any, images: Any, labels: Any) -> int:
     return correct
 
 
-def write_training_report(
-    path: Any, history: list[dict[str, float]], chosen: dict[str, Any], metrics: dict[str, Any]
-) -> None:
-    """Write the training report: accuracy and loss of each epoch, and the hyperparameters."""
-    epochs = range(1, len(history) + 1)
-    curves = new_figure(7, 3)
-    accuracy, loss = curves.subplots(1, 2)
-    for name in ("train_accuracy", "validation_accuracy"):
-        if name in history[0]:
-            label = name.partition("_")[0]
-            accuracy.plot(epochs, [record[name] for record in history], marker="o", label=label)
-    accuracy.set_title("accuracy")
-    accuracy.legend(frameon=False)
-    loss.plot(epochs, [record["train_loss"] for record in history], marker="o")
-    loss.set_title("training loss")
-    for axes in (accuracy, loss):
-        axes.set_xlabel("epoch")
-        axes.set_xticks(list(epochs) if len(history) <= 10 else [1, len(history)])
-    write_report(
-        path,
-        "Training",
-        {name.replace("_", " "): f"{value:,.6g}" for name, value in metrics.items()},
-        [
-            section(
-                "Accuracy and loss",
-                figure=figure_svg(curves, "Accuracy and loss of each epoch"),
-            ),
-            section(
-                "Hyperparameters",
-                head=("name", "value"),
-                rows=tuple(chosen.items()),
-            ),
-        ],
-    )
+def fit(
+    module: Any,
+    images: Any,
+    labels: Any,
+    validation: Any,
+    chosen: dict[str, Any],
+    seed: int,
+    checkpoint: Any = None,
+    training: Any = None,
+) -> list[dict[str, Any]]:
+    """Train a bound Module and return one record for each epoch.
+
+    images: uint8 (N, C, H, W); labels: uint8 (N,); validation: such a pair, N may be 0.
+    checkpoint: from open_checkpoint; training goes on from it and saves each epoch in it.
+    training: what identifies this training in a checkpoint. A record is that of train_epoch
+    and, with validation images, validation_accuracy.
+
+    Raises:
+        FloatingPointError: the loss became NaN or infinite.
+        ValueError: the checkpoint is damaged or of another training.
+    """
+    import logging
+
+    arrays: Any = None
+    history: list[dict[str, Any]] = []
+    if checkpoint:
+        name, read, write = checkpoint
+        content = read()
+        if content is not None:
+            arrays, history = unpack_progress(content, name, training)
+            logging.info("Going on after epoch %d of %s", len(history) - 1, name)
+    batches = -(-len(images) // chosen["batch_size"])
+    start_optimizer(module, chosen, chosen["epochs"] * batches, len(history) * batches)
+    if arrays is not None:
+        restore(module, arrays)
+    shape = [min(1000, max(1, len(validation[0]))), *images.shape[1:]]
+    scorer = bind_module(module.symbol, shape, for_training=False)
+    for epoch in range(len(history), chosen["epochs"]):
+        # Contexts start an epoch alike, as after a restart: each has moving averages of its own.
+        module.set_params(*module.get_params())
+        record = train_epoch(module, images, labels, chosen, seed, epoch)
+        logging.info("Epoch[%d] Train-accuracy=%f", epoch, record["train_accuracy"])
+        logging.info("Epoch[%d] Time cost=%.3f", epoch, record["seconds"])
+        if len(validation[0]):
+            record["validation_accuracy"] = score(module, scorer, *validation)
+            logging.info("Epoch[%d] Validation-accuracy=%f", epoch, record["validation_accuracy"])
+        history.append(record)
+        if checkpoint:
+            try:
+                write(pack_progress(module, training, history))
+            except (OSError, ValueError) as error:  # training is worth more than its checkpoint
+                logging.warning("The checkpoint was not saved: %s", error)
+    return history
+
+
+def summarize(module: Any, history: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the metrics of a training: the last epoch's scores, speed, time and size."""
+    final = {name: value for name, value in history[-1].items() if name != "curve"}
+    final["seconds"] = sum(record["seconds"] for record in history)
+    samples = sum(record["samples_per_second"] * record["seconds"] for record in history)
+    final["samples_per_second"] = samples / final["seconds"]
+    final["parameters"] = sum(array.size for array in module.get_params()[0].values())
+    return final
+
+
+def first_filters(module: Any) -> Any:
+    """Return the weights of the first convolution, float32 (filters, C, H, W), None without one."""
+    weights = module.get_params()[0].get("conv0_weight")
+    return None if weights is None else weights.asnumpy()

@@ -1,15 +1,24 @@
 import json
+import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from conftest import write_idx_set
+from kfp import dsl
 
 from components._dataset import write_dataset
-from components._mxnet import import_mxnet
+from components._hyperparameters import choose_hyperparameters
+from components._mxnet import available_cpus, contexts, import_mxnet
+from components._network import build_network, describe_layers
+from components._training import learning_rate_at, training_batches
 
-import_mxnet()
+mx = import_mxnet()
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 def test_learns(trained):
@@ -46,7 +55,7 @@ def test_logs_what_the_tutorial_logs(tmp_path, artifacts, caplog):
     with caplog.at_level("INFO"):
         artifacts.train(data, epochs=1)
     for pattern in (
-        r"Epoch\[0\] Batch \[\d+-\d+\]\tSpeed: [\d.]+ samples/sec\taccuracy=[\d.]+",
+        r"Epoch\[0\] Batch \[\d+-\d+\]\tSpeed: [\d.]+ samples/sec\taccuracy=[\d.]+\t\d+ s left",
         r"Epoch\[0\] Train-accuracy=[\d.]+",
         r"Epoch\[0\] Time cost=[\d.]+",
         r"Epoch\[0\] Validation-accuracy=[\d.]+",
@@ -85,8 +94,19 @@ def test_takes_any_number_of_layers(tmp_path, artifacts):
         ({"filters": [0]}, "must be positive whole numbers"),
         ({"kernels": [12]}, r"kernels\[0\] is 12, but 12 x 12 pixels are left"),
         ({"hidden_units": [16, 4]}, "the last of hidden_units is 4, expected 3"),
+        ({"kernels": [3.5]}, r"kernels must be positive whole numbers, got \[3.5\]"),
+        ({"filters": [float("nan")]}, r"filters must be positive whole numbers, got \[nan\]"),
+        ({"momentum": 1.0}, "momentum must be at least 0 and below 1, got 1.0"),
+        ({"dropout": float("nan")}, "dropout must be at least 0 and below 1, got nan"),
+        ({"weight_decay": -0.1}, "weight_decay must be a finite number, at least 0, got -0.1"),
+        ({"augmentation": float("inf")}, "augmentation must be a finite number, at least 0, got"),
+        ({"optimizer": "lamb"}, "optimizer must be one of adam, nag, sgd, got 'lamb'"),
+        ({"seed": -1}, r"seed must be at least 0 and below 2\*\*31, got -1"),
+        ({"checkpoint_uri": "ftp://host/place"}, "checkpoint_uri has the scheme 'ftp', expected"),
+        ({"checkpoint_uri": "s3:///prefix"}, "must name a bucket: s3://bucket/prefix"),
+        ({"checkpoint_uri": "s3://bucket/prefix"}, "needs AWS_ACCESS_KEY_ID and"),
         ({"device": "tpu"}, "device must be auto, cpu or gpu, got 'tpu'"),
-        ({"device": "gpu"}, "no usable GPU"),
+        ({"device": "gpu"}, "no usable GPU .*built for CPUs only, .*libcuda.so.1.*, 0 GPUs"),
     ],
 )
 def test_refuses_bad_hyperparameters(tmp_path, artifacts, parameters, message):
@@ -94,6 +114,12 @@ def test_refuses_bad_hyperparameters(tmp_path, artifacts, parameters, message):
     with pytest.raises(ValueError, match=message):
         artifacts.train(data, **parameters)
     assert not pathlib.Path(artifacts.root, "model").exists()
+
+
+def test_checks_hyperparameters_before_it_reads_data(tmp_path, artifacts):
+    nothing = dsl.Dataset(uri=str(tmp_path / "nothing"))
+    with pytest.raises(ValueError, match="epochs must be at least 1, got 0"):
+        artifacts.train({"train_data": nothing, "validation_data": nothing}, epochs=0)
 
 
 def test_stops_at_a_loss_that_is_no_number(tmp_path, artifacts):
@@ -110,11 +136,188 @@ def test_refuses_data_that_is_no_data_set(tmp_path, artifacts):
         artifacts.train(data)
 
 
-def test_reads_a_data_set_of_another_maker(tmp_path, artifacts):
-    data = artifacts.ingest(write_idx_set(tmp_path / "idx"))
-    labels = (np.arange(40) % 2).astype(np.uint8)
-    images = np.zeros((40, 2, 5, 9), np.uint8)
+def data_of_shape(tmp_path, *shape: int) -> dict:
+    """Training and validation data: 40 random images of 2 classes."""
+    images = np.random.default_rng(0).integers(0, 256, (40, *shape), np.uint8)
+    data = {}
     for name in ("train_data", "validation_data"):
-        data[name].uri = str(tmp_path / name)
-        write_dataset(pathlib.Path(data[name].path), images, labels, 2, "made up")
-    artifacts.train(data)
+        directory = tmp_path / name
+        tmp_path.mkdir(exist_ok=True)
+        write_dataset(directory, images, (np.arange(40) % 2).astype(np.uint8), 2, "made up")
+        data[name] = dsl.Dataset(uri=str(directory))
+    return data
+
+
+RECIPE = {"kernels": [], "filters": [], "hidden_units": [], "batch_size": -1, "epochs": 1}
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 12, 12), (2, 5, 9), (1, 4, 40)])
+def test_the_default_recipe_takes_small_images(tmp_path, artifacts, shape):
+    artifacts.train(data_of_shape(tmp_path, *shape), **RECIPE)
+
+
+def test_refuses_images_too_small_for_the_recipe(tmp_path, artifacts):
+    with pytest.raises(ValueError, match=r"kernels\[1\] is 5, but 1 x 1 pixels are left"):
+        artifacts.train(data_of_shape(tmp_path, 1, 3, 3), **RECIPE)
+
+
+def test_refuses_validation_images_of_another_shape(tmp_path, artifacts):
+    data = data_of_shape(tmp_path / "a", 1, 8, 8)
+    data["validation_data"] = data_of_shape(tmp_path / "b", 1, 8, 9)["validation_data"]
+    with pytest.raises(ValueError, match=r"\[1, 8, 9\], but the model takes \[1, 8, 8\]"):
+        artifacts.train(data)
+
+
+@pytest.mark.parametrize("recipe", ["best", "tutorial"])
+def test_every_recipe_trains(tmp_path, artifacts, recipe):
+    artifacts.train(data_of_shape(tmp_path, 1, 28, 28), **{**RECIPE, "recipe": recipe})
+
+
+def test_the_tutorial_is_a_recipe():
+    chosen = choose_hyperparameters("tutorial", {"activation": "relu", "epochs": -1})
+    assert chosen["filters"] == [20, 50]
+    assert (chosen["batch_size"], chosen["learning_rate"], chosen["epochs"]) == (100, 0.1, 10)
+    assert (chosen["optimizer"], chosen["initializer"]) == ("sgd", "uniform")
+    assert chosen["activation"] == "relu"
+
+
+def test_whole_numbers_may_come_as_floats():
+    given = {"kernels": [3.0], "filters": [8.0], "hidden_units": [16.0, -1.0]}
+    chosen = choose_hyperparameters("default", given)
+    assert [type(size) for size in chosen["hidden_units"]] == [int, int]
+    assert chosen["hidden_units"] == [16, -1]
+
+
+def test_one_cycle_rises_and_falls():
+    chosen = choose_hyperparameters("default", {"learning_rate": 0.4})
+    rates = [learning_rate_at(update, 99, chosen) for update in range(99)]
+    assert max(rates) == rates[19] == pytest.approx(0.4)
+    assert rates[:19] == sorted(rates[:19])
+    assert rates[19:] == sorted(rates[19:], reverse=True)
+    assert 0 < rates[-1] < 0.01
+
+
+def test_an_epoch_is_a_permutation_and_fills_its_last_batch():
+    labels = np.arange(200, dtype=np.uint8)
+    images = np.zeros((200, 1, 2, 2), np.uint8) + labels[:, None, None, None]
+    chosen = choose_hyperparameters("default", {"batch_size": 64, "augmentation": 0.0})
+
+    def epoch(number: int) -> list:
+        batches = training_batches(images, labels, chosen, 1, number, mx.cpu())
+        return [(data.asnumpy()[:, 0, 0, 0], label, new) for data, label, new in batches]
+
+    batches = epoch(0)
+    assert [new for _, _, new in batches] == [64, 64, 64, 8]
+    assert all(len(label) == 64 and (data == label).all() for data, label, _ in batches)
+    seen = np.concatenate([label[:new] for _, label, new in batches])
+    assert sorted(seen) == list(range(200))
+    assert (epoch(0)[0][1] == batches[0][1]).all()
+    assert (epoch(1)[0][1] != batches[0][1]).any()
+
+
+def test_a_weak_warp_is_close_to_the_image_and_a_strong_one_is_not():
+    labels = np.zeros(8, np.uint8)
+    images = np.zeros((8, 1, 28, 28), np.uint8)
+    images[:, :, 8:20, 8:20] = 200
+
+    def change(strength: float) -> float:
+        chosen = choose_hyperparameters("default", {"batch_size": 8, "augmentation": strength})
+        ((data, _, _),) = training_batches(images, labels, chosen, 0, 0, mx.cpu())
+        assert data.shape == images.shape
+        return float(np.abs(data.asnumpy() - images).mean())
+
+    assert change(1e-4) < 0.05 < 2 < change(1.0)
+
+
+def test_layers_add_up_to_the_parameters_and_the_flops():
+    chosen = choose_hyperparameters("tutorial", {"hidden_units": [500, 10]})
+    layers = describe_layers(build_network(chosen), [1, 28, 28])
+    assert sum(layer["parameters"] for layer in layers) == 431_080
+    assert {layer["name"]: layer["flops"] for layer in layers if layer["flops"]} == {
+        "conv0": 2 * 20 * 25 * 24 * 24,
+        "conv1": 2 * 50 * 20 * 25 * 8 * 8,
+        "dense0": 2 * 800 * 500,
+        "output": 2 * 500 * 10,
+    }
+
+
+def test_two_contexts_train_as_one(tmp_path, artifacts, monkeypatch):
+    data = artifacts.ingest(write_idx_set(tmp_path / "idx"))
+
+    def parameters() -> dict:
+        trained = artifacts.train(data, recipe="tutorial", optimizer="nag", batch_size=7)
+        return mx.nd.load(str(pathlib.Path(trained["model"].path, "model-0000.params")))
+
+    one = parameters()
+    cpus = [mx.cpu(0), mx.cpu(1)]
+    monkeypatch.setattr("components.train.contexts", lambda device, num_gpus: cpus)
+    two = parameters()
+    assert one.keys() == two.keys()
+    for name, array in one.items():
+        assert np.allclose(array.asnumpy(), two[name].asnumpy(), atol=1e-5), name
+
+
+def test_all_gpus_are_used_unless_the_cpu_is_asked_for():
+    assert contexts("auto", 2) == contexts("gpu", 2) == [mx.gpu(0), mx.gpu(1)]
+    assert contexts("cpu", 2) == contexts("auto", 0) == [mx.cpu()]
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus"),
+    [
+        ({"cpu.max": "150000 100000"}, 1),
+        ({"cpu.max": "10000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({}, None),
+    ],
+)
+def test_threads_are_those_of_the_container(tmp_path, files, cpus):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert available_cpus(str(tmp_path)) == (cpus or len(os.sched_getaffinity(0)))
+
+
+def test_report_shows_the_curves_and_the_network(trained):
+    page = pathlib.Path(trained["training_report"].path).read_text()
+    for text in ("learning rate", "conv0", "8 x 10 x 10", "Filters of the first", "batch_size"):
+        assert text in page, text
+
+
+def test_metrics_are_plain_numbers(trained):
+    metadata = trained["metrics"].metadata
+    assert {"train_accuracy", "validation_accuracy", "samples_per_second", "seconds"} <= set(
+        metadata
+    )
+    assert metadata["parameters"] == 8 * 9 + 8 + 2 * 8 + 8 * 25 * 16 + 16 + 16 * 3 + 3
+    assert {type(value) for value in metadata.values()} <= {int, float}
+
+
+def test_huge_data_stays_out_of_memory(tmp_path):
+    program = f"""
+import itertools, resource
+from components._mxnet import import_mxnet
+mx = import_mxnet()
+import numpy as np
+from components import _hyperparameters, _network, _training
+path = {str(tmp_path / "images.npy")!r}
+np.lib.format.open_memmap(path, "w+", np.uint8, (6_000_000, 1, 28, 28))  # sparse: no disk
+images = np.load(path, mmap_mode="r")
+labels = np.zeros(len(images), np.uint8)
+given = {{"kernels": [3], "filters": [8], "hidden_units": [16, 10]}}
+chosen = _hyperparameters.choose_hyperparameters("default", given)
+network = _network.build_network(chosen)
+module = _training.prepare_module(network, [1, 28, 28], chosen, 0, [mx.cpu()])
+_training.start_optimizer(module, chosen, 100_000, 0)
+batches = _training.training_batches(images, labels, chosen, 0, 0, mx.cpu())
+for data, label, _ in itertools.islice(batches, 200):
+    module.forward_backward(mx.io.DataBatch([data], [mx.nd.array(label)]))
+    module.update()
+    mx.nd.waitall()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert int(done.stdout) < 2**20  # KiB

@@ -1,0 +1,90 @@
+"""A component as a command of its own: its signature is the list of options.
+
+Runs where the suite is installed; nothing of it is shipped to the steps.
+"""
+
+import inspect
+import json
+import logging
+import pathlib
+import re
+import sys
+import tempfile
+import typing
+from typing import Any
+
+import click
+from kfp import dsl
+from kfp.dsl.types.type_annotations import InputAnnotation
+
+
+class WholeNumbers(click.ParamType):
+    """A list of whole numbers, written 5,5."""
+
+    name = "n,n,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return a list of integers for a text."""
+        if isinstance(value, list):
+            return value
+        try:
+            return [int(part) for part in value.split(",")]
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers like 5,5", param, ctx)
+
+
+def described(docstring: str) -> tuple[str, dict[str, str]]:
+    """Return what a docstring says first, and what it says of each argument and output."""
+    about = docstring.partition("\nArgs:")[0]
+    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", docstring, flags=re.MULTILINE)
+    return about, {name: " ".join(text.split()) for name, text in entries}
+
+
+def command(component: Any, optional: tuple[str, ...] = ()) -> click.Command:
+    """Return a command that runs a component on this machine.
+
+    An artifact is an option that takes a path. Those to look at, metrics (written as JSON) and
+    reports, may be left out, and so may the inputs that are named optional. A parameter is an
+    option with the component's own default. Works without kfp's compiler, as in the images.
+    """
+    about, texts = described(inspect.getdoc(component.python_func) or "")
+    kinds: dict[str, Any] = {}
+    inputs: set[str] = set()
+    options: list[click.Parameter] = []
+    for name, parameter in inspect.signature(component.python_func).parameters.items():
+        option: dict[str, Any] = {"help": texts[name]}
+        if parameter.default is inspect.Parameter.empty:
+            kinds[name], direction = typing.get_args(parameter.annotation)
+            if direction is InputAnnotation:
+                inputs.add(name)
+            option["type"] = click.Path(exists=name in inputs)
+            is_data = issubclass(kinds[name], (dsl.Dataset, dsl.Model))
+            option["required"] = is_data and name not in optional
+        else:
+            whole_numbers = isinstance(parameter.default, list)
+            option["type"] = WholeNumbers() if whole_numbers else parameter.annotation
+            option["default"] = parameter.default
+        options.append(click.Option([f"--{name.replace('_', '-')}"], show_default=True, **option))
+
+    def run(**values: Any) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, kind in kinds.items():
+                left_out = "" if name in inputs else str(pathlib.Path(scratch, name))
+                values[name] = kind(name=name, uri=values[name] or left_out)
+            try:
+                component.python_func(**values)
+            except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
+                raise click.ClickException(str(error)) from error
+            for name, kind in kinds.items():
+                if kind is dsl.Metrics:
+                    text = json.dumps(values[name].metadata, indent=1)
+                    pathlib.Path(values[name].path).write_text(text + "\n")
+
+    return click.Command(
+        component.python_func.__name__,
+        callback=run,
+        params=options,
+        help=about,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )

@@ -1,0 +1,196 @@
+"""What training can be told: recipes, and the checks of every hyperparameter."""
+
+from typing import Any
+
+
+def recipe_hyperparameters(recipe: str) -> dict[str, Any]:
+    """Return every hyperparameter of a named recipe.
+
+    What is not a parameter of the train component can be had through a recipe only:
+    schedule      one_cycle, or constant
+    initializer   he (normal, He et al., https://arxiv.org/abs/1502.01852), or uniform
+                  (-0.01 to 0.01, the default of MXNet's Module)
+    padding       zeros added to each side before each convolution, in pixels
+    batch_norm    whether each convolution is followed by batch normalisation
+
+    Raises:
+        ValueError: there is no such recipe.
+    """
+    default = {
+        "epochs": 1,
+        "batch_size": 64,
+        "learning_rate": 0.1,
+        "schedule": "one_cycle",
+        "optimizer": "nag",
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+        "dropout": 0.0,
+        "augmentation": 0.5,
+        "initializer": "he",
+        "activation": "relu",
+        "kernels": [5, 5],
+        "filters": [32, 64],
+        "padding": [0, 0],
+        "batch_norm": True,
+        "hidden_units": [128, -1],
+    }
+    recipes = {
+        "default": default,
+        "best": {
+            **default,
+            "epochs": 12,
+            "weight_decay": 5e-4,
+            "dropout": 0.3,
+            "augmentation": 1.0,
+        },
+        # Apache MXNet's tutorial "Handwritten Digit Recognition", its convolutional network.
+        "tutorial": {
+            "epochs": 10,
+            "batch_size": 100,
+            "learning_rate": 0.1,
+            "schedule": "constant",
+            "optimizer": "sgd",
+            "momentum": 0.0,
+            "weight_decay": 0.0,
+            "dropout": 0.0,
+            "augmentation": 0.0,
+            "initializer": "uniform",
+            "activation": "tanh",
+            "kernels": [5, 5],
+            "filters": [20, 50],
+            "padding": [0, 0],
+            "batch_norm": False,
+            "hidden_units": [500, -1],
+        },
+    }
+    if recipe not in recipes:
+        raise ValueError(f"recipe must be one of {', '.join(recipes)}, got {recipe!r}")
+    return recipes[recipe]
+
+
+def choose_hyperparameters(recipe: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipe's hyperparameters with those that are given in their place, checked.
+
+    given: name to value, where -1, an empty text or an empty list stands for the recipe's.
+
+    Raises:
+        ValueError: a value is out of range, unknown, or lists do not fit each other.
+    """
+    own = {name: value for name, value in given.items() if value not in (-1, "", [])}
+    chosen = {**recipe_hyperparameters(recipe), **own}
+    for name in ("epochs", "batch_size"):
+        if chosen[name] < 1:
+            raise ValueError(f"{name} must be at least 1, got {chosen[name]}")
+    check_ranges(chosen)
+    for name in ("kernels", "filters", "hidden_units"):
+        chosen[name] = whole_numbers(name, chosen[name], last_may_be_inferred=name[0] == "h")
+    if len(chosen["kernels"]) != len(chosen["filters"]):
+        raise ValueError(
+            "kernels and filters must have one entry for each convolution, "
+            f"got {chosen['kernels']} and {chosen['filters']}"
+        )
+    if "kernels" in own:
+        chosen["padding"] = [0] * len(chosen["kernels"])
+    return chosen
+
+
+def check_ranges(chosen: dict[str, Any]) -> None:
+    """Check the hyperparameters that are one number or one word.
+
+    Raises:
+        ValueError: a value is out of range or unknown.
+    """
+    import math
+
+    words = {
+        "activation": ("relu", "sigmoid", "softrelu", "softsign", "tanh"),
+        "optimizer": ("adam", "nag", "sgd"),
+    }
+    for name, known in words.items():
+        if chosen[name] not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, got {chosen[name]!r}")
+    rate = chosen["learning_rate"]
+    if not (math.isfinite(rate) and rate > 0):
+        raise ValueError(f"learning_rate must be a positive number, got {rate}")
+    for name, below in (("momentum", 1), ("dropout", 1), ("weight_decay", 0), ("augmentation", 0)):
+        value = chosen[name]
+        if not (math.isfinite(value) and value >= 0) or (below and value >= below):
+            limit = f"at least 0 and below {below}" if below else "a finite number, at least 0"
+            raise ValueError(f"{name} must be {limit}, got {value}")
+
+
+def check_seed(seed: int) -> None:
+    """Check a seed: MXNet's and NumPy's generators both take 0 to 2**31 - 1.
+
+    Raises:
+        ValueError: the seed is out of range.
+    """
+    if not 0 <= seed < 2**31:
+        raise ValueError(f"seed must be at least 0 and below 2**31, got {seed}")
+
+
+def whole_numbers(name: str, values: list[Any], last_may_be_inferred: bool) -> list[int]:
+    """Return a list of sizes as integers; kfp hands lists of whole numbers over as floats.
+
+    last_may_be_inferred: the last entry may be -1.
+
+    Raises:
+        ValueError: an entry is not a positive whole number.
+    """
+    inferred = last_may_be_inferred and values[-1:] == [-1]
+    for size in values[:-1] if inferred else values:
+        if not isinstance(size, (int, float)) or not float(size).is_integer() or size < 1:
+            raise ValueError(f"{name} must be positive whole numbers, got {values}")
+    return [int(size) for size in values]
+
+
+def adapt_to_data(
+    chosen: dict[str, Any], given: dict[str, Any], about: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the hyperparameters for one data set: what was left open is filled in.
+
+    The recipe's own values give way where the data is small: a batch is at most all images, and
+    convolutions are padded so that they keep the size of images that are too small for them.
+    given: as for choose_hyperparameters; about: num_images, image_shape and num_classes.
+
+    Raises:
+        ValueError: the image is too small for the convolutions, the last dense layer is not as
+            wide as there are classes, or there are fewer images than a batch has.
+    """
+    adapted = dict(chosen)
+    *hidden, last = chosen["hidden_units"]
+    if last not in (-1, about["num_classes"]):
+        raise ValueError(
+            f"the last of hidden_units is {last}, expected {about['num_classes']}, "
+            "the number of classes, or -1, which stands for it"
+        )
+    adapted["hidden_units"] = [*hidden, about["num_classes"]]
+    if about["num_images"] < 1:
+        raise ValueError("train_data has no images: training needs at least one")
+    if given.get("batch_size", -1) == -1:
+        adapted["batch_size"] = min(chosen["batch_size"], about["num_images"])
+    if adapted["batch_size"] > about["num_images"]:
+        raise ValueError(
+            f"batch_size is {chosen['batch_size']}, but there are only {about['num_images']} "
+            "training images"
+        )
+    size = about["image_shape"][1:]
+    if not given.get("kernels") and misfit(adapted, size):
+        adapted["padding"] = [kernel // 2 for kernel in chosen["kernels"]]
+    problem = misfit(adapted, size)
+    if problem:
+        raise ValueError(problem)
+    return adapted
+
+
+def misfit(chosen: dict[str, Any], size: list[int]) -> str:
+    """Return why images of a size [H, W] are too small for the convolutions; empty if they fit."""
+    for i, (kernel, pad) in enumerate(zip(chosen["kernels"], chosen["padding"])):
+        left = [n + 2 * pad - kernel + 1 for n in size]
+        if min(left) < 2:
+            return (
+                f"kernels[{i}] is {kernel}, but {size[0]} x {size[1]} pixels are left of the "
+                "image there, and convolution and pooling must leave at least one"
+            )
+        size = [n // 2 for n in left]
+    return ""
