@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
-PIPELINES := train batch_predict
+PIPELINES := train sweep batch_predict
 IMAGES ?= mxnet-cpu mxnet-gpu
 TAG ?= 0.1.0
 ENGINE ?= $(shell command -v docker || command -v podman)

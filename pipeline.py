@@ -8,10 +8,12 @@ from typing import Any, Callable
 import click
 from kfp import dsl
 
+from components.compare import compare
 from components.evaluate import evaluate
 from components.ingest import ingest
 from components.ingest_images import ingest_images
 from components.merge import merge
+from components.plan import plan
 from components.predict import predict
 from components.train import train
 from components.upload import upload
@@ -23,6 +25,8 @@ JUDGE = Needs("1", "1Gi", "4", "4Gi", timeout=3600)
 SHARD = Needs("2", "1Gi", "2", "2Gi", timeout=3600, retries=1)
 MERGE = Needs("1", "512Mi", "2", "2Gi", timeout=3600, retries=1)
 UPLOAD = Needs("1", "512Mi", "2", "1Gi", timeout=3600, retries=3, store=True)
+
+PLAN = Needs("500m", "256Mi", "1", "1Gi", timeout=1800)
 
 LOCAL = Target(image="local/python", local=True)
 
@@ -99,6 +103,57 @@ def train_pipeline(target: Target) -> Any:
     return mnist_train
 
 
+def sweep_pipeline(target: Target) -> Any:
+    """Return the pipeline: ingest, train each trial, evaluate the best on the test images."""
+
+    @target.pipeline(
+        name="mnist-sweep",
+        description="Trains a CNN with several sets of hyperparameters and takes the best one.",
+    )
+    def mnist_sweep(
+        data_uri: str = "mnist",
+        validation_fraction: float = 0.1,
+        trials: list[dict] = [{"activation": "tanh"}, {"activation": "relu"}],
+        recipe: str = "default",
+        epochs: int = -1,
+        seed: int = 0,
+        device: str = "auto",
+        s3_endpoint: str = "",
+        gpu_count: str = "1",
+        gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
+        gpu_tolerations: list = [GPU_TOLERATION],
+    ):
+        data = target.step(ingest, INGEST)(
+            data_uri=data_uri,
+            validation_fraction=validation_fraction,
+            seed=seed,
+            s3_endpoint=s3_endpoint,
+        )
+        splits = {name: data.outputs[name] for name in ("train_data", "validation_data")}
+        planning = target.step(plan, PLAN)(**splits, trials=trials, recipe=recipe, epochs=epochs)
+        # One after the other on a laptop: each takes all CPUs.
+        with dsl.ParallelFor(
+            planning.output, name="trials", parallelism=1 if target.local else 0
+        ) as trial:
+            training = target.gpu_step(train, TRAIN)(
+                gpu_count,
+                gpu_node_selector,
+                gpu_tolerations,
+                **splits,
+                hyperparameters=trial,
+                recipe=recipe,
+                epochs=epochs,
+                seed=seed,
+                device=device,
+            )
+        comparison = target.step(compare, PLAN)(models=dsl.Collected(training.outputs["model"]))
+        test = {"model": comparison.outputs["best_model"], "data": data.outputs["test_data"]}
+        evaluation = target.step(evaluate, JUDGE)(**test)
+        target.step(predict, JUDGE)(**test).after(evaluation)
+
+    return mnist_sweep
+
+
 def batch_predict_pipeline(target: Target) -> Any:
     """Return the pipeline: predict images in shards, merge the predictions, upload them."""
 
@@ -147,6 +202,7 @@ def batch_predict_pipeline(target: Target) -> Any:
 
 PIPELINES: dict[str, Callable[[Target], Any]] = {
     "train": train_pipeline,
+    "sweep": sweep_pipeline,
     "batch_predict": batch_predict_pipeline,
 }
 

@@ -68,6 +68,44 @@ def recipe_hyperparameters(recipe: str) -> dict[str, Any]:
     return recipes[recipe]
 
 
+def left_open() -> dict[str, Any]:
+    """Return each hyperparameter with the value that leaves it to the recipe."""
+    numbers = {"epochs": -1, "batch_size": -1, "learning_rate": -1.0, "momentum": -1.0}
+    numbers.update({"weight_decay": -1.0, "dropout": -1.0, "augmentation": -1.0})
+    return {
+        **numbers,
+        "optimizer": "",
+        "activation": "",
+        "kernels": [],
+        "filters": [],
+        "hidden_units": [],
+    }
+
+
+def take_trial(
+    recipe: str, given: dict[str, Any], trial: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Return the recipe and the given hyperparameters with those of a trial in their place.
+
+    trial: name to value; whole numbers may be floats, as kfp hands dictionaries over.
+
+    Raises:
+        ValueError: the trial has a name that is no hyperparameter, or a value of another kind.
+    """
+    known: dict[str, Any] = {"recipe": recipe, **given}
+    values: dict[str, Any] = {}
+    for name, value in trial.items():
+        if name not in known:
+            raise ValueError(f"{name!r} is no hyperparameter: expected one of {', '.join(known)}")
+        kind = type(known[name])
+        whole = isinstance(value, float) and value.is_integer()
+        value = int(value) if whole and kind is int else value
+        if not isinstance(value, (int, float) if kind is float else kind):
+            raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}")
+        values[name] = value
+    return values.pop("recipe", recipe), {**given, **values}
+
+
 def choose_hyperparameters(recipe: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return a recipe's hyperparameters with those that are given in their place, checked.
 
@@ -194,3 +232,27 @@ def misfit(chosen: dict[str, Any], size: list[int]) -> str:
             )
         size = [n // 2 for n in left]
     return ""
+
+
+def check_trials(
+    trials: list[dict[str, Any]], recipe: str, given: dict[str, Any], about: dict[str, Any]
+) -> None:
+    """Check every trial of a sweep as training would.
+
+    recipe, given: what trials leave open; about: num_images, image_shape, num_classes.
+
+    Raises:
+        ValueError: there is no trial, two are the same, or training would refuse one.
+    """
+    if not trials:
+        raise ValueError("trials is empty: give at least one set of hyperparameters")
+    for number, trial in enumerate(trials, start=1):
+        if not isinstance(trial, dict):
+            raise ValueError(f"trial {number} must be a dictionary, got {trial!r}")
+        if trial in trials[: number - 1]:
+            raise ValueError(f"trial {number} is the same as an earlier one: {trial}")
+        try:
+            own_recipe, own = take_trial(recipe, given, trial)
+            adapt_to_data(choose_hyperparameters(own_recipe, own), own, about)
+        except ValueError as error:
+            raise ValueError(f"trial {number}, {trial}: {error}") from error

@@ -20,12 +20,17 @@ from components import (
 from components._artifact import staged
 from components._checkpoint import open_checkpoint
 from components._dataset import read_dataset
-from components._hyperparameters import adapt_to_data, check_seed, choose_hyperparameters
+from components._hyperparameters import (
+    adapt_to_data,
+    check_seed,
+    choose_hyperparameters,
+    take_trial,
+)
 from components._model import check_data_fits, save_model
 from components._mxnet import check_device, contexts, count_gpus, import_mxnet
 from components._network import build_network, describe_layers
 from components._step import step
-from components._training import first_filters, fit, prepare_module, summarize
+from components._training import brief_history, first_filters, fit, prepare_module, summarize
 from components._training_report import write_training_report
 
 
@@ -66,6 +71,7 @@ def train(
     kernels: list[int] = [],
     filters: list[int] = [],
     hidden_units: list[int] = [],
+    hyperparameters: dict = {},
     seed: int = 0,
     device: str = "auto",
     checkpoint_uri: str = "",
@@ -93,6 +99,7 @@ def train(
         kernels: Kernel size of each convolution.
         filters: Number of filters of each convolution.
         hidden_units: Units of each dense layer, the last of them the number of classes or -1.
+        hyperparameters: Any of those above by name, in place of what stands there: a trial.
         seed: Chooses the first parameters, the order of the images and what is random in them.
         device: One of auto (all GPUs, else the CPU), cpu, gpu (all GPUs).
         checkpoint_uri: Where training is saved after each epoch, and goes on from if it was
@@ -129,6 +136,7 @@ def train(
         "filters": filters,
         "hidden_units": hidden_units,
     }
+    recipe, given = take_trial(recipe, given, hyperparameters)
     chosen = choose_hyperparameters(recipe, given)
     check_seed(seed)
     check_device(device)
@@ -165,6 +173,7 @@ def train(
                 "input_shape": about["image_shape"],
                 "num_classes": about["num_classes"],
                 "hyperparameters": settings,
+                "history": brief_history(history),
                 "train_data_sha256": about.get("sha256", ""),
                 "versions": {"mxnet": mx.__version__, "python": platform.python_version()},
             },

@@ -174,7 +174,7 @@ def test_credentials_come_from_the_optional_secret():
     [
         (["--image", "example.org/cpu:1"], "takes --image and --gpu-image together"),
         (["--node-selector", "pool"], "--node-selector must be KEY=VALUE, got 'pool'"),
-        (["--target", "cpu", "--node-selector", "a=b"], "--node-selector is for --target gpu"),
+        (["--target", "cpu", "--node-selector", "a=b"], "are for --target gpu"),
     ],
 )
 def test_refuses_compile_options_that_do_not_fit(tmp_path, options, message):

@@ -1,0 +1,136 @@
+"""The steps plan and compare, and the pipeline that they make with train."""
+
+import inspect
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from conftest import write_idx_set
+from kfp import dsl
+
+import pipeline
+from components._hyperparameters import left_open, recipe_hyperparameters
+from components.compare import compare
+from components.plan import plan
+from components.train import train
+
+ROOT = pathlib.Path(pipeline.__file__).parent
+
+
+@pytest.fixture
+def splits(tmp_path, artifacts):
+    outputs = artifacts.ingest(write_idx_set(tmp_path / "idx", train=300))
+    return {name: outputs[name] for name in ("train_data", "validation_data")}
+
+
+def test_every_hyperparameter_can_be_left_open():
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(train.python_func).parameters.items()
+        if name in recipe_hyperparameters("default")
+    }
+    assert left_open() == defaults
+
+
+def test_plan_gives_the_trials(splits):
+    trials = [{"activation": "tanh"}, {"epochs": 2.0, "kernels": [3.0], "filters": [4.0]}]
+    assert plan.python_func(**splits, trials=trials) == trials
+
+
+@pytest.mark.parametrize(
+    ("trials", "message"),
+    [
+        ([], "trials is empty"),
+        (["tanh"], "trial 1 must be a dictionary, got 'tanh'"),
+        ([{"epochs": 1}, {"epochs": 1}], "trial 2 is the same as an earlier one"),
+        ([{}, {"activations": "tanh"}], "trial 2.*'activations' is no hyperparameter: expected"),
+        ([{"activation": 3}], "trial 1.*activation must be of type str, got 3"),
+        ([{"epochs": 0}], "trial 1.*epochs must be at least 1, got 0"),
+        ([{"recipe": "none"}], "trial 1.*recipe must be one of"),
+        ([{"kernels": [13], "filters": [8]}], r"trial 1.*kernels\[0\] is 13"),
+        ([{"hidden_units": [8, 9]}], "trial 1.*the last of hidden_units is 9, expected 3"),
+    ],
+)
+def test_plan_refuses_what_training_would_refuse(splits, trials, message):
+    with pytest.raises(ValueError, match=message):
+        plan.python_func(**splits, trials=trials)
+
+
+def test_plan_refuses_a_sweep_without_validation_images(tmp_path, artifacts):
+    outputs = artifacts.ingest(write_idx_set(tmp_path / "idx"), validation_fraction=0)
+    splits = {name: outputs[name] for name in ("train_data", "validation_data")}
+    with pytest.raises(ValueError, match="no validation images"):
+        plan.python_func(**splits, trials=[{}])
+
+
+def made_up_model(root: pathlib.Path, name: str, *accuracies: float) -> dsl.Model:
+    """A model directory that says only what compare reads."""
+    directory = root / name.strip("<>")
+    directory.mkdir()
+    history = [
+        {"train_loss": 0.1, "train_accuracy": 0.9, "validation_accuracy": accuracy}
+        for accuracy in accuracies
+    ]
+    about = {"history": history, "hyperparameters": {"activation": name, "epochs": 2}}
+    (directory / "model.json").write_text(json.dumps(about))
+    return dsl.Model(name="model", uri=str(directory))
+
+
+def compared(artifacts, models):
+    outputs = {
+        "best_model": artifacts.new(dsl.Model, "best_model"),
+        "metrics": artifacts.new(dsl.Metrics, "metrics"),
+        "sweep_report": artifacts.new(dsl.HTML, "sweep_report"),
+    }
+    compare.python_func(models=models, **outputs)
+    return outputs
+
+
+def test_compare_takes_the_best_last_epoch(tmp_path, artifacts):
+    models = [
+        made_up_model(tmp_path, "tanh", 0.99, 0.5),
+        made_up_model(tmp_path, "relu", 0.6, 0.8),
+        made_up_model(tmp_path, "sigmoid", 0.7, 0.8),
+    ]
+    outputs = compared(artifacts, models)
+    chosen = pathlib.Path(outputs["best_model"].path, "model.json").read_text()
+    assert chosen == (tmp_path / "relu" / "model.json").read_text()
+    assert outputs["metrics"].metadata["best_trial"] == 2
+    assert outputs["metrics"].metadata["trial_1_validation_accuracy"] == 0.5
+
+
+def test_compare_shows_the_trials_by_what_differs(tmp_path, artifacts):
+    models = [made_up_model(tmp_path, "tanh", 0.5), made_up_model(tmp_path, "<relu>", 0.8)]
+    page = pathlib.Path(compared(artifacts, models)["sweep_report"].path).read_text()
+    assert page.index("activation=&lt;relu&gt; (chosen)") < page.index("activation=tanh")
+    assert "epochs=2" not in page
+    assert "<relu>" not in page
+
+
+def test_compare_refuses_a_model_without_validation_accuracy(tmp_path, artifacts):
+    with pytest.raises(ValueError, match=r"model\.json has no validation accuracy"):
+        compared(artifacts, [made_up_model(tmp_path, "tanh")])
+    assert not pathlib.Path(artifacts.root, "best_model").exists()
+
+
+def test_a_sweep_picks_the_best_of_its_trials(tmp_path):
+    trials = [
+        {"learning_rate": 1e-6},
+        {"activation": "tanh"},
+        {"batch_size": 50, "learning_rate": 1e-5},
+        {"filters": [8, 8], "learning_rate": 1e-6},
+    ]
+    source = write_idx_set(tmp_path / "idx", train=2000, test=100)
+    command = [sys.executable, "pipeline.py", "run", "--pipeline", "sweep", "-p", "epochs=1"]
+    command += ["--data-uri", str(source), "-p", f"trials={json.dumps(trials)}"]
+    command += ["--output-dir", str(tmp_path / "runs")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((tmp_path / "runs" / "latest" / "run.json").read_text())
+    (comparison,) = (step for step in record["steps"] if step["name"] == "compare")
+    about = json.loads(pathlib.Path(comparison["outputs"]["best_model"], "model.json").read_text())
+    assert about["hyperparameters"]["activation"] == "tanh"
+    assert sum(step["name"].startswith("train") for step in record["steps"]) == 4
+    assert record["accuracy"] > 0.9
