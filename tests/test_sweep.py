@@ -104,7 +104,7 @@ def test_compare_takes_the_best_last_epoch(tmp_path, artifacts):
 def test_compare_shows_the_trials_by_what_differs(tmp_path, artifacts):
     models = [made_up_model(tmp_path, "tanh", 0.5), made_up_model(tmp_path, "<relu>", 0.8)]
     page = pathlib.Path(compared(artifacts, models)["sweep_report"].path).read_text()
-    assert page.index("activation=&lt;relu&gt; (chosen)") < page.index("activation=tanh")
+    assert page.index("<td>activation=&lt;relu&gt; (chosen)") < page.index("<td>activation=tanh")
     assert "epochs=2" not in page
     assert "<relu>" not in page
 
