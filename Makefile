@@ -3,7 +3,7 @@
 # make check  lint and types
 # make yaml   compile the committed pipelines again
 # make locks  write the requirements of the images again
-# make images build the images (docker or podman; IMAGES, TAG, BUILD_ARGS)
+# make images build the images (docker or podman; REGISTRY, IMAGES, TAG, BUILD_ARGS)
 
 PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' 2>/dev/null \
@@ -11,6 +11,7 @@ PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3; do \
 BIN := .venv/bin
 PIPELINES := train sweep batch_predict
 IMAGES ?= mxnet-cpu mxnet-gpu
+REGISTRY ?= kfp-mnist-mxnet
 TAG ?= 0.1.0
 ENGINE ?= $(shell command -v docker || command -v podman)
 
@@ -36,7 +37,7 @@ locks: .venv/ready
 images:
 	@test -n "$(ENGINE)" || { echo "make images needs docker or podman"; exit 1; }
 	for image in $(IMAGES); do \
-	$(ENGINE) build $(BUILD_ARGS) -f images/$$image/Dockerfile -t kfp-mnist-mxnet/$$image:$(TAG) . \
+	$(ENGINE) build $(BUILD_ARGS) -f images/$$image/Dockerfile -t $(REGISTRY)/$$image:$(TAG) . \
 	|| exit 1; done
 
 .venv/ready: setup.cfg components/requirements.txt
