@@ -80,7 +80,7 @@ def ingest_once(source: str, root: str) -> None:
         draw(*arguments)
         drawing += time.perf_counter() - started
 
-    components.ingest.write_data_report = timed
+    components.ingest.write_data_report = timed  # type: ignore[assignment]
     outputs = {
         name: dsl.Dataset(uri=f"{root}/{name}")
         for name in ("train_data", "validation_data", "test_data")

@@ -7,14 +7,14 @@ state:INDEX:I, the optimizer's; progress, JSON with training (what it belongs to
 
 from typing import Any
 
-from components._object_store import object_store, store_credentials
+from components._object_store import network_fault, s3_client, s3_credentials
 
 
 def open_checkpoint(uri: str, endpoint: str) -> Any:
     """Return how to read and write the checkpoint of a directory or prefix: (name, read, write).
 
     uri: a directory (a path or file:///path), s3://bucket/prefix or minio://bucket/prefix.
-    endpoint: as for object_store. read() returns bytes, None where there is no checkpoint yet;
+    endpoint: as for s3_client. read() returns bytes, None where there is no checkpoint yet;
     write(bytes) replaces it whole or leaves it as it was.
 
     Raises:
@@ -58,16 +58,19 @@ def object_checkpoint(name: str, endpoint: str) -> tuple[Any, Any]:
     """
     import contextlib
     import io
+    import urllib.parse
 
     import minio
     import urllib3
 
-    if store_credentials() is None:
+    if s3_credentials() is None:
         raise ValueError(
             f"{name} needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MINIO_ACCESS_KEY and "
             "MINIO_SECRET_KEY, in the environment"
         )
-    client, bucket, key = object_store(name, endpoint)
+    split = urllib.parse.urlsplit(name)
+    bucket, key = split.netloc, split.path.strip("/")
+    client, _ = s3_client(endpoint, timeout=60, retries=3)
 
     def read() -> Any:
         try:
@@ -78,7 +81,7 @@ def object_checkpoint(name: str, endpoint: str) -> tuple[Any, Any]:
                 return None
             raise ValueError(f"{name} can't be read: {error.code}: {error.message}") from error
         except urllib3.exceptions.HTTPError as error:
-            raise ConnectionError(f"{name} can't be reached: {error}") from error
+            raise ConnectionError(f"{name} can't be reached: {network_fault(error)}") from error
 
     def write(content: bytes) -> None:
         try:
@@ -86,7 +89,7 @@ def object_checkpoint(name: str, endpoint: str) -> tuple[Any, Any]:
         except minio.S3Error as error:
             raise ValueError(f"{name} can't be written: {error.code}: {error.message}") from error
         except urllib3.exceptions.HTTPError as error:
-            raise ConnectionError(f"{name} can't be reached: {error}") from error
+            raise ConnectionError(f"{name} can't be reached: {network_fault(error)}") from error
 
     return read, write
 

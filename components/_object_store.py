@@ -1,45 +1,36 @@
-"""Reaching an S3 server."""
+"""Reaching servers: an S3 client, its connections, and their faults in words."""
 
 from typing import Any
 
 
-def object_store(uri: str, endpoint: str) -> tuple[Any, str, str]:
-    """Return the client, the bucket and the key of s3://bucket/key or minio://bucket/key.
+def s3_client(endpoint: str, timeout: float = 10.0, retries: int = 0) -> tuple[Any, str]:
+    """Return a client of an S3 server and the server's address as it may be shown.
 
     endpoint: host:port, with http:// for no TLS; empty for $AWS_ENDPOINT_URL, else the store of
     Kubeflow Pipelines. Credentials come from the environment; without them the bucket is public.
-
-    Raises:
-        ValueError: the URI names no bucket.
     """
     import os
     import urllib.parse
 
     import minio
-    import urllib3
 
-    split = urllib.parse.urlsplit(uri)
-    if not split.netloc:
-        raise ValueError(f"{uri} must name a bucket: {split.scheme}://bucket/prefix")
-    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL") or "http://seaweedfs.kubeflow:9000"
+    store = "http://seaweedfs.kubeflow:9000"
+    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL") or store
     address = urllib.parse.urlsplit(endpoint if "://" in endpoint else "https://" + endpoint)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if not region and not address.netloc.endswith("amazonaws.com"):
         region = "us-east-1"  # else the SDK asks for the bucket's, which few credentials may
     client = minio.Minio(
         address.netloc,
-        credentials=store_credentials(),
+        credentials=s3_credentials(),
         secure=address.scheme != "http",
         region=region,
-        http_client=urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=10, read=60),
-            retries=urllib3.Retry(3, backoff_factor=0.5, status_forcelist=[500, 502, 503, 504]),
-        ),
+        http_client=http_client(timeout, retries),
     )
-    return client, split.netloc, split.path.strip("/")
+    return client, address.netloc.rpartition("@")[2]
 
 
-def store_credentials() -> Any:
+def s3_credentials() -> Any:
     """Return the provider of the AWS_* or MINIO_* credentials in the environment, else None."""
     import os
 
@@ -48,3 +39,51 @@ def store_credentials() -> Any:
     if os.environ.get("AWS_ACCESS_KEY_ID"):
         return credentials.EnvAWSProvider()
     return credentials.EnvMinioProvider() if os.environ.get("MINIO_ACCESS_KEY") else None
+
+
+def http_client(timeout: float, retries: int = 0) -> Any:
+    """Return an urllib3 pool that follows redirects and repeats what failed so many times.
+
+    timeout: seconds without a byte after which a server is given up.
+    It is used for S3 too: the minio SDK alone would wait for 5 minutes.
+    """
+    import logging
+
+    import urllib3
+
+    # Its log lines tell of redirects and retries with the whole URL, signature included.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    return urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=timeout / 2, read=timeout),
+        retries=urllib3.Retry(
+            total=None,
+            connect=retries,
+            read=retries,
+            status=retries,
+            other=0,
+            redirect=5,
+            backoff_factor=0.5,
+            status_forcelist=(500, 502, 503, 504) if retries else (),
+            allowed_methods=None,
+            raise_on_status=False,
+        ),
+    )
+
+
+def network_fault(error: Exception) -> str:
+    """Return what went wrong on the way to a server, in a few words without the address."""
+    from urllib3 import exceptions
+
+    error = getattr(error, "reason", None) or error
+    cause = getattr(error.__cause__, "strerror", None)
+    for kind, words in (
+        (exceptions.NameResolutionError, "the host name can't be resolved"),
+        (exceptions.NewConnectionError, f"no connection ({cause})"),
+        (exceptions.ConnectTimeoutError, "the server does not accept a connection"),
+        (exceptions.ReadTimeoutError, "the server sends nothing"),
+        (exceptions.SSLError, f"no secure connection ({error})"),
+        (exceptions.ProtocolError, "the connection broke"),
+    ):
+        if isinstance(error, kind):
+            return words
+    return type(error).__name__

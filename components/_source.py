@@ -2,6 +2,8 @@
 
 from typing import Any, Callable
 
+from components._object_store import http_client, network_fault, s3_client
+
 
 def standard_names() -> dict[str, str]:
     """Return the standard file name of each part of a data set."""
@@ -247,45 +249,6 @@ def receive(response: Any, shown: str, received: int, every: float = 5.0) -> Any
             ) from error
 
 
-def network_fault(error: Exception) -> str:
-    """Return what went wrong on the way to a server, in a few words without the address."""
-    from urllib3 import exceptions
-
-    error = getattr(error, "reason", None) or error
-    cause = getattr(error.__cause__, "strerror", None)
-    for kind, words in (
-        (exceptions.NameResolutionError, "the host name can't be resolved"),
-        (exceptions.NewConnectionError, f"no connection ({cause})"),
-        (exceptions.ConnectTimeoutError, "the server does not accept a connection"),
-        (exceptions.ReadTimeoutError, "the server sends nothing"),
-        (exceptions.SSLError, f"no secure connection ({error})"),
-        (exceptions.ProtocolError, "the connection broke"),
-    ):
-        if isinstance(error, kind):
-            return words
-    return type(error).__name__
-
-
-def http_client(timeout: float) -> Any:
-    """Return an urllib3 pool that follows redirects and repeats nothing.
-
-    timeout: seconds without a byte after which a server is given up.
-    It is used for S3 too: the minio SDK alone would wait for 5 minutes.
-    """
-    import logging
-
-    import urllib3
-
-    # Its log lines tell of redirects and retries with the whole URL, signature included.
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
-    return urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=timeout / 2, read=timeout),
-        retries=urllib3.Retry(
-            total=None, connect=0, read=0, redirect=5, status=0, other=0, raise_on_status=False
-        ),
-    )
-
-
 def http_getter(uri: str, timeout: float = 10.0) -> Any:
     """Return `get(name, offset, etag)` for the files under an http(s) prefix.
 
@@ -316,33 +279,6 @@ def http_getter(uri: str, timeout: float = 10.0) -> Any:
         raise FileNotFoundError(f"status {response.status}")
 
     return get
-
-
-def s3_client(endpoint: str, timeout: float = 10.0) -> tuple[Any, str]:
-    """Return a client of an S3 server and the server's address as it may be shown.
-
-    endpoint: host:port, with http:// for no TLS; empty for $AWS_ENDPOINT_URL, else the store of
-    Kubeflow Pipelines. Credentials come from the environment; without them the bucket is public.
-    """
-    import os
-    import urllib.parse
-
-    import minio
-
-    store = "http://seaweedfs.kubeflow:9000"
-    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL") or store
-    address = urllib.parse.urlsplit(endpoint if "://" in endpoint else "https://" + endpoint)
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if not region and not address.netloc.endswith("amazonaws.com"):
-        region = "us-east-1"  # else the SDK asks for the bucket's, which few credentials may
-    client = minio.Minio(
-        address.netloc,
-        credentials=s3_credentials(),
-        secure=address.scheme != "http",
-        region=region,
-        http_client=http_client(timeout),
-    )
-    return client, address.netloc.rpartition("@")[2]
 
 
 def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
@@ -377,17 +313,6 @@ def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
             raise ValueError(f"{shown} answers {error.code}: {error.message}") from error
 
     return get
-
-
-def s3_credentials() -> Any:
-    """Return the provider of the AWS_* or MINIO_* credentials in the environment, else None."""
-    import os
-
-    from minio import credentials
-
-    if os.environ.get("AWS_ACCESS_KEY_ID"):
-        return credentials.EnvAWSProvider()
-    return credentials.EnvMinioProvider() if os.environ.get("MINIO_ACCESS_KEY") else None
 
 
 def keep_mnist(files: dict[str, tuple[Any, str]]) -> None:

@@ -19,6 +19,26 @@ def learning_rate_at(update: int, updates: int, chosen: dict[str, Any]) -> float
     return chosen["learning_rate"] * min(done / 0.2, (1 - done) / 0.8)
 
 
+def check_validation(images: Any, labels: Any, about: dict[str, Any]) -> None:
+    """Check validation images and labels against the training data.
+
+    images: uint8 (N, C, H, W); labels: uint8 (N,); about: image_shape and num_classes.
+
+    Raises:
+        ValueError: the images have another shape, or a label is not among the classes.
+    """
+    if list(images.shape[1:]) != about["image_shape"]:
+        raise ValueError(
+            f"validation_data has images of shape {list(images.shape[1:])} (C, H, W), "
+            f"expected {about['image_shape']} as in train_data"
+        )
+    if len(labels) and int(labels.max()) >= about["num_classes"]:
+        raise ValueError(
+            f"validation_data has the label {int(labels.max())}, "
+            f"but train_data has only {about['num_classes']} classes"
+        )
+
+
 def prepare_module(
     network: Any, image_shape: list[int], chosen: dict[str, Any], seed: int, where: list[Any]
 ) -> Any:

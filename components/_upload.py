@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components._source import network_fault, s3_client
+from components._object_store import network_fault, s3_client
 
 
 def split_destination(uri: str) -> tuple[str, str]:
@@ -37,7 +37,7 @@ def upload_directory(directory: str, destination_uri: str, endpoint: str) -> dic
     import urllib3
 
     bucket, prefix = split_destination(destination_uri)
-    client, host = s3_client(endpoint)
+    client, host = s3_client(endpoint, timeout=60, retries=3)
     digests = {}
     try:
         for path in sorted(pathlib.Path(directory).iterdir()):

@@ -8,6 +8,7 @@ from components import (
     _dataset,
     _idx,
     _ingestion,
+    _object_store,
     _report,
     _source,
     _statistics,
@@ -21,7 +22,17 @@ from components._step import step
 
 @step(
     packages=["isal", "jinja2", "matplotlib", "minio", "numpy", "tqdm"],
-    helpers=[_artifact, _data_report, _dataset, _idx, _ingestion, _report, _source, _statistics],
+    helpers=[
+        _artifact,
+        _data_report,
+        _dataset,
+        _idx,
+        _ingestion,
+        _object_store,
+        _report,
+        _source,
+        _statistics,
+    ],
 )
 def ingest(
     train_data: Output[Dataset],

@@ -2,7 +2,7 @@
 
 from kfp.dsl import Dataset, Output
 
-from components import _artifact, _dataset, _idx, _image_set, _source
+from components import _artifact, _dataset, _idx, _image_set, _object_store, _source
 from components._artifact import staged
 from components._image_set import store_image_set
 from components._source import fetch, from_mirrors, without_secrets
@@ -11,7 +11,7 @@ from components._step import step
 
 @step(
     packages=["isal", "minio", "numpy", "tqdm"],
-    helpers=[_artifact, _dataset, _idx, _image_set, _source],
+    helpers=[_artifact, _dataset, _idx, _image_set, _object_store, _source],
 )
 def ingest_images(
     images: Output[Dataset],

@@ -26,11 +26,18 @@ from components._hyperparameters import (
     choose_hyperparameters,
     take_trial,
 )
-from components._model import check_data_fits, save_model
+from components._model import save_model
 from components._mxnet import check_device, contexts, count_gpus, import_mxnet
 from components._network import build_network, describe_layers
 from components._step import step
-from components._training import brief_history, first_filters, fit, prepare_module, summarize
+from components._training import (
+    brief_history,
+    check_validation,
+    first_filters,
+    fit,
+    prepare_module,
+    summarize,
+)
 from components._training_report import write_training_report
 
 
@@ -146,7 +153,7 @@ def train(
     validation = images[:0], labels[:0]
     if validation_data.path:
         validation = read_dataset(validation_data.path)[:2]
-        check_data_fits(*validation, {**about, "input_shape": about["image_shape"]})
+        check_validation(*validation, about)
     chosen = adapt_to_data(chosen, given, about)
 
     mx = import_mxnet()
