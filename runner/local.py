@@ -145,7 +145,8 @@ def start_kfp(runner: str, image: str, pipeline_root: pathlib.Path) -> None:
     import docker.errors
 
     try:
-        docker.from_env().ping()
+        with contextlib.closing(docker.from_env()) as client:
+            client.ping()
     except docker.errors.DockerException as error:
         raise RuntimeError(
             f"no container engine answers at {os.environ.get('DOCKER_HOST', 'its usual socket')}: "

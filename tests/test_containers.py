@@ -1,5 +1,6 @@
 """The steps in real containers, where a container engine and the image are at hand."""
 
+import contextlib
 import json
 import pathlib
 import subprocess
@@ -22,7 +23,8 @@ SMALL = [
 
 def require(image: str) -> None:
     try:
-        docker.from_env().images.get(image)
+        with contextlib.closing(docker.from_env()) as client:
+            client.images.get(image)
     except docker.errors.DockerException as error:
         pytest.skip(f"no container engine with the image {image} (make images): {error}")
 
@@ -76,7 +78,8 @@ def test_the_public_python_image_installs_what_it_needs(tmp_path):
 def test_the_image_carries_the_training_command():
     require(IMAGE)
     command = ["python3", "-m", "components.train", "--help"]
-    help_text = docker.from_env().containers.run(IMAGE, command, read_only=True, remove=True)
+    with contextlib.closing(docker.from_env()) as client:
+        help_text = client.containers.run(IMAGE, command, read_only=True, remove=True)
     assert b"--learning-rate" in help_text
 
 
