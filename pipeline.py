@@ -40,6 +40,12 @@ def train_pipeline(target: Target) -> Any:
     )
     def mnist_train(
         data_uri: str = "mnist",
+        data_sha256: str = "",
+        s3_endpoint: str = "",
+        train_images_file: str = "",
+        train_labels_file: str = "",
+        test_images_file: str = "",
+        test_labels_file: str = "",
         validation_fraction: float = 0.1,
         recipe: str = "default",
         epochs: int = -1,
@@ -68,7 +74,12 @@ def train_pipeline(target: Target) -> Any:
             data_uri=data_uri,
             validation_fraction=validation_fraction,
             seed=seed,
+            sha256=data_sha256,
             s3_endpoint=s3_endpoint,
+            train_images_file=train_images_file,
+            train_labels_file=train_labels_file,
+            test_images_file=test_images_file,
+            test_labels_file=test_labels_file,
         )
         training = target.gpu_step(train, TRAIN)(
             gpu_count,
@@ -164,18 +175,19 @@ def batch_predict_pipeline(target: Target) -> Any:
     def mnist_batch_predict(
         model_uri: str,
         data_uri: str = "mnist",
-        image_file: str = "t10k-images-idx3-ubyte",
-        label_file: str = "t10k-labels-idx1-ubyte",
+        images_file: str = "t10k-images-idx3-ubyte",
+        labels_file: str = "t10k-labels-idx1-ubyte",
         shards: int = 4,
         batch_size: int = 1000,
         destination_uri: str = "",
         s3_endpoint: str = "",
     ):
         model = dsl.importer(artifact_uri=model_uri, artifact_class=dsl.Model)
+        model.set_display_name("Import model")
         data = target.step(ingest_images, INGEST)(
             data_uri=data_uri,
-            image_file=image_file,
-            label_file=label_file,
+            images_file=images_file,
+            labels_file=labels_file,
             shards=shards,
             s3_endpoint=s3_endpoint,
         )
@@ -290,6 +302,17 @@ def parse_parameters(pipeline: Any, assignments: tuple[str, ...]) -> dict[str, A
     return parameters
 
 
+def check_complete(pipeline: Any, parameters: dict[str, Any]) -> None:
+    """Check that every parameter without a default is given.
+
+    Raises:
+        click.UsageError: one is not.
+    """
+    for name, spec in pipeline.component_spec.inputs.items():
+        if not spec.optional and name not in parameters:
+            raise click.UsageError(f"{name} has no default: give -p {name}=VALUE")
+
+
 @main.command("run")
 @which_pipeline
 @click.option("--data-uri", help="Directory or URL of the four IDX files; several are mirrors.")
@@ -317,6 +340,7 @@ def run_command(
     parameters = parse_parameters(made, parameter)
     if data_uri:
         parameters["data_uri"] = data_uri
+    check_complete(made, parameters)
     sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image))
 
 
@@ -352,6 +376,7 @@ def submit_command(
         raise click.UsageError("--wait is for a run, not for a schedule (--cron)")
     made = PIPELINES[pipeline](chosen_target(**where))
     parameters = parse_parameters(made, parameter)
+    check_complete(made, parameters)
     with cluster.one_sentence(host):
         client = cluster.connect(host, token, ssl_ca_cert)
         run_id = cluster.submit(client, host, made, parameters, experiment, cron, namespace)

@@ -67,7 +67,7 @@ def write_data_report(
 
 
 def class_samples(directories: list[Any], most: int = 120) -> tuple[tuple[str, str], ...]:
-    """Return captioned pictures of each class: up to 8, fewer where `most` are shared by many.
+    """Return captioned pictures of each class: up to 10, fewer where `most` are shared by many.
 
     A class is shown from the first directory that has it.
     """
@@ -78,7 +78,7 @@ def class_samples(directories: list[Any], most: int = 120) -> tuple[tuple[str, s
         images = np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(directory / "labels.npy", allow_pickle=False)
         for label in set(np.unique(labels).tolist()) - set(shown):
-            members = np.flatnonzero(labels == label)[:8]
+            members = np.flatnonzero(labels == label)[:10]
             shown[label] = [(picture(np.asarray(images[i])), str(label)) for i in members]
     each = max(1, most // len(shown))
     return tuple(sample for label in sorted(shown) for sample in shown[label][:each])
@@ -95,7 +95,7 @@ def class_figure(counts: tuple[tuple[int, ...], ...], splits: tuple[str, ...]) -
     axes.set_ylabel("images")
     if len(counts) <= 20:
         axes.set_xticks(range(len(counts)))
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     return figure
 
 

@@ -8,8 +8,7 @@ def open_idx(path: Any, name: str, sha256: str = "") -> Any:
 
     Use it as a context manager: `with open_idx(path, name) as idx:`. idx.shape is what the header
     says, a claim until idx.blocks has ended; idx.blocks iterates once over uint8 arrays
-    (n, *idx.shape[1:]) of about 1 MiB as stored; idx.dtype is the type in the file; idx.sha256()
-    is the digest of the decompressed bytes that were read so far.
+    (n, *idx.shape[1:]) of about 1 MiB as stored; idx.name is the name.
 
     name: what messages call the file. sha256: expected digest of the decompressed bytes, or "".
 
@@ -19,7 +18,6 @@ def open_idx(path: Any, name: str, sha256: str = "") -> Any:
             need the data are raised while the blocks are read.
     """
     import contextlib
-    import hashlib
     import os
     import types
 
@@ -33,16 +31,14 @@ def open_idx(path: Any, name: str, sha256: str = "") -> Any:
             raise ValueError(f"{name} is a directory, expected an IDX file") from None
         except OSError as error:
             raise ValueError(f"{name} can't be read: {error.strerror}") from error
-        digest = hashlib.sha256()
-        with open_decoded(path, gzipped=start == b"\x1f\x8b") as file:
-            dtype, shape = read_idx_header(file, name, digest)
+        gzipped = start == b"\x1f\x8b"
+        with open_decoded(path, gzipped) as file:
+            dtype, shape, header = read_idx_header(file, name)
             # Deflate can't do better than 1032:1, https://zlib.net/zlib_tech.html
-            most = 1032 * size if start == b"\x1f\x8b" else size - 4 - 4 * len(shape)
-            check_idx_size(shape, dtype, most, name)
-            blocks = idx_blocks(file, dtype, shape, name, digest, sha256)
-            yield types.SimpleNamespace(
-                shape=shape, dtype=dtype, blocks=blocks, sha256=digest.hexdigest, name=name
-            )
+            check_idx_size(shape, dtype, 1032 * size if gzipped else size - len(header), name)
+            blocks = read_ahead(idx_blocks(file, dtype, shape, name, header, sha256))
+            with contextlib.closing(blocks):
+                yield types.SimpleNamespace(shape=shape, blocks=blocks, name=name)
 
     return opened()
 
@@ -72,10 +68,24 @@ def read_bytes(file: Any, size: int, name: str) -> bytes:
         raise ValueError(f"{name} can't be read: {error}") from error
 
 
-def read_idx_header(file: Any, name: str, digest: Any) -> tuple[Any, tuple[int, ...]]:
-    """Read the header of an IDX file into the digest.
+def read_ahead(blocks: Any) -> Any:
+    """Yield what an iterator yields, while a thread already makes the next one.
 
-    Returns: the type of the values as a NumPy dtype, big-endian as IDX is; the shape.
+    Decompression and hashing leave Python's lock: they run beside what is done with the blocks.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = thread.submit(next, blocks, None)
+            yield block
+
+
+def read_idx_header(file: Any, name: str) -> tuple[Any, tuple[int, ...], bytes]:
+    """Read the header of an IDX file.
+
+    Returns: the type of the values as a NumPy dtype, big-endian as IDX is; the shape; the header.
 
     Raises:
         ValueError: it is no IDX header, or one of a type or a rank that is not known.
@@ -99,9 +109,8 @@ def read_idx_header(file: Any, name: str, digest: Any) -> tuple[Any, tuple[int, 
     sizes = read_bytes(file, 4 * rank, name)
     if len(sizes) < 4 * rank:
         raise ValueError(f"{name} ends within its header: expected {rank} sizes of 4 bytes")
-    digest.update(magic + sizes)
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
-    return np.dtype(dtypes[code]), shape
+    return np.dtype(dtypes[code]), shape, magic + sizes
 
 
 def check_idx_size(shape: tuple[int, ...], dtype: Any, most: int, name: str) -> None:
@@ -128,17 +137,19 @@ def check_idx_size(shape: tuple[int, ...], dtype: Any, most: int, name: str) -> 
 
 
 def idx_blocks(
-    file: Any, dtype: Any, shape: tuple[int, ...], name: str, digest: Any, sha256: str
+    file: Any, dtype: Any, shape: tuple[int, ...], name: str, header: bytes, sha256: str
 ) -> Any:
     """Yield the data of an IDX file as uint8 arrays (n, *shape[1:]); check its end and its digest.
 
     Raises:
         ValueError: as `open_idx` says.
     """
+    import hashlib
     import math
 
     import numpy as np
 
+    digest = hashlib.sha256(header)
     item = math.prod(shape[1:]) * dtype.itemsize
     at_once = max(1, (1 << 20) // item)
     for start in range(0, shape[0], at_once):
@@ -149,7 +160,8 @@ def idx_blocks(
                 f"{name} is too short: its shape {shape} needs {shape[0] * item} bytes of data, "
                 f"found {start * item + len(content)}"
             )
-        digest.update(content)
+        if sha256:
+            digest.update(content)
         yield to_uint8(np.frombuffer(content, dtype).reshape(count, *shape[1:]), name)
     if read_bytes(file, 1, name):
         raise ValueError(

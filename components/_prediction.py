@@ -72,15 +72,21 @@ def tell_unknown_classes(directory: str, num_classes: int) -> str:
     """Return a sentence if a data set has more classes than a model knows, else an empty one.
 
     directory: of the data set; without a dataset.json nothing is known. num_classes: the model's.
+
+    Raises:
+        ValueError: dataset.json is no JSON object.
     """
     import json
     import pathlib
 
     path = pathlib.Path(directory, "dataset.json")
-    about = json.loads(path.read_text()) if path.is_file() else {}
-    if about.get("num_classes", 0) <= num_classes:
+    try:
+        known = json.loads(path.read_text()).get("num_classes", 0) if path.is_file() else 0
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if known <= num_classes:
         return ""
     return (
-        f"The data has {about['num_classes']} classes, but the model knows only {num_classes}: "
+        f"The data has {known} classes, but the model knows only {num_classes}: "
         "images of the others get a wrong label."
     )

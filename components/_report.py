@@ -36,16 +36,17 @@ dd { margin: 0; font-size: 1.15rem; font-weight: 600; overflow-wrap: anywhere; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid var(--line); padding: .25rem .7rem; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
-svg { max-width: 100%; height: auto; display: block; }
+svg { max-width: 100%; height: auto; display: block; margin-bottom: .7rem; }
 .pictures { display: flex; flex-wrap: wrap; gap: .6rem; }
-figure { margin: 0; font-size: .8rem; text-align: center; max-width: 8rem; }
+figure { margin: 0; font-size: .8rem; text-align: center; min-width: 4.7rem; max-width: 8rem; }
 figure img { width: 56px; height: 56px; object-fit: contain; image-rendering: pixelated; }
 figcaption { overflow-wrap: anywhere; white-space: pre-line; }
 .matrix { font-size: .8rem; }
 .matrix th, .matrix td { padding: .2rem .35rem; text-align: center; }
 .matrix td { border: 1px solid var(--line); min-width: 2rem; }
 @media (max-width: 30rem) { th, td { padding: .25rem .4rem; } }
-@media (max-width: 30rem) { .matrix th, .matrix td { padding: .15rem; min-width: 1.4rem; } }
+@media (max-width: 30rem) { .matrix th, .matrix td { padding: .1rem; min-width: 1.1rem; } }
+@media (max-width: 30rem) { .matrix { font-size: .7rem; } }
 .right { background: color-mix(in srgb, var(--accent) calc(var(--share) * 60%), transparent); }
 .wrong { background: color-mix(in srgb, #e0402f calc(var(--share) * 60%), transparent); }
 </style>

@@ -32,30 +32,44 @@ def read_shard(directory: Any) -> dict[str, Any]:
     Raises:
         ValueError: a file is missing, was cut short, or is not what predict writes.
     """
+    import os
     import pathlib
 
     import numpy as np
 
     offsets, shapes = {}, {}
-    for name, dtype in (("probabilities.npy", np.float32), ("labels.npy", np.uint8)):
+    for name, dtype, rank in (("probabilities.npy", np.float32, 2), ("labels.npy", np.uint8, 1)):
         path = pathlib.Path(directory, name)
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise ValueError(f"{path} is not a whole .npy file: {error}") from error
-        if array.dtype != dtype:
-            raise ValueError(f"{path} must be {np.dtype(dtype)}, got {array.dtype}")
+        if array.dtype != dtype or array.ndim != rank:
+            raise ValueError(
+                f"{path} must be {np.dtype(dtype)} with {rank} dimensions, "
+                f"got {array.dtype} with the shape {array.shape}"
+            )
         offsets[name], shapes[name] = array.offset, array.shape
     path = pathlib.Path(directory, "predictions.csv")
+    if not path.is_file():
+        raise ValueError(
+            f"{path} is missing: predictions are a directory with two .npy files and it"
+        )
+    num_images, num_classes = shapes["probabilities.npy"]
     with open(path, "rb") as file:
         offsets[path.name] = len(file.readline())
-        first = file.readline().partition(b",")[0]
-    num_images, num_classes = shapes["probabilities.npy"]
-    if shapes["labels.npy"] != (num_images,) or bool(first) != bool(num_images):
-        raise ValueError(f"{directory} has not one label and one CSV row for each of its images")
+        first = int(file.readline().partition(b",")[0] or 0)
+        file.seek(-min(64, path.stat().st_size), os.SEEK_END)  # a row has at most 64 bytes
+        last = [b"", *file.read().splitlines(keepends=True)][-1]
+    if num_images and not (
+        last.startswith(b"%d," % (first + num_images - 1)) and last[-1:] == b"\n"
+    ):
+        raise ValueError(f"{path} was cut short: its last row is {last!r}")
+    if shapes["labels.npy"] != (num_images,):
+        raise ValueError(f"{directory} has {num_images} images, but {shapes['labels.npy']} labels")
     return {
         "directory": directory,
-        "first": int(first or 0),
+        "first": first,
         "num_images": num_images,
         "num_classes": num_classes,
         "offsets": offsets,

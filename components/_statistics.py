@@ -24,10 +24,10 @@ def hash_images(images: Any) -> Any:
     """
     import numpy as np
 
-    rows = images.reshape(len(images), -1)
-    width = -(-rows.shape[1] // 8)
-    words = np.zeros((len(rows), 8 * width), np.uint8)
-    words[:, : rows.shape[1]] = rows
+    size = images[0].size if len(images) else 0
+    width = -(-size // 8)
+    words = np.zeros((len(images), 8 * width), np.uint8)
+    words[:, :size] = images.reshape(len(images), size)
     words = words.view(np.uint64)
     # Odd factors are invertible modulo 2^64; raw words are the same for every NumPy.
     factors = np.random.PCG64(0).random_raw(width + 1) | np.uint64(1)

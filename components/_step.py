@@ -73,5 +73,5 @@ def pins(file: str, names: Optional[list[str]] = None) -> list[str]:
         KeyError: a name that is not pinned there.
     """
     lines = pathlib.Path(__file__).with_name(file).read_text().splitlines()
-    pinned = {line.partition("==")[0]: line for line in lines if "==" in line}
+    pinned = {line.partition("==")[0]: line.partition(";")[0] for line in lines if "==" in line}
     return [pinned[name] for name in (pinned if names is None else names)]

@@ -21,7 +21,7 @@ from components._step import step
 
 
 @step(
-    packages=["isal", "jinja2", "matplotlib", "minio", "numpy", "tqdm"],
+    packages=["isal", "jinja2", "matplotlib", "minio", "numpy", "tqdm", "urllib3"],
     helpers=[
         _artifact,
         _data_report,
@@ -44,10 +44,10 @@ def ingest(
     seed: int = 0,
     sha256: str = "",
     s3_endpoint: str = "",
-    train_images: str = "",
-    train_labels: str = "",
-    test_images: str = "",
-    test_labels: str = "",
+    train_images_file: str = "",
+    train_labels_file: str = "",
+    test_images_file: str = "",
+    test_labels_file: str = "",
 ):
     """Ingest the four IDX files of an image data set as three splits.
 
@@ -66,10 +66,10 @@ def ingest(
             AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines. Credentials come from the
             environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MINIO_ACCESS_KEY and
             MINIO_SECRET_KEY.
-        train_images: File name of the training images; empty for train-images-idx3-ubyte.
-        train_labels: File name of the training labels; empty for train-labels-idx1-ubyte.
-        test_images: File name of the test images; empty for t10k-images-idx3-ubyte.
-        test_labels: File name of the test labels; empty for t10k-labels-idx1-ubyte.
+        train_images_file: File name of the training images; empty for train-images-idx3-ubyte.
+        train_labels_file: File name of the training labels; empty for train-labels-idx1-ubyte.
+        test_images_file: File name of the test images; empty for t10k-images-idx3-ubyte.
+        test_labels_file: File name of the test labels; empty for t10k-labels-idx1-ubyte.
 
     Returns:
         train_data: Training images and labels without those held out.
@@ -89,8 +89,10 @@ def ingest(
         )
     if seed < 0:
         raise ValueError(f"seed must be at least 0, got {seed}")
-    given = zip(standard_names().items(), (train_images, train_labels, test_images, test_labels))
-    names = {part: name or standard for (part, standard), name in given}
+    given = (train_images_file, train_labels_file, test_images_file, test_labels_file)
+    names = {
+        part: name or standard for (part, standard), name in zip(standard_names().items(), given)
+    }
     digests = read_digests(sha256, names)
     artifacts = (train_data, validation_data, test_data)
 

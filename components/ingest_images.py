@@ -17,8 +17,8 @@ def ingest_images(
     images: Output[Dataset],
     labels: Output[Dataset],
     data_uri: str = "mnist",
-    image_file: str = "t10k-images-idx3-ubyte",
-    label_file: str = "t10k-labels-idx1-ubyte",
+    images_file: str = "t10k-images-idx3-ubyte",
+    labels_file: str = "t10k-labels-idx1-ubyte",
     shards: int = 4,
     s3_endpoint: str = "",
 ) -> list[int]:
@@ -28,8 +28,8 @@ def ingest_images(
         data_uri: Where the files are: mnist (public mirrors), a directory, or the prefix of
             http(s)://, s3:// or minio:// addresses; several, separated by white space, are mirrors
             and tried in order.
-        image_file: File name of the images; it may also end with .gz.
-        label_file: File name of the labels; empty if there are none.
+        images_file: File name of the images; it may also end with .gz.
+        labels_file: File name of the labels; empty if there are none.
         shards: Number of parts that the images are predicted in, each by a task of its own.
         s3_endpoint: host:port of the S3 server, with http:// if it has no TLS; empty for
             AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines. Credentials come from the
@@ -50,9 +50,9 @@ def ingest_images(
 
     if not 1 <= shards <= 1000:
         raise ValueError(f"shards must be from 1 to 1000, got {shards}")
-    if not image_file:
-        raise ValueError("image_file is empty: give the file name of the images")
-    names = {"test_images": image_file, "test_labels": label_file}
+    if not images_file:
+        raise ValueError("images_file is empty: give the file name of the images")
+    names = {"test_images": images_file, "test_labels": labels_file}
 
     def attempt(uri: str, known: dict[str, str]) -> dict:
         source = "mnist" if known else without_secrets(uri)

@@ -142,6 +142,7 @@ def start_kfp(runner: str, image: str, pipeline_root: pathlib.Path) -> None:
     if runner == "subprocess":
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(pipeline_root))
         return
+    import docker
     import docker.errors
 
     try:

@@ -14,6 +14,8 @@ from components._dataset import write_dataset
 from components.ingest import ingest
 from components.train import train
 
+pytest_plugins = ["browser", "s3_server"]
+
 
 def write_idx(path: pathlib.Path, array: np.ndarray) -> pathlib.Path:
     """Write a uint8 array in the IDX format, not compressed."""

@@ -1,10 +1,16 @@
 import gzip
+import hashlib
 import json
 import pathlib
+import struct
+import tracemalloc
 
 import numpy as np
 import pytest
 from conftest import write_idx, write_idx_set
+
+from components._ingestion import hold_out, ingest_files
+from components._source import mnist_cache, standard_names
 
 
 def load(artifact) -> tuple[np.ndarray, np.ndarray]:
@@ -79,42 +85,154 @@ def test_metadata_and_dataset_json_say_what_the_split_is(tmp_path, artifacts):
 def test_report_shows_samples_and_counts(tmp_path, artifacts):
     outputs = artifacts.ingest(write_idx_set(tmp_path / "idx"))
     page = pathlib.Path(outputs["data_report"].path).read_text()
-    assert page.count("data:image/png;base64,") == 3 * 8
+    assert page.count("data:image/png;base64,") == 3 * 10
     assert "<svg" in page
 
 
-def test_tries_mirrors_in_turn(tmp_path, artifacts):
+def test_report_shows_range_and_duplicates(tmp_path, artifacts):
     source = write_idx_set(tmp_path / "idx")
-    outputs = artifacts.ingest(f"{tmp_path / 'nothing'} {source}")
+    train = np.zeros((64, 12, 12), np.uint8)
+    train[:, 0, 0] = np.arange(64)
+    train[:2] = 51
+    test = np.stack([train[0], *train[:24]])
+    write_idx(source / "train-images-idx3-ubyte", train)
+    write_idx(source / "t10k-images-idx3-ubyte", test)
+    outputs = artifacts.ingest(source, validation_fraction=0)
+    page = pathlib.Path(outputs["data_report"].path).read_text()
+    for fact in (
+        "<dt>stored as</dt><dd>uint8, 0 to 63</dd>",
+        "<dt>as the network sees it</dt><dd>0 to 0.247</dd>",
+        "<td>within train</td><td>1</td>",
+        "<td>within test</td><td>2</td>",
+        "<td>test images also in train</td><td>25</td>",
+        f"<dt>mean</dt><dd>{train.mean() / 255:.4f}</dd>",
+        f"<dt>standard deviation</dt><dd>{train.std() / 255:.4f}</dd>",
+    ):
+        assert fact in page
+
+
+def test_report_escapes_the_source(tmp_path, artifacts):
+    outputs = artifacts.ingest(write_idx_set(tmp_path / "<b>idx&"))
+    page = pathlib.Path(outputs["data_report"].path).read_text()
+    assert "&lt;b&gt;idx&amp;" in page
+    assert "<b>" not in page
+
+
+def test_report_of_256_classes_is_small(tmp_path, artifacts):
+    source = write_idx_set(tmp_path / "idx", train=512, test=256)
+    for name, count in (("train", 512), ("t10k", 256)):
+        write_idx(source / f"{name}-labels-idx1-ubyte", np.arange(count).astype(np.uint8))
+    report = artifacts.ingest(source)["data_report"]
+    assert pathlib.Path(report.path).stat().st_size < 500_000
+
+
+def test_labels_may_have_gaps_and_a_class_may_be_absent(tmp_path, artifacts):
+    source = write_idx_set(tmp_path / "idx")
+    write_idx(source / "train-labels-idx1-ubyte", np.repeat([1, 4], 32).astype(np.uint8))
+    write_idx(source / "t10k-labels-idx1-ubyte", np.full(25, 6, np.uint8))
+    outputs = artifacts.ingest(source, validation_fraction=0.25)
+    assert outputs["train_data"].metadata["class_counts"] == [0, 24, 0, 0, 24, 0, 0]
+    assert outputs["validation_data"].metadata["class_counts"] == [0, 8, 0, 0, 8, 0, 0]
+    assert outputs["test_data"].metadata["class_counts"] == [0, 0, 0, 0, 0, 0, 25]
+    assert outputs["test_data"].metadata["num_classes"] == 7
+
+
+def test_no_fraction_gives_an_empty_validation_split(tmp_path, artifacts):
+    outputs = artifacts.ingest(write_idx_set(tmp_path / "idx"), validation_fraction=0)
+    images, labels = load(outputs["validation_data"])
+    assert (images.shape, labels.shape) == ((0, 1, 12, 12), (0,))
+    assert outputs["validation_data"].metadata["num_images"] == 0
+
+
+def test_holds_out_the_same_images_on_every_machine():
+    labels = (np.arange(60) % 3).astype(np.uint8)
+    assert np.flatnonzero(hold_out(labels, 0.1, seed=0)).tolist() == [3, 11, 13, 20, 48, 55]
+
+
+def test_takes_labels_of_another_type(tmp_path, artifacts):
+    source = write_idx_set(tmp_path / "idx")
+    labels = np.arange(25) % 3
+    content = struct.pack(">BBBBI", 0, 0, 0x0C, 1, 25) + labels.astype(">i4").tobytes()
+    (source / "t10k-labels-idx1-ubyte").write_bytes(content)
+    assert load(artifacts.ingest(source)["test_data"])[1].tolist() == labels.tolist()
+
+
+def test_takes_other_file_names(tmp_path, artifacts):
+    source = write_idx_set(tmp_path / "idx")
+    (source / "train-images-idx3-ubyte").rename(source / "emnist-letters.gz")
+    outputs = artifacts.ingest(source, train_images_file="emnist-letters")
     assert outputs["train_data"].metadata["num_images"] == 58
+
+
+def test_checks_the_digests_that_are_given(tmp_path, artifacts):
+    source = write_idx_set(tmp_path / "idx")
+    content = (source / "t10k-images-idx3-ubyte").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    artifacts.ingest(source, sha256=json.dumps({"t10k-images-idx3-ubyte": digest.upper()}))
+    wrong = json.dumps({"t10k-images-idx3-ubyte.gz": digest, "test_labels": "0" * 64})
+    with pytest.raises(ValueError, match=r"t10k-labels-idx1-ubyte has the SHA-256 .*expected 0000"):
+        artifacts.ingest(source, sha256=wrong)
+
+
+@pytest.mark.parametrize(
+    ("sha256", "message"),
+    [
+        ("{", "sha256 is not JSON"),
+        ("[]", "sha256 must be a JSON object, file name to digest, got '\\[\\]'"),
+        ('{"images": "00"}', "sha256 names 'images', expected one of train-images-idx3-ubyte"),
+        ('{"test_images": "00"}', "sha256 of test_images must be 64 hexadecimal digits"),
+        ('{"test_images": 7}', "sha256 of test_images must be 64 hexadecimal digits, got 7"),
+    ],
+)
+def test_refuses_digests_that_are_none(tmp_path, artifacts, sha256, message):
+    with pytest.raises(ValueError, match=message):
+        artifacts.ingest(tmp_path, sha256=sha256)
+
+
+def header(*shape: int) -> bytes:
+    return struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("train-images-idx3-ubyte", b"<html>", "is not an IDX file: it starts with b'<html>'"),
+        ("train-images-idx3-ubyte", b"<html>", "starts with b'<html>'"),
+        ("train-images-idx3-ubyte", header(1 << 31, 28, 28) + b"0123456789abcd", "at most 14"),
         (
             "train-images-idx3-ubyte",
-            b"\0\0\x0a\x01\0\0\0\0",
-            "type code 0x0A, expected one of 0x08",
+            header(64, 144) + bytes(9216),
+            "expected images as \\(N, H, W\\) or",
         ),
-        ("train-images-idx3-ubyte", b"\0\0\x08\x01\x7f\xff\xff\xff", "expected 2147483647 bytes"),
-        ("train-images-idx3-ubyte", gzip.compress(b"\0" * 99)[:-9], "is cut short"),
-        ("t10k-labels-idx1-ubyte", b"\0\0\x08\x01\0\0\0\1\0", "each of the 25 images"),
+        ("train-labels-idx1-ubyte", header(0), "each of the 64 images"),
+        ("train-images-idx3-ubyte", gzip.compress(header(64, 12, 12) + bytes(9))[:-9], "is cut"),
+        ("t10k-images-idx3-ubyte", header(25, 9, 9) + bytes(2025), "images of shape \\(1, 9, 9\\)"),
+        ("t10k-labels-idx1-ubyte", header(1) + b"0", "each of the 25 images"),
+        ("t10k-labels-idx1-ubyte", header(25) + bytes(24), "expected 25 bytes of data, found at"),
+        ("t10k-labels-idx1-ubyte", header(25) + bytes(26), "is too long"),
+        ("t10k-labels-idx1-ubyte", header(25, 1) + bytes(25), "labels of shape \\(25, 1\\)"),
+        ("train-labels-idx1-ubyte", header(64) + bytes(64), "leaves 1 classes to train on"),
     ],
+    ids=range(11),
 )
 def test_refuses_a_bad_file_and_leaves_nothing(tmp_path, artifacts, name, content, message):
     source = write_idx_set(tmp_path / "idx")
     (source / name).write_bytes(content)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"{name} .*{message}"):
         artifacts.ingest(source)
     assert not list(artifacts.root.glob("*"))
 
 
-def test_refuses_test_images_of_another_shape(tmp_path, artifacts):
+def test_refuses_a_data_set_without_images(tmp_path, artifacts):
+    source = write_idx_set(tmp_path / "idx", test=0)
+    with pytest.raises(ValueError, match="t10k-images-idx3-ubyte has 0 images, expected 1 to"):
+        artifacts.ingest(source)
+
+
+def test_refuses_a_directory_in_place_of_a_file(tmp_path, artifacts):
     source = write_idx_set(tmp_path / "idx")
-    write_idx(source / "t10k-images-idx3-ubyte", np.zeros((25, 9, 9), np.uint8))
-    with pytest.raises(ValueError, match=r"\(1, 9, 9\) \(C, H, W\), expected \(1, 12, 12\)"):
+    (source / "t10k-labels-idx1-ubyte").unlink()
+    (source / "t10k-labels-idx1-ubyte").mkdir()
+    with pytest.raises(ValueError, match="t10k-labels-idx1-ubyte is a directory, expected an IDX"):
         artifacts.ingest(source)
 
 
@@ -127,3 +245,38 @@ def test_names_the_missing_file(tmp_path, artifacts):
 def test_refuses_a_fraction_out_of_range(tmp_path, artifacts, fraction):
     with pytest.raises(ValueError, match="validation_fraction must be at least 0 and below 1"):
         artifacts.ingest(tmp_path, validation_fraction=fraction)
+
+
+def test_refuses_a_fraction_that_leaves_nothing(tmp_path, artifacts):
+    with pytest.raises(ValueError, match=r"leaves 0 classes .*validation_fraction is 0\.99"):
+        artifacts.ingest(write_idx_set(tmp_path / "idx"), validation_fraction=0.99)
+
+
+def test_needs_memory_for_a_few_blocks_only(tmp_path):
+    count = 30_000
+    files = {}
+    for part, name in standard_names().items():
+        shape = (count, 32, 32) if part.endswith("images") else (count,)
+        path = tmp_path / f"{name}.gz"
+        labels = (np.arange(count) % 2).astype(np.uint8).tobytes()
+        data = labels if len(shape) == 1 else bytes(count * 1024)
+        path.write_bytes(gzip.compress(header(*shape) + data, 1))
+        files[part] = (path, name)
+    directories = [tmp_path / name for name in ("train", "validation", "test")]
+    tracemalloc.start()
+    try:
+        ingest_files(files, {}, directories, 0.1, 0, "made up")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sum((d / "images.npy").stat().st_size for d in directories) > 60_000_000
+    assert peak < 12_000_000
+
+
+def test_mnist_is_the_real_one(artifacts):
+    if not mnist_cache().is_dir():
+        pytest.skip("MNIST is not on this machine: make run gets it")
+    outputs = artifacts.ingest("mnist", validation_fraction=0)
+    assert load(outputs["train_data"])[1][42] == 7
+    assert load(outputs["test_data"])[1][24] == 4
+    assert outputs["train_data"].metadata["num_images"] == 60_000

@@ -1,5 +1,6 @@
 import csv
 import itertools
+import mmap
 import pathlib
 
 import numpy as np
@@ -8,6 +9,7 @@ from conftest import new_data
 from kfp import dsl
 
 from components._idx import open_idx
+from components._model import forget_pages
 from components._shards import shard_range
 from components._source import find_files, mnist_cache, standard_names
 from components.predict import predict
@@ -72,6 +74,13 @@ def test_needs_no_labels(artifacts, trained):
     assert load(run_predict(artifacts, trained["model"], data))[0].shape == (25, 3)
 
 
+def test_refuses_a_damaged_dataset_json(artifacts, trained):
+    data = some_data(artifacts)
+    pathlib.Path(data.path, "dataset.json").write_text("{")
+    with pytest.raises(ValueError, match=r"dataset\.json is damaged"):
+        run_predict(artifacts, trained["model"], data)
+
+
 def test_no_images_give_no_predictions(artifacts, trained):
     data = some_data(artifacts, shape=(0, 1, 12, 12))
     outputs = run_predict(artifacts, trained["model"], data)
@@ -125,6 +134,22 @@ def test_shards_are_whole_batches_and_cover_every_image_once(num_images, num_sha
     ranges = [shard_range(num_images, shard, num_shards, 8) for shard in range(num_shards)]
     assert [i for start, stop in ranges for i in range(start, stop)] == list(range(num_images))
     assert all(start % 8 == 0 for start, stop in ranges if start < stop)
+
+
+def test_pages_of_images_that_were_read_are_given_back(tmp_path):
+    def resident() -> int:
+        return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    size = 64 << 20
+    np.save(tmp_path / "images.npy", np.ones(size, np.uint8))
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")[1:]
+    before = resident()
+    assert images.sum() == size - 1
+    read = resident()
+    forget_pages(images)
+    assert read - before > size // 2
+    assert resident() - before < size // 4
+    assert images[0] == 1
 
 
 def test_shards_one_after_the_other_are_the_whole(artifacts, trained):

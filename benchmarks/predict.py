@@ -1,0 +1,255 @@
+"""How fast prediction is beside the tutorial's way and PyTorch, and how much memory it takes.
+
+    .venv/bin/python benchmarks/predict.py [--torch-python PATH] [--json]
+
+Each contestant predicts the same 10,000 images in a process of its own; they take turns, and the
+best of the rounds counts. From uint8 images in memory to probabilities in a NumPy array:
+
+suite     predict_probabilities with the default network, batches of 1,000
+tutorial  Module.predict over an NDArrayIter of 100 float images with the network of the MXNet
+          tutorial "Handwritten Digit Recognition" (convolutions of 20 and 50 filters, tanh)
+torch     the suite's network with its parameters, batches of 1,000, inference mode; its
+          probabilities must be the suite's. Skipped where PyTorch is not installed.
+
+Quantizing the network to int8 through oneDNN took 0.43 s of CPU time for 10,000 test images of
+MNIST where float32 took 0.60 s, on a CPU with AVX2 and without VNNI. It changed 1 to 5 of their
+labels (by the layers left out and the granularity), where 2 may change, and would need calibration
+images in every model: it is not used. bfloat16 needs AVX-512, which that CPU has not.
+
+Then the component predict runs on image sets of three sizes, and its peak memory is read.
+"""
+
+import importlib.util
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any, Callable
+
+import click
+import numpy as np
+from kfp import dsl
+
+ROOT = pathlib.Path(__file__).absolute().parent.parent
+sys.path.insert(0, str(ROOT))
+SHAPE = (1, 28, 28)
+
+
+def made_up_images(count: int) -> np.ndarray:
+    """Return uint8 images (count, 1, 28, 28) as dark and as bright as those of MNIST."""
+    generator = np.random.default_rng(0)
+    ink = generator.random((count, *SHAPE)) < 0.19
+    return (generator.integers(0, 256, (count, *SHAPE)) * ink).astype(np.uint8)
+
+
+def write_model(directory: pathlib.Path) -> None:
+    """Train the default network for a moment: its speed does not depend on what it learned."""
+    from components._dataset import write_dataset
+    from components.train import train
+
+    data = {name: dsl.Dataset(name=name, uri=str(directory / name)) for name in ("some", "none")}
+    images, labels = made_up_images(500), (np.arange(500) % 10).astype(np.uint8)
+    write_dataset(directory / "some", images, labels, 10, "made up")
+    write_dataset(directory / "none", images[:0], labels[:0], 10, "made up")
+    train.python_func(
+        train_data=data["some"],
+        validation_data=data["none"],
+        model=dsl.Model(uri=str(directory / "model")),
+        metrics=dsl.Metrics(),
+        training_report=dsl.HTML(uri=str(directory / "training_report")),
+        epochs=1,
+    )
+
+
+def suite(directory: pathlib.Path) -> Callable[[], Any]:
+    """Return the function that predicts all images the suite's way."""
+    from components._mxnet import import_mxnet
+
+    import_mxnet()
+    from components._model import load_model, predict_probabilities
+
+    images = np.load(directory / "images.npy")
+    module, _ = load_model(str(directory / "model"), batch_size=1000)
+    np.savez(
+        directory / "parameters.npz",
+        probabilities=np.concatenate(list(predict_probabilities(module, images))),
+        **{name: array.asnumpy() for part in module.get_params() for name, array in part.items()},
+    )
+    return lambda: np.concatenate(list(predict_probabilities(module, images)))
+
+
+def tutorial(directory: pathlib.Path) -> Callable[[], Any]:
+    """Return the function that predicts all images the tutorial's way."""
+    import mxnet as mx
+
+    x = mx.sym.Variable("data")
+    for num_filter in (20, 50):
+        x = mx.sym.Convolution(x, kernel=(5, 5), num_filter=num_filter)
+        x = mx.sym.Activation(x, act_type="tanh")
+        x = mx.sym.Pooling(x, pool_type="max", kernel=(2, 2), stride=(2, 2))
+    x = mx.sym.FullyConnected(mx.sym.flatten(x), num_hidden=500)
+    x = mx.sym.FullyConnected(mx.sym.Activation(x, act_type="tanh"), num_hidden=10)
+    module = mx.mod.Module(mx.sym.SoftmaxOutput(x, name="softmax"), context=mx.cpu())
+    images = np.load(directory / "images.npy").astype(np.float32) / 255
+    batches = mx.io.NDArrayIter(images, None, 100)
+    module.bind(batches.provide_data, [("softmax_label", (100,))], for_training=False)
+    module.init_params(mx.init.Xavier())
+    return lambda: module.predict(batches).asnumpy()
+
+
+def peak_mib(directory: pathlib.Path) -> Callable[[], Any]:
+    """Return the function that runs the component on data/ and gives its peak memory in MiB."""
+    from components.predict import predict
+
+    def run() -> dict[str, float]:
+        metrics = dsl.Metrics()
+        predict.python_func(
+            model=dsl.Model(uri=str(directory / "model")),
+            data=dsl.Dataset(uri=str(directory / "data")),
+            predictions=dsl.Dataset(uri=str(directory / "predictions")),
+            metrics=metrics,
+            preview=dsl.HTML(uri=str(directory / "preview")),
+        )
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return {"peak_mib": peak, "images_per_s": metrics.metadata["images_per_second"]}
+
+    return run
+
+
+WORKERS = {"suite": suite, "tutorial": tutorial, "peak_mib": peak_mib}
+
+
+def work(name: str, directory: pathlib.Path) -> None:
+    """Be a contestant: run once for each line that comes in, and print how long it took."""
+    run = WORKERS[name](directory)
+    if name != "peak_mib":
+        run()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        result = run()
+        seconds = time.perf_counter() - started
+        print(json.dumps(result if name == "peak_mib" else seconds), flush=True)
+
+
+def start(command: list[str]) -> subprocess.Popen:
+    """Start a contestant and wait until it is ready."""
+    # What the suite sets for itself must not help or hinder the others.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+    )
+    answer(process)
+    return process
+
+
+def answer(process: subprocess.Popen) -> str:
+    """Return the next line that a contestant prints.
+
+    Raises:
+        click.ClickException: it ended without one.
+    """
+    line = process.stdout.readline() if process.stdout else ""
+    if not line:
+        raise click.ClickException(f"{process.args!r} ended with the status {process.wait()}")
+    return line
+
+
+def ask(process: subprocess.Popen) -> Any:
+    """Have a contestant run once; return what it measured."""
+    assert process.stdin
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return json.loads(answer(process))
+
+
+def race(directory: pathlib.Path, torch_python: str, rounds: int) -> dict[str, float]:
+    """Return contestant to images per second, the best of the rounds."""
+    images = made_up_images(10_000)
+    np.save(directory / "images.npy", images)
+    commands = {
+        name: [sys.executable, __file__, "--worker", name, "--directory", str(directory)]
+        for name in ("suite", "tutorial")
+    }
+    if torch_python:
+        script = str(ROOT / "benchmarks" / "predict_torch.py")
+        commands["torch"] = [torch_python, script, str(directory)]
+    processes = {name: start(command) for name, command in commands.items()}
+    try:
+        times = [{name: ask(process) for name, process in processes.items()} for _ in range(rounds)]
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.communicate()
+    return {name: len(images) / min(time[name] for time in times) for name in processes}
+
+
+def measure_memory(directory: pathlib.Path, count: int) -> dict[str, float]:
+    """Return peak memory in MiB, and images per second, of predict on images of zeros."""
+    from components._shards import write_npy_header
+
+    (directory / "data").mkdir(exist_ok=True)
+    path = directory / "data" / "images.npy"
+    with open(path, "wb") as file:
+        write_npy_header(file, np.uint8, (count, *SHAPE))
+        file.truncate(file.tell() + count * 28 * 28)  # a hole: it takes no room on the disk
+    process = start(
+        [sys.executable, __file__, "--worker", "peak_mib", "--directory", str(directory)]
+    )
+    try:
+        return ask(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@click.command()
+@click.option("--torch-python", default="", help="A Python that has PyTorch. [default: this one]")
+@click.option("--rounds", default=7, show_default=True, help="Turns of each contestant.")
+@click.option("--sizes", default="10000,600000,6000000", show_default=True, help="Image sets.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object in the last line.")
+@click.option("--worker", type=click.Choice(list(WORKERS)), hidden=True)
+@click.option("--directory", type=click.Path(path_type=pathlib.Path), hidden=True)
+def main(
+    torch_python: str,
+    rounds: int,
+    sizes: str,
+    as_json: bool,
+    worker: str,
+    directory: pathlib.Path,
+) -> None:
+    """Measure prediction: images per second beside two other ways, and memory."""
+    if worker:
+        work(worker, directory)
+        return
+    if not torch_python and importlib.util.find_spec("torch"):
+        torch_python = sys.executable
+    counts = [int(size) for size in sizes.split(",") if size]
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as scratch:
+        write_model(pathlib.Path(scratch))
+        speeds = race(pathlib.Path(scratch), torch_python, rounds)
+        for name, speed in speeds.items():
+            click.echo(f"{name:>9}  {speed:10,.0f} images/s  {speed / speeds['tutorial']:6.2f}")
+        peaks = []
+        for count in counts:
+            measured = measure_memory(pathlib.Path(scratch), count)
+            peaks.append(round(measured["peak_mib"]))
+            speed = measured["images_per_s"]
+            click.echo(f"{count:>9,} images: {peaks[-1]} MiB at most, {speed:,.0f} images/s")
+    if as_json:
+        result = {
+            "images_per_s": round(speeds["suite"]),
+            "vs_tutorial": round(speeds["suite"] / speeds["tutorial"], 2),
+            "vs_torch": round(speeds["suite"] / speeds["torch"], 2) if torch_python else None,
+            "images": counts,
+            "peak_mib": peaks,
+        }
+        click.echo(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

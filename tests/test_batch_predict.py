@@ -1,0 +1,315 @@
+import http.server
+import itertools
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+
+import minio
+import numpy as np
+import pytest
+import urllib3
+import yaml
+from conftest import write_idx, write_idx_set
+from kfp import dsl
+
+import pipeline
+from components._mxnet import import_mxnet
+from components.ingest_images import ingest_images
+from components.merge import merge
+from components.predict import predict
+from components.upload import upload
+
+import_mxnet()
+ROOT = pathlib.Path(pipeline.__file__).parent
+FILES = ["labels.npy", "predictions.csv", "probabilities.npy"]
+
+
+def ingested(artifacts, source, **parameters):
+    outputs = {name: artifacts.new(dsl.Dataset, name) for name in ("images", "labels")}
+    shards = ingest_images.python_func(**outputs, data_uri=str(source), **parameters)
+    return shards, outputs
+
+
+def predicted(artifacts, model, data, shard=0, num_shards=1):
+    predictions = artifacts.new(dsl.Dataset, f"predictions-{shard}-of-{num_shards}")
+    predict.python_func(
+        model=model,
+        data=data,
+        predictions=predictions,
+        metrics=artifacts.new(dsl.Metrics, "predict_metrics"),
+        preview=artifacts.new(dsl.HTML, "preview"),
+        batch_size=8,
+        shard=shard,
+        num_shards=num_shards,
+    )
+    return predictions
+
+
+def merged(artifacts, shards, labels):
+    outputs = {
+        "predictions": artifacts.new(dsl.Dataset, "predictions"),
+        "metrics": artifacts.new(dsl.Metrics, "merge_metrics"),
+        "merge_report": artifacts.new(dsl.HTML, "merge_report"),
+    }
+    merge.python_func(shards=shards, labels=labels, **outputs)
+    return outputs
+
+
+def content(artifact) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(pathlib.Path(artifact.path).iterdir())}
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_idx_set(tmp_path / "idx", test=100)
+
+
+@pytest.fixture
+def three_shards(artifacts, trained, source):
+    """The predictions of 100 images in three shards, and the output of ingest_images."""
+    _, data = ingested(artifacts, source)
+    shards = [predicted(artifacts, trained["model"], data["images"], i, 3) for i in range(3)]
+    return shards, data
+
+
+def test_ingest_images_keeps_the_bytes_and_counts_shards(artifacts, source):
+    shards, data = ingested(artifacts, source, shards=5)
+    images = np.load(pathlib.Path(data["images"].path, "images.npy"))
+    labels = np.load(pathlib.Path(data["labels"].path, "labels.npy"))
+    assert shards == [0, 1, 2, 3, 4]
+    assert images.shape == (100, 1, 12, 12)
+    assert images.tobytes() == (source / "t10k-images-idx3-ubyte").read_bytes()[16:]
+    assert labels.tolist() == [i % 3 for i in range(100)]
+    assert data["images"].metadata["num_images"] == 100
+
+
+def test_labels_are_optional(artifacts, trained, source):
+    (source / "t10k-labels-idx1-ubyte").unlink()
+    _, data = ingested(artifacts, source, labels_file="")
+    shard = predicted(artifacts, trained["model"], data["images"])
+    assert merged(artifacts, [shard], data["labels"])["metrics"].metadata == {"images": 100.0}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"shards": 0}, "shards must be from 1 to 1000, got 0"),
+        ({"shards": 1001}, "shards must be from 1 to 1000, got 1001"),
+        ({"images_file": ""}, "images_file is empty"),
+        (
+            {"labels_file": "train-labels-idx1-ubyte"},
+            "has 64 labels, expected one for each of .*100",
+        ),
+        ({"labels_file": "none"}, "none"),
+    ],
+)
+def test_ingest_images_refuses(artifacts, source, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        ingested(artifacts, source, **parameters)
+    assert not any(artifacts.root.glob("*"))
+
+
+@pytest.mark.parametrize("num_shards", [1, 7])
+def test_any_number_of_shards_gives_the_same_bytes(artifacts, trained, source, num_shards):
+    _, data = ingested(artifacts, source)
+    whole = predicted(artifacts, trained["model"], data["images"])
+    shards = [
+        predicted(artifacts, trained["model"], data["images"], i, num_shards)
+        for i in range(num_shards)
+    ]
+    result = content(merged(artifacts, shards, data["labels"])["predictions"])
+    assert list(result) == FILES
+    assert result == content(whole)
+
+
+@pytest.mark.parametrize("order", itertools.permutations(range(3)))
+def test_merges_in_the_order_of_the_images(artifacts, three_shards, order):
+    shards, data = three_shards
+    outputs = merged(artifacts, [shards[i] for i in order], data["labels"])
+    rows = (pathlib.Path(outputs["predictions"].path) / "predictions.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["index", *map(str, range(100))]
+
+
+def test_merge_reports_the_accuracy_where_there_are_labels(artifacts, three_shards):
+    shards, data = three_shards
+    values = merged(artifacts, shards, data["labels"])["metrics"].metadata
+    assert values == {"images": 100, "errors": 0, "accuracy": 1.0}
+
+
+def test_more_shards_than_batches(artifacts, trained, tmp_path):
+    _, data = ingested(artifacts, write_idx_set(tmp_path / "few", test=3))
+    shards = [predicted(artifacts, trained["model"], data["images"], i, 4) for i in range(4)]
+    assert merged(artifacts, shards, data["labels"])["metrics"].metadata["images"] == 3
+
+
+def test_no_images_give_no_predictions(artifacts, trained, tmp_path):
+    write_idx(tmp_path / "none-idx3-ubyte", np.zeros((0, 12, 12), np.uint8))
+    parameters = {"images_file": "none-idx3-ubyte", "labels_file": ""}
+    _, data = ingested(artifacts, tmp_path, **parameters)
+    shards = [predicted(artifacts, trained["model"], data["images"], i, 2) for i in range(2)]
+    outputs = merged(artifacts, shards, data["labels"])
+    directory = pathlib.Path(outputs["predictions"].path)
+    assert np.load(directory / "probabilities.npy").shape == (0, 3)
+    assert (directory / "predictions.csv").read_text() == "index,label,probability\n"
+
+
+def cut_short(path: pathlib.Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def another_class(path: pathlib.Path) -> None:
+    array = np.load(path)
+    np.save(path, np.pad(array, ((0, 0), (0, 1))))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "damage", "message"),
+    [
+        ([0, 2], None, "begins with image 64, expected 32: a shard is missing or is there twice"),
+        ([1, 2], None, "begins with image 32, expected 0"),
+        ([0, 1], None, "the shards have 64 images, expected 100"),
+        ([0, 1, 1, 2], None, "begins with image 32, expected 64"),
+        ([0, 1, 2], ("probabilities.npy", cut_short), "probabilities.npy is not a whole .npy file"),
+        ([0, 1, 2], ("labels.npy", cut_short), "labels.npy is not a whole .npy file"),
+        ([0, 1, 2], ("labels.npy", pathlib.Path.unlink), "labels.npy is not a whole .npy file"),
+        ([0, 1, 2], ("predictions.csv", cut_short), "predictions.csv was cut short"),
+        ([0, 1, 2], ("predictions.csv", pathlib.Path.unlink), "predictions.csv is missing"),
+        ([0, 1, 2], ("probabilities.npy", another_class), "differ in their number of classes"),
+    ],
+)
+def test_merge_refuses(artifacts, three_shards, chosen, damage, message):
+    shards, data = three_shards
+    if damage:
+        name, change = damage
+        change(pathlib.Path(shards[1].path, name))
+    with pytest.raises(ValueError, match=message):
+        merged(artifacts, [shards[i] for i in chosen], data["labels"])
+    assert not (artifacts.root / "predictions").exists()
+
+
+def bucket_of(s3: str) -> minio.Minio:
+    pool = urllib3.PoolManager(retries=False, timeout=5)
+    return minio.Minio(
+        s3, "right", "hidden-secret", secure=False, region="us-east-1", http_client=pool
+    )
+
+
+@pytest.mark.parametrize("uri", ["s3://data/results/first", "minio://data/results/first/"])
+def test_upload_stores_every_file(s3, keys, three_shards, uri):
+    shards, _ = three_shards
+    digests = upload.python_func(shards[0], uri, s3_endpoint=f"http://{s3}")
+    assert list(digests) == FILES
+    for name, value in content(shards[0]).items():
+        with bucket_of(s3).get_object("data", f"results/first/{name}") as response:
+            assert response.read() == value
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("/tmp/here", "destination_uri must be s3://bucket/prefix or minio://bucket/prefix"),
+        ("s3:///prefix", "destination_uri must be"),
+        ("s3://user:hidden@data/x", "without credentials"),
+        ("s3://missing/x", "s3://missing at .* answers NoSuchBucket"),
+    ],
+)
+def test_upload_refuses(s3, keys, three_shards, uri, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        upload.python_func(three_shards[0][0], uri, s3_endpoint=f"http://{s3}")
+    assert "hidden" not in str(caught.value)
+
+
+def test_upload_refuses_wrong_credentials(s3, keys, three_shards):
+    keys.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
+    with pytest.raises(ValueError, match="SignatureDoesNotMatch") as caught:
+        upload.python_func(three_shards[0][0], "s3://data/x", s3_endpoint=f"http://{s3}")
+    assert "wrong-secret" not in str(caught.value)
+
+
+class Forgetful(http.server.BaseHTTPRequestHandler):
+    """Takes every object and gives back another."""
+
+    def do_PUT(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("ETag", '"0"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"other")
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_upload_finds_that_other_bytes_were_stored(keys, three_shards):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Forgetful) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(ValueError, match=r"labels\.npy at .* has 5 bytes with the SHA-256"):
+            upload.python_func(three_shards[0][0], "s3://data/x", s3_endpoint=endpoint)
+        server.shutdown()
+
+
+def test_upload_names_a_store_that_does_not_answer(keys, three_shards):
+    with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:9 can't be reached"):
+        upload.python_func(three_shards[0][0], "s3://data/x", s3_endpoint="http://127.0.0.1:9")
+
+
+def run_batch(output: pathlib.Path, *assignments: str):
+    parameters = [part for assignment in assignments for part in ("-p", assignment)]
+    command = [sys.executable, "pipeline.py", "run", "--pipeline", "batch_predict", *parameters]
+    return subprocess.run(
+        [*command, "--output-dir", str(output)], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def test_the_pipeline_predicts_merges_and_uploads(tmp_path, trained, source, s3, keys):
+    output = tmp_path / "runs"
+    model = shutil.copytree(trained["model"].path, tmp_path / "my model")
+    done = run_batch(
+        output,
+        f"model_uri={model}",
+        f"data_uri=file://{source}",
+        "shards=2",
+        "batch_size=8",
+        "destination_uri=s3://data/batch",
+        f"s3_endpoint=http://{s3}",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((output / "latest" / "run.json").read_text())
+    steps = {step["name"]: step for step in record["steps"]}
+    assert [step["name"] for step in record["steps"]] == [
+        *("ingest-images", "predict", "predict", "merge", "upload")
+    ]
+    assert {step["status"] for step in record["steps"]} == {"SUCCEEDED"}
+    assert "accuracy 1.0000, 0 errors" in done.stdout
+    predictions = pathlib.Path(steps["merge"]["outputs"]["predictions"])
+    assert len(np.load(predictions / "labels.npy")) == 100
+    with bucket_of(s3).get_object("data", "batch/predictions.csv") as response:
+        assert response.read() == (predictions / "predictions.csv").read_bytes()
+
+
+def test_the_pipeline_needs_a_model(tmp_path):
+    done = run_batch(tmp_path / "runs")
+    assert done.returncode == 2
+    assert "give -p model_uri=VALUE" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_each_shard_is_a_task_of_its_own():
+    spec, *_ = yaml.safe_load_all((ROOT / "batch_predict.yaml").read_text())
+    tasks = spec["root"]["dag"]["tasks"]
+    loop = tasks["for-loop-1"]
+    assert loop["taskInfo"]["name"] == "each shard"
+    assert loop["dependentTasks"] == ["importer", "ingest-images"]
+    assert list(spec["components"]["comp-for-loop-1"]["dag"]["tasks"]) == ["predict"]
+    assert "for-loop-1" in tasks["merge"]["dependentTasks"]
+    assert "destination_uri'] != ''" in tasks["condition-2"]["triggerPolicy"]["condition"]
