@@ -18,7 +18,6 @@ import argparse
 import gzip
 import json
 import pathlib
-import resource
 import struct
 import subprocess
 import sys
@@ -32,8 +31,8 @@ from tabulate import tabulate
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import components.ingest
-from components._idx import image_blocks, open_idx, read_labels
-from components._source import fetch, from_mirrors, standard_names
+from components._idx import open_idx
+from components._source import fetch, from_mirrors, keep_mnist, standard_names
 
 
 def write_files(directory: pathlib.Path, images: int) -> None:
@@ -41,9 +40,10 @@ def write_files(directory: pathlib.Path, images: int) -> None:
 
     A gzip file may have several members, so that nothing is compressed twice.
     """
+    arrays = mnist()
     for split, count in (("train", images - images // 7), ("test", images // 7)):
         for kind, shape in (("images", (28, 28)), ("labels", ())):
-            array = mnist(directory, f"{split}_{kind}")
+            array = arrays[f"{split}_{kind}"]
             header = struct.pack(f">BBBB{1 + len(shape)}I", 0, 0, 8, 1 + len(shape), count, *shape)
             whole = gzip.compress(array.tobytes(), 6)
             name = standard_names()[f"{split}_{kind}"]
@@ -54,17 +54,18 @@ def write_files(directory: pathlib.Path, images: int) -> None:
                 file.write(gzip.compress(array[: count % len(array)].tobytes(), 6))
 
 
-def mnist(directory: pathlib.Path, part: str) -> np.ndarray:
-    """Return a part of MNIST: images, uint8 (N, 1, 28, 28), or labels, uint8 (N,)."""
+def mnist() -> dict[str, np.ndarray]:
+    """Return the four parts of MNIST, uint8, by name."""
 
-    def attempt(uri: str, sha256: dict[str, str]) -> np.ndarray:
-        files = fetch(uri, standard_names(), directory)
-        with open_idx(*files[part], sha256[part]) as idx:
-            if part.endswith("labels"):
-                array = read_labels(idx)
-            else:
-                array = np.concatenate(list(image_blocks(idx)))
-        return array
+    def attempt(uri: str, sha256: dict[str, str]) -> dict[str, np.ndarray]:
+        arrays = {}
+        with tempfile.TemporaryDirectory() as directory:
+            files = fetch(uri, standard_names(), pathlib.Path(directory))
+            for part, (path, name) in files.items():
+                with open_idx(path, name, sha256[part]) as idx:
+                    arrays[part] = np.concatenate(list(idx.blocks))
+            keep_mnist(files)
+        return arrays
 
     return from_mirrors("mnist", attempt)
 
@@ -90,8 +91,10 @@ def ingest_once(source: str, root: str) -> None:
         **outputs, data_report=dsl.HTML(uri=f"{root}/data_report"), data_uri=source
     )
     seconds = time.perf_counter() - started - drawing
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps([seconds, drawing, peak]))
+    # Not ru_maxrss, which counts the parent's memory at the fork.
+    status = pathlib.Path("/proc/self/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    print(json.dumps([seconds, drawing, peak / 1024]))
 
 
 def measure(images: int, repeats: int) -> dict[str, float]:

@@ -14,28 +14,16 @@ def write_data_report(
     abouts: split to the content of its dataset.json; outputs: split to a namespace with histogram
     and hashes; directories: those of the splits, in their order.
     """
-    about = abouts["train"]
-    histogram = outputs["train"].histogram
-    used = [value for value in range(256) if histogram[value]]
-    mean, std = moments(histogram)
-    splits = tuple(abouts)
+    splits, histogram = tuple(abouts), outputs["train"].histogram
     counts = tuple(
-        (label, *(abouts[split]["class_counts"][label] for split in splits))
-        for label in range(about["num_classes"])
+        (label, *class_counts)
+        for label, class_counts in enumerate(zip(*(a["class_counts"] for a in abouts.values())))
     )
     hashes = {split: output.hashes for split, output in outputs.items()}
     write_report(
         path,
         "Data",
-        {
-            **{f"{split} images": f"{abouts[split]['num_images']:,}" for split in splits},
-            "classes": about["num_classes"],
-            "image shape (C, H, W)": " x ".join(map(str, about["image_shape"])),
-            "stored as": f"uint8, {used[0]} to {used[-1]}",
-            "as the network sees it": f"{used[0] / 255:.3g} to {used[-1] / 255:.3g}",
-            "mean": f"{mean / 255:.4f}",
-            "standard deviation": f"{std / 255:.4f}",
-        },
+        data_facts(abouts, histogram),
         [
             section("Sample images of each class", pictures=class_samples(directories)),
             section(
@@ -64,6 +52,22 @@ def write_data_report(
             ),
         ],
     )
+
+
+def data_facts(abouts: dict[str, dict[str, Any]], histogram: Any) -> dict[str, Any]:
+    """Return the facts at the top of the report; histogram: of the training pixels, (256,)."""
+    about = abouts["train"]
+    used = [value for value in range(256) if histogram[value]]
+    mean, std = moments(histogram)
+    return {
+        **{f"{split} images": f"{abouts[split]['num_images']:,}" for split in abouts},
+        "classes": about["num_classes"],
+        "image shape (C, H, W)": " x ".join(map(str, about["image_shape"])),
+        "stored as": f"uint8, {used[0]} to {used[-1]}",
+        "as the network sees it": f"{used[0] / 255:.3g} to {used[-1] / 255:.3g}",
+        "mean": f"{mean / 255:.4f}",
+        "standard deviation": f"{std / 255:.4f}",
+    }
 
 
 def class_samples(directories: list[Any], most: int = 120) -> tuple[tuple[str, str], ...]:

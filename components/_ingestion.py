@@ -57,8 +57,8 @@ def check_headers(idx: dict[str, Any]) -> None:
     """Check that four open IDX files fit each other, as far as their headers say.
 
     Raises:
-        ValueError: the number of images is not that of the labels, 0 or above 100,000,000, of
-            which each needs 9 bytes of memory (label and hash); or the splits differ in shape.
+        ValueError: the number of images is not that of the labels, 0 or above 100,000,000 (each
+            needs about 20 bytes of memory, for label and hash); or the splits differ in shape.
     """
     for split in ("train", "test"):
         images, labels = idx[f"{split}_images"], idx[f"{split}_labels"]
@@ -98,6 +98,7 @@ def ingest_files(
         ValueError: a file is damaged, the parts don't fit, or there is but one class to learn.
     """
     import contextlib
+    import logging
 
     import numpy as np
 
@@ -121,6 +122,10 @@ def ingest_files(
         ]
         shape = image_shape(idx["train_images"])
     num_classes = 1 + int(max(train.max(), test.max()))
+    logging.info(
+        "%s: %d images to train, %d to validate, %d to test, shape %s (C, H, W), %d classes",
+        *(source, len(kept), len(train) - len(kept), len(test), shape, num_classes),
+    )
     abouts = [
         finish_dataset(directory, shape, output.digest, labels, num_classes, source)
         for directory, output, labels in zip(directories, outputs, (kept, train[held_out], test))

@@ -8,26 +8,35 @@ def s3_client(endpoint: str, timeout: float = 10.0, retries: int = 0) -> tuple[A
 
     endpoint: host:port, with http:// for no TLS; empty for $AWS_ENDPOINT_URL, else the store of
     Kubeflow Pipelines. Credentials come from the environment; without them the bucket is public.
+
+    Raises:
+        ValueError: the endpoint is none.
     """
     import os
     import urllib.parse
 
     import minio
 
-    store = "http://seaweedfs.kubeflow:9000"
-    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL") or store
+    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL") or "http://seaweedfs.kubeflow:9000"
     address = urllib.parse.urlsplit(endpoint if "://" in endpoint else "https://" + endpoint)
+    host = address.netloc.rpartition("@")[2]
+    shown = f"{address.scheme}://{host}"
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if not region and not address.netloc.endswith("amazonaws.com"):
+    if not region and not host.endswith("amazonaws.com"):
         region = "us-east-1"  # else the SDK asks for the bucket's, which few credentials may
-    client = minio.Minio(
-        address.netloc,
-        credentials=s3_credentials(),
-        secure=address.scheme != "http",
-        region=region,
-        http_client=http_client(timeout, retries),
-    )
-    return client, address.netloc.rpartition("@")[2]
+    try:
+        client = minio.Minio(
+            address.netloc,
+            credentials=s3_credentials(),
+            secure=address.scheme != "http",
+            region=region,
+            http_client=http_client(timeout, retries),
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"s3_endpoint must be host:port, with http:// for no TLS, got {shown!r}: {error}"
+        ) from error
+    return client, shown
 
 
 def s3_credentials() -> Any:

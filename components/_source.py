@@ -198,10 +198,8 @@ def download(get: Any, name: str, path: Any, shown: str, patience: float = 5.0) 
             except ConnectionError as error:
                 if time.monotonic() - last > patience:
                     raise ValueError(f"{shown} could not be downloaded: {error}") from error
-            if not etag.startswith(
-                '"'
-            ):  # only a strong tag says that the rest belongs to the start
-                received = 0
+            # Only a strong tag says that the rest belongs to the start.
+            received = received if etag.startswith('"') else 0
             pause *= 2
             time.sleep(pause)
 
@@ -294,7 +292,7 @@ def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
     split = urllib.parse.urlsplit(uri)
     bucket, prefix = split.netloc, split.path.strip("/")
     client, host = s3_client(endpoint, timeout)
-    shown = f"s3://{bucket} at {host}"
+    shown = f"{without_secrets(uri)} at {host}"
 
     def get(name: str, offset: int, etag: str) -> Any:
         rest: Any = {"If-Match": etag} if offset else None
@@ -305,6 +303,8 @@ def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
             raise ConnectionError(network_fault(error)) from error
         except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
             raise ConnectionError(f"no S3 answer: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{shown} can't be asked for {key}: {error}") from error
         except minio.S3Error as error:
             if error.code in ("NoSuchKey", "AccessDenied"):
                 raise FileNotFoundError(error.code) from error

@@ -57,7 +57,7 @@ def ingest(
     Args:
         data_uri: Where the files are: mnist (public mirrors), a directory, or the prefix of
             http(s)://, s3:// or minio:// addresses; several, separated by white space, are mirrors
-            and tried in order.
+            and tried in order. A path with a space is given as file:///with%20space.
         validation_fraction: Share of the training images of each class that is held out.
         seed: Chooses which images are held out.
         sha256: Expected digests of the decompressed files, a JSON object of file name to

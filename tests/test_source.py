@@ -304,8 +304,17 @@ def test_takes_endpoint_and_minio_keys_from_the_environment(s3, keys, artifacts)
 @pytest.mark.parametrize(
     ("uri", "secret", "message"),
     [
-        ("s3://data/idx", "wrong", "s3://data at 127.0.0.1:.* answers SignatureDoesNotMatch"),
-        ("s3://none/idx", "hidden-secret", "s3://none at 127.0.0.1:.* answers NoSuchBucket"),
+        (
+            "s3://data/idx",
+            "wrong",
+            "s3://data/idx at http://127.* answers SignatureDoesNotMatch",
+        ),
+        (
+            "s3://none/idx",
+            "hidden-secret",
+            "s3://none/idx at http://127.* answers NoSuchBucket",
+        ),
+        ("s3://n/idx", "hidden-secret", "can't be asked for idx/.*: invalid bucket name n"),
         ("s3://data/no", "hidden-secret", r"train-images-idx3-ubyte.gz \(NoSuchKey\)"),
         ("s3://data/idx", "", r"train-images-idx3-ubyte.gz \(AccessDenied\)"),
     ],
@@ -318,6 +327,13 @@ def test_says_what_s3_refuses(s3, keys, artifacts, caplog, uri, secret, message)
         artifacts.ingest(uri, s3_endpoint=f"http://{s3}")
     assert not list(artifacts.root.glob("*"))
     assert "hidden" not in str(error.value) + caplog.text
+
+
+def test_refuses_an_endpoint_that_is_none(artifacts):
+    with pytest.raises(
+        ValueError, match=r"s3_endpoint must be host:port, .* got 'https://host:9000': user"
+    ):
+        artifacts.ingest("s3://data/idx", s3_endpoint="me:hidden@host:9000")
 
 
 def test_uses_tls_unless_the_endpoint_says_http(s3, keys, tmp_path):
