@@ -10,8 +10,8 @@ def warp_basis(height: int, width: int, strength: float) -> tuple[Any, int]:
     pixel the position that it is taken from, x then y, from -1 to 1 (the grid of MXNet's
     BilinearSampler). So one matrix product makes the warps of a batch. At a strength of 1 and
     for an image of 28 x 28 the six affine numbers, uniform from -1 to 1, stand for 2 pixels of
-    shift along x and y, 12 degrees, 0.12 of scale along x and y and 0.15 of shear; the rest,
-    normal, for smooth bumps that move a pixel by 1 pixel (standard deviation) along x and y:
+    shift along x and y, 12 degrees, 0.12 of scale along x and y and 0.12 of shear; the rest,
+    normal, for smooth bumps that move a pixel by 0.8 pixels (standard deviation) along x and y:
     Simard et al., "Best Practices for Convolutional Neural Networks", ICDAR 2003.
 
     Returns: basis, float32 (K + 1, 2 * height * width); K.
@@ -23,7 +23,7 @@ def warp_basis(height: int, width: int, strength: float) -> tuple[Any, int]:
     columns = np.arange(width) - (width - 1) / 2
     y, x = np.meshgrid(rows, columns, indexing="ij")
     zero = np.zeros_like(x)
-    shift, angle, scale, shear, elastic = 2 * unit, np.deg2rad(12), 0.12, 0.15, 1 * unit
+    shift, angle, scale, shear, elastic = 2 * unit, np.deg2rad(12), 0.12, 0.12, 0.8 * unit
     affine = [
         (zero + shift, zero),
         (zero, zero + shift),

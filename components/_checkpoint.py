@@ -54,7 +54,7 @@ def object_checkpoint(name: str, endpoint: str) -> tuple[Any, Any]:
     """Return read and write, as open_checkpoint describes them, of one object of a store.
 
     Raises:
-        ValueError: there are no credentials.
+        ValueError: no bucket or no credentials.
     """
     import contextlib
     import io
@@ -63,13 +63,15 @@ def object_checkpoint(name: str, endpoint: str) -> tuple[Any, Any]:
     import minio
     import urllib3
 
+    split = urllib.parse.urlsplit(name)
+    bucket, key = split.netloc, split.path.strip("/")
+    if not bucket:
+        raise ValueError(f"checkpoint_uri must name a bucket: {split.scheme}://bucket/prefix")
     if s3_credentials() is None:
         raise ValueError(
             f"{name} needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MINIO_ACCESS_KEY and "
             "MINIO_SECRET_KEY, in the environment"
         )
-    split = urllib.parse.urlsplit(name)
-    bucket, key = split.netloc, split.path.strip("/")
     client, _ = s3_client(endpoint, timeout=60, retries=3)
 
     def read() -> Any:

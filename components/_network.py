@@ -53,8 +53,8 @@ def describe_layers(network: Any, image_shape: list[int]) -> list[dict[str, Any]
     layers = []
     for node in nodes:
         shape = shapes.get(node["name"] + "_output")
-        if node["op"] == "null" or shape is None:
-            continue
+        if node["op"] == "null" or shape is None or node["name"].startswith("_"):
+            continue  # an input, or the division by 255
         own = [nodes[i]["name"] for i, *_ in node["inputs"] if nodes[i]["op"] == "null"]
         sizes = {name: inputs[name] for name in own if name in inputs}
         for name in ("data", "softmax_label"):

@@ -59,8 +59,8 @@ def plot_curves(history: list[dict[str, Any]]) -> Any:
     points = [point for record in history for point in record["curve"]]
     done, losses, accuracies, rates = zip(*points)
     style = {"marker": "."} if len(points) <= 30 else {}
-    figure = new_figure(9, 3)
-    accuracy, loss, rate = figure.subplots(1, 3)
+    figure = new_figure(5, 6.5)
+    accuracy, loss, rate = figure.subplots(3, 1, sharex=True)
     accuracy.plot(done, accuracies, label="training", **style)
     if "validation_accuracy" in history[0]:
         scores = [record["validation_accuracy"] for record in history]
@@ -70,8 +70,8 @@ def plot_curves(history: list[dict[str, Any]]) -> Any:
     rate.plot(done, rates, **style)
     for axes, title in ((accuracy, "accuracy"), (loss, "training loss"), (rate, "learning rate")):
         axes.set_title(title)
-        axes.set_xlabel("epochs")
         axes.grid(alpha=0.3)
+    rate.set_xlabel("epochs")
     return figure
 
 

@@ -312,7 +312,7 @@ network = _network.build_network(chosen)
 module = _training.prepare_module(network, [1, 28, 28], chosen, 0, [mx.cpu()])
 _training.start_optimizer(module, chosen, 100_000, 0)
 batches = _training.training_batches(images, labels, chosen, 0, 0, mx.cpu())
-for data, label, _ in itertools.islice(batches, 200):
+for data, label, _ in itertools.islice(batches, 100):
     module.forward_backward(mx.io.DataBatch([data], [mx.nd.array(label)]))
     module.update()
     mx.nd.waitall()

@@ -1,0 +1,339 @@
+"""Training against the tutorial's recipe, the machine's GEMM rate and PyTorch, on the real MNIST.
+
+    python benchmarks/train.py [--part NAME ...] [--torch-python PATH]
+                              [--tutorial-epochs N] [--json]
+
+Each part runs in a process of its own:
+
+tutorial  the tutorial's recipe through Module.fit for ten epochs, with MXNet's own thread default;
+          seconds of training (scoring does not count), test accuracy after each epoch
+ours      the component's default recipe in one pass over a part of the images (SHARE), as few as
+          it takes to the tutorial's accuracy, for three seeds; the same clock
+speed     samples per second of the component's training loop with its default recipe, and the
+          share of the float32 GEMM rate (FullyConnected, 1024 x 1024) that it reaches: 2 FLOP for
+          a multiply-add of convolutions and dense layers, backward as twice forward
+torch     the same network, batch size and optimizer in PyTorch against the component's loop, both
+          without augmentation; left out where there is no torch
+
+GEMM, the loop and PyTorch take turns; the best of several turns counts for each.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any, Callable
+
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+PARTS = ("tutorial", "ours", "speed", "torch")
+SHARE = 0.35  # of the training images
+SEEDS = (1, 2, 3)
+TURNS = 5
+IMAGES = 2560  # of one turn
+
+
+def run_part(python: str, part: str, *arguments: str) -> Any:
+    """Run a part in a process of its own and return what it prints last, JSON."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
+    command = [python, __file__, "--run", part, *arguments]
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def best_of(turns: int, *rates: Callable[[], float]) -> list[float]:
+    """Return the best value of each function; they take turns, after one to warm up."""
+    for rate in rates:
+        rate()
+    return [max(column) for column in zip(*([rate() for rate in rates] for _ in range(turns)))]
+
+
+def ingest_mnist(directory: pathlib.Path, share: float) -> pathlib.Path:
+    """Make the data sets of MNIST with a share of the training images, and return where."""
+    from kfp import dsl
+
+    from components.ingest import ingest
+
+    directory.mkdir()
+    names = ("train_data", "validation_data", "test_data")
+    outputs: dict[str, Any] = {
+        name: dsl.Dataset(name=name, uri=str(directory / name)) for name in names
+    }
+    outputs["data_report"] = dsl.HTML(name="data_report", uri=str(directory / "report.html"))
+    ingest.python_func(**outputs, validation_fraction=1 - share)
+    return directory
+
+
+def load(directory: str, split: str) -> tuple[Any, Any]:
+    """Return images, uint8 (N, C, H, W), and labels, uint8 (N,), of a split."""
+    import numpy as np
+
+    place = pathlib.Path(directory, split)
+    return np.load(place / "images.npy"), np.load(place / "labels.npy")
+
+
+def tutorial(directory: str, num_epoch: str) -> dict[str, Any]:
+    """Train as the tutorial does."""
+    import ctypes
+    import warnings
+
+    ctypes.CDLL("libgomp.so.1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import mxnet as mx
+
+    data, x = {}, mx.sym.var("data")
+    for split in ("train_data", "test_data"):
+        images, labels = load(directory, split)
+        shuffle = split == "train_data"
+        data[split] = mx.io.NDArrayIter(images.astype("float32") / 255, labels, 100, shuffle)
+    for filters in (20, 50):
+        x = mx.sym.Convolution(x, kernel=(5, 5), num_filter=filters)
+        x = mx.sym.Activation(x, act_type="tanh")
+        x = mx.sym.Pooling(x, pool_type="max", kernel=(2, 2), stride=(2, 2))
+    x = mx.sym.FullyConnected(mx.sym.flatten(x), num_hidden=500)
+    x = mx.sym.Activation(x, act_type="tanh")
+    x = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(x, num_hidden=10), name="softmax")
+    module = mx.mod.Module(x, context=mx.cpu())
+    epochs: list[tuple[float, float]] = []
+    watch = {"seconds": 0.0, "started": time.perf_counter()}
+
+    def score(*_: Any) -> None:
+        watch["seconds"] += time.perf_counter() - watch["started"]
+        epochs.append((watch["seconds"], module.score(data["test_data"], "acc")[0][1]))
+        print(f"tutorial, epoch {len(epochs)}: {epochs[-1]}", file=sys.stderr)
+        watch["started"] = time.perf_counter()
+
+    mx.random.seed(0)
+    module.fit(
+        data["train_data"],
+        optimizer="sgd",
+        optimizer_params={"learning_rate": 0.1},
+        eval_metric="acc",
+        epoch_end_callback=score,
+        num_epoch=int(num_epoch),
+    )
+    return {"epochs": epochs}
+
+
+def ours(directory: str) -> dict[str, Any]:
+    """Train with the component, once for each seed, and score on the test images."""
+    from kfp import dsl
+
+    from components._model import load_model
+    from components._training import count_correct
+    from components.train import train
+
+    images, labels = load(directory, "test_data")
+    seconds, accuracies = [], []
+    for seed in SEEDS:
+        with tempfile.TemporaryDirectory() as scratch:
+            made: dict[str, Any] = {
+                "train_data": dsl.Dataset(uri=f"{directory}/train_data"),
+                "validation_data": dsl.Dataset(),
+                "model": dsl.Model(uri=f"{scratch}/model"),
+                "metrics": dsl.Metrics(uri=f"{scratch}/metrics"),
+                "training_report": dsl.HTML(uri=f"{scratch}/report"),
+            }
+            train.python_func(**made, seed=seed)
+            module, _ = load_model(f"{scratch}/model", batch_size=1000)
+        accuracies.append(count_correct(module, images, labels) / len(labels))
+        seconds.append(made["metrics"].metadata["seconds"])
+        print(f"ours, seed {seed}: {seconds[-1]}, {accuracies[-1]}", file=sys.stderr)
+    return {"seconds": seconds, "accuracies": accuracies}
+
+
+def prepared(directory: str, **parameters: Any) -> Any:
+    """Return a function that trains on IMAGES images, in samples per second; FLOPs; settings."""
+    from components._hyperparameters import adapt_to_data, choose_hyperparameters
+    from components._mxnet import import_mxnet
+    from components._network import build_network, describe_layers
+    from components._training import prepare_module, start_optimizer, train_epoch
+
+    mx = import_mxnet()
+    images, labels = load(directory, "train_data")
+    shape = list(images.shape[1:])
+    about = {"num_images": len(images), "image_shape": shape, "num_classes": 10}
+    chosen = adapt_to_data(choose_hyperparameters("default", parameters), parameters, about)
+    network = build_network(chosen)
+    module = prepare_module(network, shape, chosen, 0, [mx.cpu()])
+    start_optimizer(module, chosen, 10_000, 0)
+
+    def rate() -> float:
+        part = slice(IMAGES)
+        return train_epoch(module, images[part], labels[part], chosen, 0, 0)["samples_per_second"]
+
+    return rate, sum(layer["flops"] for layer in describe_layers(network, shape)), chosen
+
+
+def speed(directory: str) -> dict[str, Any]:
+    """Measure the training loop and the GEMM rate in turns."""
+    loop, flops, _ = prepared(directory)
+    import mxnet as mx
+
+    a, b = (mx.nd.random.normal(shape=(1024, 1024)) for _ in range(2))
+
+    def gemm() -> float:
+        mx.nd.waitall()
+        started = time.perf_counter()
+        for _ in range(20):
+            mx.nd.FullyConnected(a, b, no_bias=True, num_hidden=1024)
+        mx.nd.waitall()
+        return 20 * 2 * 1024**3 / (time.perf_counter() - started)
+
+    samples, gemm_rate = best_of(TURNS, loop, gemm)
+    return {"samples_per_s": samples, "gemm": gemm_rate, "share": 3 * flops * samples / gemm_rate}
+
+
+def loop_without_augmentation(directory: str) -> dict[str, Any]:
+    """Measure the training loop without augmentation, and say what it trains."""
+    rate, _, chosen = prepared(directory, augmentation=0.0)
+    return {"rate": best_of(TURNS, rate)[0], "chosen": chosen}
+
+
+def torch_loop(directory: str, settings: str) -> dict[str, Any]:
+    """Measure PyTorch on the same network, batch size and optimizer."""
+    import numpy as np
+    import torch
+    from torch import nn
+
+    chosen = json.loads(settings)
+    torch.manual_seed(0)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    images, labels = (torch.from_numpy(array) for array in load(directory, "train_data"))
+    layers: list[Any] = []
+    for kernel, filters, pad in zip(chosen["kernels"], chosen["filters"], chosen["padding"]):
+        layers += [nn.LazyConv2d(filters, kernel, padding=pad), nn.MaxPool2d(2)]
+        layers += [nn.LazyBatchNorm2d()] if chosen["batch_norm"] else []
+        layers += [nn.ReLU()]
+    layers.append(nn.Flatten())
+    for units in chosen["hidden_units"][:-1]:
+        layers += [nn.LazyLinear(units), nn.ReLU()]
+    network = nn.Sequential(*layers, nn.LazyLinear(10))
+    network(torch.zeros(2, *images.shape[1:]))
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        chosen["learning_rate"] / 10,
+        momentum=chosen["momentum"],
+        weight_decay=chosen["weight_decay"],
+        nesterov=chosen["optimizer"] == "nag",
+    )
+    loss = nn.CrossEntropyLoss()
+
+    def rate() -> float:
+        started = time.perf_counter()
+        order = np.random.default_rng(0).permutation(IMAGES)
+        for start in range(0, IMAGES, chosen["batch_size"]):
+            picked = order[start : start + chosen["batch_size"]]
+            optimizer.zero_grad()
+            outputs = network(images[picked].float() / 255)
+            loss(outputs, labels[picked].long()).backward()
+            optimizer.step()
+        return IMAGES / (time.perf_counter() - started)
+
+    return {"rate": best_of(TURNS, rate)[0]}
+
+
+def versus_torch(directory: str, python: str) -> Any:
+    """Return the ratio of our rate to PyTorch's, best of alternating processes; None without."""
+    probe = [python, "-c", "import torch"]
+    if subprocess.run(probe, capture_output=True).returncode:
+        return None
+    mine, theirs = [], []
+    for _ in range(2):
+        measured = run_part(sys.executable, "loop", directory)
+        mine.append(measured["rate"])
+        settings = json.dumps(measured["chosen"])
+        theirs.append(run_part(python, "torch", directory, settings)["rate"])
+    return max(mine), max(theirs)
+
+
+def main() -> None:
+    """Run the parts that are asked for and print a table, or with --json one object."""
+    parser = argparse.ArgumentParser(description="Compare training with the tutorial and PyTorch.")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this; repeatable")
+    parser.add_argument("--torch-python", default=sys.executable, help="a Python that has torch")
+    parser.add_argument("--tutorial-epochs", default="10", metavar="N", help="10 is the tutorial's")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.add_argument("--run", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        name, *arguments = options.run
+        functions: dict[str, Callable[..., Any]] = {
+            "tutorial": tutorial,
+            "ours": ours,
+            "speed": speed,
+            "loop": loop_without_augmentation,
+            "torch": torch_loop,
+        }
+        print(json.dumps(functions[name](*arguments)))
+        return
+    parts = options.part or PARTS
+    result: dict[str, Any] = dict.fromkeys(
+        ("tutorial_seconds", "seconds", "speedup", "accuracy", "samples_per_s", "gemm_share"),
+    )
+    result["vs_torch"] = None
+    rows: list[tuple[str, str]] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        whole = str(ingest_mnist(pathlib.Path(scratch, "whole"), 1))
+        if "tutorial" in parts:
+            epochs = run_part(sys.executable, "tutorial", whole, options.tutorial_epochs)["epochs"]
+            result["tutorial_seconds"], accuracy = epochs[-1]
+            passed = next((s for s, score in epochs if score >= 0.987), None)
+            rows.append(
+                (f"tutorial, {len(epochs)} epochs", f"{epochs[-1][0]:.1f} s, {accuracy:.4f}")
+            )
+            if passed:
+                rows.append(("tutorial, to 0.987", f"{passed:.1f} s"))
+        if "ours" in parts:
+            part = str(ingest_mnist(pathlib.Path(scratch, "part"), SHARE))
+            runs = run_part(sys.executable, "ours", part)
+            result["seconds"] = statistics.mean(runs["seconds"])
+            result["accuracy"] = statistics.mean(runs["accuracies"])
+            scores = ", ".join(f"{score:.4f}" for score in runs["accuracies"])
+            rows.append(
+                (
+                    f"ours, {SHARE} of an epoch",
+                    f"{result['seconds']:.1f} s, mean {result['accuracy']:.4f} ({scores})",
+                )
+            )
+        if result["seconds"] and result["tutorial_seconds"]:
+            result["speedup"] = result["tutorial_seconds"] / result["seconds"]
+            rows.append(("speedup", f"{result['speedup']:.1f}"))
+            if passed:
+                rows.append(("speedup to 0.987", f"{passed / result['seconds']:.1f}"))
+        if "speed" in parts:
+            measured = run_part(sys.executable, "speed", whole)
+            result["samples_per_s"], result["gemm_share"] = (
+                measured["samples_per_s"],
+                measured["share"],
+            )
+            rows.append(("samples per second", f"{measured['samples_per_s']:.0f}"))
+            rows.append(("GEMM rate", f"{measured['gemm'] / 1e9:.0f} GFLOP/s"))
+            rows.append(("share of the GEMM rate", f"{measured['share']:.2f}"))
+        if "torch" in parts:
+            rates = versus_torch(whole, options.torch_python)
+            if rates:
+                result["vs_torch"] = rates[0] / rates[1]
+                rows.append(
+                    (
+                        "against PyTorch",
+                        f"{result['vs_torch']:.2f} ({rates[0]:.0f} : {rates[1]:.0f})",
+                    )
+                )
+    for name, value in rows:
+        print(f"{name:26} {value}")
+    if options.json:
+        print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
