@@ -63,7 +63,6 @@ def train_pipeline(target: Target) -> Any:
         seed: int = 0,
         device: str = "auto",
         checkpoint_uri: str = "",
-        s3_endpoint: str = "",
         class_names: list[str] = [],
         min_accuracy: float = 0.0,
         gpu_count: str = "1",  # the back end reads it as text
