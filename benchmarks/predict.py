@@ -5,7 +5,7 @@
 Each contestant predicts the same 10,000 images in a process of its own; they take turns, and the
 best of the rounds counts. From uint8 images in memory to probabilities in a NumPy array:
 
-suite     predict_probabilities with the default network, batches of 1,000
+suite     predict_probabilities with the default network, batches of 1,152
 tutorial  Module.predict over an NDArrayIter of 100 float images with the network of the MXNet
           tutorial "Handwritten Digit Recognition" (convolutions of 20 and 50 filters, tanh)
 torch     the suite's network with its parameters, batches of 1,000, inference mode; its
@@ -73,7 +73,7 @@ def suite(directory: pathlib.Path) -> Callable[[], Any]:
     from components._model import load_model, predict_probabilities
 
     images = np.load(directory / "images.npy")
-    module, _ = load_model(str(directory / "model"), batch_size=1000)
+    module, _ = load_model(str(directory / "model"), batch_size=1152)
     np.savez(
         directory / "parameters.npz",
         probabilities=np.concatenate(list(predict_probabilities(module, images))),

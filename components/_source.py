@@ -282,7 +282,8 @@ def http_getter(uri: str, timeout: float = 10.0) -> Any:
 def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
     """Return `get(name, offset, etag)` for the objects under s3://bucket/prefix or minio://...
 
-    endpoint: as `s3_client` takes it.
+    endpoint: host:port, with http:// for no TLS; empty for $AWS_ENDPOINT_URL, else the store of
+    Kubeflow Pipelines. Credentials come from the environment; without them the bucket is public.
     """
     import urllib.parse
 

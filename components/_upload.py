@@ -25,7 +25,7 @@ def split_destination(uri: str) -> tuple[str, str]:
 def upload_directory(directory: str, destination_uri: str, endpoint: str) -> dict[str, str]:
     """Upload the files of a directory, then read each back and compare size and SHA-256.
 
-    endpoint: as `s3_client` takes it. Returns: file name to SHA-256.
+    endpoint: as `s3_url` takes it. Returns: file name to SHA-256.
 
     Raises:
         ValueError: the store refuses the upload, or it gives back other bytes than it got.

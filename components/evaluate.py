@@ -59,7 +59,7 @@ def evaluate(
     images, labels, about_data = read_dataset(data.path)
     if len(images) == 0:
         raise ValueError(f"{data.path} has no images: an accuracy needs at least one")
-    module, about_model = load_model(model.path, batch_size=1000)
+    module, about_model = load_model(model.path, batch_size=1152)
     check_images_fit(images, about_model)
     names = name_classes(class_names, max(about_data["num_classes"], about_model["num_classes"]))
 

@@ -44,19 +44,19 @@ def s3(tmp_path_factory):
         f"-dir={root}/data -ip=127.0.0.1 -ip.bind=127.0.0.1 -master.telemetry=false -metricsPort=0 "
         f"-master.volumeSizeLimitMB=64 -volume.max=20 -filer -s3 -s3.config={root}/s3.json "
         f"-master.port={master} -volume.port={volume} -filer.port={filer} -s3.port={port} "
-        "-s3.port.iceberg=0 -s3.autoCreateBucket=false"
+        "-s3.port.iceberg=0 -s3.port.lance=0 -s3.autoCreateBucket=false"
     )
     with open(root / "log", "wb") as log:
         process = subprocess.Popen([weed, "server", *options.split()], stdout=log, stderr=log)
     try:
-        fill_bucket(f"127.0.0.1:{port}", root / "idx")
+        fill_bucket(f"127.0.0.1:{port}", root / "idx", process)
         yield f"127.0.0.1:{port}"
     finally:
         process.kill()  # a graceful end takes 15 s, and nothing here is kept
         process.wait()
 
 
-def fill_bucket(address: str, directory: pathlib.Path) -> None:
+def fill_bucket(address: str, directory: pathlib.Path, process: subprocess.Popen) -> None:
     """Wait until the server takes objects and give it a data set and a file."""
     write_idx_set(directory)
     (directory / "file").write_bytes(CONTENT)
@@ -72,7 +72,7 @@ def fill_bucket(address: str, directory: pathlib.Path) -> None:
             for path in directory.iterdir():
                 client.fput_object("data", f"idx/{path.name}", str(path))
         except (urllib3.exceptions.HTTPError, minio.S3Error, minio.error.ServerError):
-            if time.monotonic() > until:
+            if time.monotonic() > until or process.poll() is not None:
                 raise
             time.sleep(0.1)
         else:
