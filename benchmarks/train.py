@@ -33,7 +33,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 PARTS = ("tutorial", "ours", "speed", "torch")
-SHARE = 0.35  # of the training images
+SHARE = 0.3  # of the training images
 SEEDS = (1, 2, 3)
 TURNS = 5
 IMAGES = 2560  # of one turn
