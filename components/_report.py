@@ -145,8 +145,11 @@ def heat_map(names: list[str], counts: Any) -> tuple[Any, ...]:
 
 def new_figure(width: float, height: float) -> Any:
     """Return a matplotlib figure (inches) for `figure_svg`, without any display or pyplot state."""
+    import logging
+
     from matplotlib.figure import Figure
 
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its font cache
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -159,6 +162,7 @@ def figure_svg(figure: Any, label: str) -> str:
     import io
 
     import matplotlib
+    import matplotlib.text
 
     ink = "#010203"  # black in every plot is drawn in this, then in the page's own colour
     names = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
@@ -173,6 +177,8 @@ def figure_svg(figure: Any, label: str) -> str:
         legend = axes.get_legend()
         for text in legend.get_texts() if legend else ():
             text.set_color(ink)
+    for text in figure.findobj(matplotlib.text.Text):
+        text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
     buffer = io.StringIO()
     settings = dict.fromkeys(names, ink)
     settings |= {"svg.fonttype": "none", "svg.hashsalt": label}

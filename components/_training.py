@@ -210,13 +210,16 @@ def train_epoch(
     }
 
 
-def score(module: Any, scorer: Any, images: Any, labels: Any) -> float:
-    """Return the accuracy of a Module's parameters on images, uint8 (N, C, H, W).
+def score(module: Any, images: Any, labels: Any) -> float:
+    """Return the accuracy of a Module's parameters on images, uint8 (N, C, H, W), N at least 1.
 
-    scorer: a Module bound for prediction, which is given the parameters. To score with the Module
-    that trains would let oneDNN reorder its weights at a moment that differs from run to run,
-    and the sums of the next updates with it.
+    A new Module for prediction scores each time. The one that trains would have oneDNN reorder
+    its weights at a moment that differs from run to run, and the sums of the next updates with
+    it; and a Module that has predicted keeps its first weights in MXNet's fused operators,
+    whatever set_params gives it.
     """
+    shape = [min(1000, len(images)), *images.shape[1:]]
+    scorer = bind_module(module.symbol, shape, for_training=False)
     scorer.set_params(*module.get_params())
     correct = 0
     for start in range(0, len(images), 10_000):
@@ -271,8 +274,6 @@ def fit(
     start_optimizer(module, chosen, chosen["epochs"] * batches, len(history) * batches)
     if arrays is not None:
         restore(module, arrays)
-    shape = [min(1000, max(1, len(validation[0]))), *images.shape[1:]]
-    scorer = bind_module(module.symbol, shape, for_training=False)
     for epoch in range(len(history), chosen["epochs"]):
         # Contexts start an epoch alike, as after a restart: each has moving averages of its own.
         module.set_params(*module.get_params())
@@ -280,7 +281,7 @@ def fit(
         logging.info("Epoch[%d] Train-accuracy=%f", epoch, record["train_accuracy"])
         logging.info("Epoch[%d] Time cost=%.3f", epoch, record["seconds"])
         if len(validation[0]):
-            record["validation_accuracy"] = score(module, scorer, *validation)
+            record["validation_accuracy"] = score(module, *validation)
             logging.info("Epoch[%d] Validation-accuracy=%f", epoch, record["validation_accuracy"])
         history.append(record)
         if checkpoint:

@@ -22,6 +22,8 @@ from kfp import local
 from kfp.local import subprocess_task_handler
 from tabulate import tabulate
 
+from components._source import without_secrets
+
 
 def run(
     pipeline: Any,
@@ -40,18 +42,22 @@ def run(
     inputs = pipeline.component_spec.inputs
     defaults = {name: spec.default for name, spec in inputs.items()}
     steps: list[dict[str, Any]] = []
+    hidden = secret_words(parameters)
     record: dict[str, Any] = {
         "status": "RUNNING",
         "accuracy": None,
         "seconds": 0.0,
-        "parameters": {**defaults, **parameters},
+        "parameters": {
+            name: scrub(value, hidden) if isinstance(value, str) else value
+            for name, value in {**defaults, **parameters}.items()
+        },
         "steps": steps,
     }
     write_json(directory / "run.json", record)
     started = time.monotonic()
     try:
         with (directory / "log.txt").open("w") as log:
-            recorder = Recorder(steps, log, sys.stdout)
+            recorder = Recorder(steps, log, sys.stdout, hidden)
             with recorder.installed(), contextlib.redirect_stdout(log):
                 start_kfp(runner, image, directory / "artifacts")
                 pipeline(**parameters)
@@ -65,7 +71,10 @@ def run(
     for step in steps:
         if step["name"] == "evaluate" and "Output" in step["outputs"]:
             record["accuracy"] = step["outputs"]["Output"]
-    done = {step["name"] for step in steps}
+        if step["status"] == "RUNNING":  # interrupted
+            step["status"] = "FAILED"
+    names = [step["name"] for step in steps]
+    done = {*names, *(re.sub(r"-\d+$", "", name) for name in names)}
     for name, condition in step_names(pipeline.pipeline_spec):
         if name not in done:
             step = {"name": name, "status": "SKIPPED", "seconds": 0.0, "outputs": {}}
@@ -174,6 +183,7 @@ class Recorder:
     steps: list[dict[str, Any]]
     log: TextIO
     terminal: TextIO
+    hidden: dict[str, str]
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
@@ -239,11 +249,13 @@ class Recorder:
     def follow(self, command: list[str], lines: Iterable[str], wait: Callable[[], int]) -> int:
         """Note one step from its first line to its exit status, which is returned."""
         output_file = pathlib.Path(executor_input(command)["outputs"]["outputFile"])
-        step: dict[str, Any] = {"name": output_file.parent.name, "status": "RUNNING"}
+        step: dict[str, Any] = {"name": step_name(output_file), "status": "RUNNING"}
+        step.update(seconds=0.0, outputs={})
         self.steps.append(step)
         started = time.monotonic()
         last = ""
         for line in lines:
+            line = scrub(line, self.hidden)
             self.log.write(line)
             last = line.strip() or last
             print_step_line(step["name"], line, self.terminal)
@@ -255,6 +267,30 @@ class Recorder:
             error = re.sub(r"^([\w.]+: )+", "", last)
             step["error"] = f"{step['name']}: {error or f'exit status {status}'}"
         return status
+
+
+def step_name(output_file: pathlib.Path) -> str:
+    """Return the name of a step, with its number, from 1, if it is one of several in a loop.
+
+    kfp keeps the outputs of a step in a directory of its name; that of a loop is one above.
+    """
+    name = output_file.parent.name
+    iteration = re.search(r"-iteration-(\d+)$", output_file.parent.parent.name)
+    return f"{name}-{int(iteration[1]) + 1}" if iteration else name
+
+
+def secret_words(parameters: dict[str, Any]) -> dict[str, str]:
+    """Return each URI in the parameters that holds a password or a signature, with it left out."""
+    texts = [value for value in parameters.values() if isinstance(value, str)]
+    words = " ".join(texts).split()
+    return {word: without_secrets(word) for word in words if without_secrets(word) != word}
+
+
+def scrub(text: str, hidden: dict[str, str]) -> str:
+    """Return a text with what must be hidden left out."""
+    for secret, shown in hidden.items():
+        text = text.replace(secret, shown)
+    return text
 
 
 def executor_input(command: list[str]) -> dict[str, Any]:

@@ -6,11 +6,19 @@ import re
 import pytest
 from kfp import dsl
 
+from components.compare import compare
 from components.evaluate import evaluate
 from components.merge import merge
 from components.predict import predict
 
-REPORTS = ["data_report", "training_report", "evaluation_report", "preview", "merge_report"]
+REPORTS = [
+    "data_report",
+    "training_report",
+    "evaluation_report",
+    "preview",
+    "merge_report",
+    "sweep_report",
+]
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +50,14 @@ def reports(trained, tmp_path_factory) -> dict:
         metrics=new(dsl.Metrics, "metrics"),
         **merged,
     )
-    return {**trained, **evaluated, **predicted, **merged}
+    swept = {"sweep_report": new(dsl.HTML, "sweep_report")}
+    compare.python_func(
+        models=[trained["model"], trained["model"]],
+        best_model=new(dsl.Model, "best_model"),
+        metrics=new(dsl.Metrics, "metrics"),
+        **swept,
+    )
+    return {**trained, **evaluated, **predicted, **merged, **swept}
 
 
 @pytest.mark.parametrize("name", REPORTS)

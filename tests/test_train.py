@@ -14,7 +14,8 @@ from components._dataset import write_dataset
 from components._hyperparameters import choose_hyperparameters
 from components._mxnet import available_cpus, contexts, import_mxnet
 from components._network import build_network, describe_layers
-from components._training import learning_rate_at, training_batches
+from components._training import learning_rate_at, prepare_module, score, training_batches
+from components.evaluate import evaluate
 
 mx = import_mxnet()
 
@@ -321,3 +322,30 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     command = [sys.executable, "-W", "ignore", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert int(done.stdout) < 2**20  # KiB
+
+
+def test_scores_the_parameters_of_now():
+    chosen = {**choose_hyperparameters("default", {}), "hidden_units": [8, 3], "batch_size": 4}
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (90, 1, 28, 28), np.uint8)
+    labels = generator.integers(0, 3, 90).astype(np.uint8)
+    first, second = (
+        prepare_module(build_network(chosen), [1, 28, 28], chosen, seed, [mx.cpu()])
+        for seed in (1, 2)
+    )
+    before, expected = score(first, images, labels), score(second, images, labels)
+    first.set_params(*second.get_params())
+    assert before != expected
+    assert score(first, images, labels) == expected
+
+
+def test_the_validation_accuracy_is_that_of_the_model(tmp_path, artifacts):
+    data = artifacts.ingest(write_idx_set(tmp_path / "idx", train=400), validation_fraction=0.5)
+    outputs = artifacts.train(data, epochs=4, learning_rate=0.002, augmentation=2.0)
+    judged = {
+        "metrics": artifacts.new(dsl.Metrics, "metrics"),
+        "confusion_matrix": artifacts.new(dsl.ClassificationMetrics, "confusion_matrix"),
+        "evaluation_report": artifacts.new(dsl.HTML, "evaluation_report"),
+    }
+    accuracy = evaluate.python_func(outputs["model"], data["validation_data"], **judged)
+    assert outputs["metrics"].metadata["validation_accuracy"] == accuracy
