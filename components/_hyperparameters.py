@@ -38,10 +38,14 @@ def recipe_hyperparameters(recipe: str) -> dict[str, Any]:
         "default": default,
         "best": {
             **default,
-            "epochs": 20,
+            "epochs": 12,
             "weight_decay": 5e-4,
             "dropout": 0.4,
             "augmentation": 1.0,
+            "kernels": [5, 5, 3],
+            "filters": [16, 64, 128],
+            "padding": [0, 2, 1],
+            "hidden_units": [128, -1],
         },
         # Apache MXNet's tutorial "Handwritten Digit Recognition", its convolutional network.
         "tutorial": {

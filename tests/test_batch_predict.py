@@ -287,7 +287,7 @@ def test_the_pipeline_predicts_merges_and_uploads(tmp_path, trained, source, s3,
     record = json.loads((output / "latest" / "run.json").read_text())
     steps = {step["name"]: step for step in record["steps"]}
     assert [step["name"] for step in record["steps"]] == [
-        *("ingest-images", "predict", "predict", "merge", "upload")
+        *("ingest-images", "predict-1", "predict-2", "merge", "upload")
     ]
     assert {step["status"] for step in record["steps"]} == {"SUCCEEDED"}
     assert "accuracy 1.0000, 0 errors" in done.stdout
