@@ -20,7 +20,7 @@ run: .venv/ready
 	$(BIN)/python pipeline.py run
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: .venv/ready
 	$(BIN)/ruff check
