@@ -5,9 +5,9 @@
 # make locks  write the requirements of the images again
 # make images build the images (docker or podman; REGISTRY, IMAGES, TAG, BUILD_ARGS)
 
+FITS := -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' 2>/dev/null
 PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3; do \
-	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' 2>/dev/null \
-	&& { echo $$p; break; }; done)
+	$$p $(FITS) && { echo $$p; break; }; done)
 BIN := .venv/bin
 PIPELINES := train sweep batch_predict
 IMAGES ?= mxnet-cpu mxnet-gpu
@@ -41,9 +41,10 @@ images:
 	|| exit 1; done
 
 .venv/ready: setup.cfg components/requirements.txt
-	@test -n "$(PYTHON)" || { echo "MXNet 1.9.1 needs Python 3.9, 3.10 or 3.11, and none is on the" \
-	"PATH: install one (Debian: apt install python3.11-venv; else: uv python install 3.11)" \
-	"and run make PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv .venv
+	@$(or $(PYTHON),false) $(FITS) || { echo "MXNet 1.9.1 needs Python 3.9, 3.10 or 3.11," \
+	"and $(or $(PYTHON),what is on the PATH) is none: install one (Debian: apt install" \
+	"python3.11-venv; else: uv python install 3.11) and run make PYTHON=/path/to/python3.11"; \
+	exit 1; }
+	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
