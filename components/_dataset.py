@@ -13,30 +13,17 @@ def open_images(directory: Any, num_images: int, image_shape: tuple[int, int, in
 
     Use it as a context manager: `with open_images(directory, n, shape) as images:`.
     images.append takes uint8 (n, C, H, W), num_images in all; images.digest hashes what it took.
-
-    Raises:
-        ValueError: the disk has no room for the images.
     """
     import contextlib
     import hashlib
-    import math
-    import shutil
     import types
-
-    import numpy as np
 
     @contextlib.contextmanager
     def opened() -> Any:
         directory.mkdir()
-        needed, free = num_images * math.prod(image_shape), shutil.disk_usage(directory).free
-        if needed > free:
-            raise ValueError(
-                f"{num_images} images need {needed} bytes, but {directory} has {free} bytes free"
-            )
         digest = hashlib.sha256()
         with open(directory / "images.npy", "wb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (num_images, *image_shape)}
-            np.lib.format.write_array_header_1_0(file, header)
+            write_npy_header(file, "uint8", (num_images, *image_shape))
 
             def append(images: Any) -> None:
                 digest.update(images.reshape(-1))
@@ -45,6 +32,31 @@ def open_images(directory: Any, num_images: int, image_shape: tuple[int, int, in
             yield types.SimpleNamespace(append=append, digest=digest)
 
     return opened()
+
+
+def check_room(directory: Any, num_images: int, image_shape: tuple[int, int, int]) -> None:
+    """Check that the disk of a directory has room for images, all that will be written there.
+
+    Raises:
+        ValueError: it has not.
+    """
+    import math
+    import shutil
+
+    needed, free = num_images * math.prod(image_shape), shutil.disk_usage(directory).free
+    if needed > free:
+        raise ValueError(
+            f"{num_images} images need {needed} bytes, but {directory} has {free} bytes free"
+        )
+
+
+def write_npy_header(file: Any, dtype: Any, shape: tuple[int, ...]) -> None:
+    """Start a .npy file of a known shape; the rows follow in C order, as many as it says."""
+    import numpy as np
+
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def finish_dataset(

@@ -220,6 +220,19 @@ def image_shape(idx: Any) -> tuple[int, int, int]:
     return (*channels, height, width) if channels else (1, height, width)
 
 
+def check_labels_fit(labels: Any, images: Any) -> None:
+    """Check that an open IDX file of labels has one for each image of another, by their headers.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"{labels.name} has labels of shape {labels.shape}, "
+            f"expected one for each of the {images.shape[0]} images in {images.name}"
+        )
+
+
 def image_blocks(idx: Any) -> Any:
     """Yield the images of an open IDX file, uint8 (n, C, H, W), block by block."""
     import numpy as np

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from components._dataset import open_images
-from components._idx import image_blocks, image_shape, open_idx, read_labels
+from components._dataset import check_room, open_images
+from components._idx import check_labels_fit, image_blocks, image_shape, open_idx, read_labels
 
 
 def store_image_set(
@@ -19,7 +19,8 @@ def store_image_set(
     Returns: what is known about the images, the content of dataset.json in both directories.
 
     Raises:
-        ValueError: a file is damaged, or there is not one label for each image.
+        ValueError: a file is damaged, there is not one label for each image, or the disk has no
+            room.
     """
     import contextlib
     import json
@@ -34,12 +35,9 @@ def store_image_set(
         images, labels = idx["test_images"], np.zeros(0, np.uint8)
         num_images, shape = images.shape[0], image_shape(images)
         if "test_labels" in idx:
+            check_labels_fit(idx["test_labels"], images)
             labels = read_labels(idx["test_labels"])
-            if len(labels) != num_images:
-                raise ValueError(
-                    f"{idx['test_labels'].name} has {len(labels)} labels, "
-                    f"expected one for each of the {num_images} images in {images.name}"
-                )
+        check_room(directories[0].parent, num_images, shape)
         with open_images(directories[0], num_images, shape) as stored:
             for block in image_blocks(images):
                 stored.append(block)

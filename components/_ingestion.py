@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from components._dataset import finish_dataset, open_images
-from components._idx import image_blocks, image_shape, open_idx, read_labels
+from components._dataset import check_room, finish_dataset, open_images
+from components._idx import check_labels_fit, image_blocks, image_shape, open_idx, read_labels
 from components._source import spellings
 from components._statistics import count_values, hash_images
 
@@ -63,11 +63,7 @@ def check_headers(idx: dict[str, Any]) -> None:
     for split in ("train", "test"):
         images, labels = idx[f"{split}_images"], idx[f"{split}_labels"]
         image_shape(images)
-        if labels.shape != images.shape[:1]:
-            raise ValueError(
-                f"{labels.name} has labels of shape {labels.shape}, "
-                f"expected one for each of the {images.shape[0]} images in {images.name}"
-            )
+        check_labels_fit(labels, images)
         if not 1 <= images.shape[0] <= 100_000_000:
             raise ValueError(
                 f"{images.name} has {images.shape[0]} images, expected 1 to 100,000,000"
@@ -95,7 +91,8 @@ def ingest_files(
     and hashes that `split_images` says.
 
     Raises:
-        ValueError: a file is damaged, the parts don't fit, or there is but one class to learn.
+        ValueError: a file is damaged, the parts don't fit each other or the disk, or there is but
+            one class to learn.
     """
     import contextlib
     import logging
@@ -116,11 +113,12 @@ def ingest_files(
                 f"{idx['train_labels'].name} leaves {len(np.unique(kept))} classes to train on "
                 f"(validation_fraction is {validation_fraction}), expected at least two"
             )
+        shape = image_shape(idx["train_images"])
+        check_room(directories[0].parent, len(train) + len(test), shape)
         outputs = [
             *split_images(idx["train_images"], held_out, directories[:2]),
             *split_images(idx["test_images"], np.zeros(len(test), bool), directories[2:]),
         ]
-        shape = image_shape(idx["train_images"])
     num_classes = 1 + int(max(train.max(), test.max()))
     logging.info(
         "%s: %d images to train, %d to validate, %d to test, shape %s (C, H, W), %d classes",

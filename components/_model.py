@@ -256,14 +256,18 @@ def predict_probabilities(module: Any, images: Any) -> Any:
         data = mx.nd.array(batch, dtype="uint8")
         module.forward(mx.io.DataBatch([data]), is_train=False)
         yield module.get_outputs()[0][:n].asnumpy()
-        forget_pages(images)
+        advise(images, "DONTNEED")
 
 
-def forget_pages(array: Any) -> None:
-    """Give back the memory of a memory-mapped array: pages that were read count as in use."""
+def advise(array: Any, advice: str) -> None:
+    """Tell the kernel how a memory-mapped array is read; nothing for one that is in memory.
+
+    advice: RANDOM (read no more than is asked for), DONTNEED (what was read leaves this process's
+    resident memory; it stays in the page cache).
+    """
     import mmap
 
-    while hasattr(array, "base"):
-        array = array.base
-    if isinstance(array, mmap.mmap):
-        array.madvise(mmap.MADV_DONTNEED)
+    while array is not None and not isinstance(array, mmap.mmap):
+        array = getattr(array, "base", None)
+    if array is not None and hasattr(mmap, f"MADV_{advice}"):
+        array.madvise(getattr(mmap, f"MADV_{advice}"))

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from components._dataset import write_npy_header
 from components._model import predict_probabilities
 from components._report import picture, section, write_report
-from components._shards import write_npy_header
 
 
 def write_predictions(

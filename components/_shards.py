@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from components._dataset import write_npy_header
 from components._report import section, write_report
 
 
@@ -124,15 +125,6 @@ def join_shards(directory: Any, shards: list[dict[str, Any]], num_images: int) -
                 with open(pathlib.Path(shard["directory"], name), "rb") as file:
                     file.seek(shard["offsets"][name])
                     shutil.copyfileobj(file, output)
-
-
-def write_npy_header(file: Any, dtype: Any, shape: tuple[int, ...]) -> None:
-    """Start a .npy file of a known shape; the rows follow in C order, as many as it says."""
-    import numpy as np
-
-    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
-    header = {"descr": descr, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
 
 
 def read_true_labels(directory: str) -> tuple[Any, int]:

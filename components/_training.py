@@ -4,7 +4,7 @@ from typing import Any
 
 from components._augmentation import warper
 from components._checkpoint import pack_progress, restore, unpack_progress
-from components._model import bind_module, predict_probabilities
+from components._model import advise, bind_module, predict_probabilities
 
 
 def learning_rate_at(update: int, updates: int, chosen: dict[str, Any]) -> float:
@@ -76,20 +76,6 @@ def start_optimizer(module: Any, chosen: dict[str, Any], updates: int, done: int
     module.init_optimizer(
         kvstore="device", optimizer=chosen["optimizer"], optimizer_params=settings
     )
-
-
-def advise(array: Any, advice: str) -> None:
-    """Tell the kernel how a memory-mapped array is read; nothing for one that is in memory.
-
-    advice: RANDOM (read no more than is asked for), DONTNEED (what was read leaves this process's
-    resident memory; it stays in the page cache).
-    """
-    import mmap
-
-    while array is not None and not isinstance(array, mmap.mmap):
-        array = getattr(array, "base", None)
-    if array is not None and hasattr(mmap, f"MADV_{advice}"):
-        array.madvise(getattr(mmap, f"MADV_{advice}"))
 
 
 def training_batches(

@@ -2,8 +2,10 @@ import gzip
 import hashlib
 import json
 import pathlib
+import shutil
 import struct
 import tracemalloc
+import types
 
 import numpy as np
 import pytest
@@ -164,6 +166,11 @@ def test_takes_other_file_names(tmp_path, artifacts):
     assert outputs["train_data"].metadata["num_images"] == 58
 
 
+def test_a_blank_file_name_is_the_standard_name(tmp_path, artifacts):
+    outputs = artifacts.ingest(write_idx_set(tmp_path / "idx"), train_images_file=" ")
+    assert outputs["train_data"].metadata["num_images"] == 58
+
+
 def test_checks_the_digests_that_are_given(tmp_path, artifacts):
     source = write_idx_set(tmp_path / "idx")
     content = (source / "t10k-images-idx3-ubyte").read_bytes()
@@ -234,6 +241,24 @@ def test_refuses_a_directory_in_place_of_a_file(tmp_path, artifacts):
     (source / "t10k-labels-idx1-ubyte").mkdir()
     with pytest.raises(ValueError, match="t10k-labels-idx1-ubyte is a directory, expected an IDX"):
         artifacts.ingest(source)
+
+
+def test_a_directory_hides_no_file_of_another_spelling(tmp_path, artifacts):
+    source = write_idx_set(tmp_path / "idx")
+    path = source / "train-images-idx3-ubyte"
+    path.rename(source / "train-images.idx3-ubyte")
+    path.mkdir()
+    assert artifacts.ingest(source)["train_data"].metadata["num_images"] == 58
+
+
+def test_refuses_splits_that_fit_the_disk_only_one_by_one(tmp_path, artifacts, monkeypatch):
+    source = write_idx_set(tmp_path / "idx")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=89 * 144 - 1))
+    with pytest.raises(
+        ValueError, match=r"89 images need 12816 bytes, but .* has 12815 bytes free"
+    ):
+        artifacts.ingest(source)
+    assert not list(artifacts.root.glob("*"))
 
 
 def test_names_the_missing_file(tmp_path, artifacts):

@@ -9,7 +9,7 @@ from conftest import new_data
 from kfp import dsl
 
 from components._idx import open_idx
-from components._model import forget_pages
+from components._model import advise
 from components._shards import shard_range
 from components._source import find_files, mnist_cache, standard_names
 from components.predict import predict
@@ -146,7 +146,7 @@ def test_pages_of_images_that_were_read_are_given_back(tmp_path):
     before = resident()
     assert images.sum() == size - 1
     read = resident()
-    forget_pages(images)
+    advise(images, "DONTNEED")
     assert read - before > size // 2
     assert resident() - before < size // 4
     assert images[0] == 1
