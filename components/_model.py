@@ -208,7 +208,7 @@ def check_symbol(content: bytes, name: str) -> None:
     except KeyError as error:
         raise ValueError(f"{name} is not a symbol: {error} is missing") from error
     except (AttributeError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not a symbol of this suite: {error}") from error
+        raise ValueError(f"{name} is not a symbol of this suite: {str(error)[:500]}") from error
 
 
 def check_node(number: int, node: dict[str, Any], variables: list[int]) -> None:
@@ -223,7 +223,7 @@ def check_node(number: int, node: dict[str, Any], variables: list[int]) -> None:
     import re
 
     operators = allowed_operators()
-    operator, attributes = node["op"], node.get("attrs", {})
+    operator = node["op"]
     if not re.fullmatch(r"[\w.-]{1,100}", node["name"]):
         raise ValueError(f"node {number} has the name {node['name']!r}")
     if set(node) - {"op", "name", "attrs", "inputs"}:
@@ -236,15 +236,42 @@ def check_node(number: int, node: dict[str, Any], variables: list[int]) -> None:
         raise ValueError(
             f"it has the operator {operator}, which no network of this suite has: it was not loaded"
         )
-    for name, value in attributes.items():
-        if operator == "null" and name == "__init__" and value in ('["zero", {}]', '["one", {}]'):
-            continue
-        size = r"\d{1,4}" if name == "pad" else r"[1-9]\d{0,3}"
-        kind = rf"\({size}, {size}\)" if name in ("kernel", "pad", "stride") else r"[\w.-]{1,20}"
-        if name not in names or not re.fullmatch(kind, value):
+    for name, value in node.get("attrs", {}).items():
+        if name not in names and not (operator == "null" and name == "__init__"):
             raise ValueError(f"the operator {operator} has the attribute {name}={value!r}")
+        check_attribute(name, value)
+    check_inputs(number, node, count, variables)
+
+
+def check_attribute(name: str, value: str) -> None:
+    """Check the value of a node's attribute: a number, a word, or a pair of sizes up to 9999.
+
+    Raises:
+        ValueError: it is something else.
+        TypeError: it is no text.
+    """
+    import re
+
+    size = r"\d{1,4}" if name == "pad" else r"[1-9]\d{0,3}"
+    kind = r"[\w.-]{1,20}"
+    if name in ("kernel", "pad", "stride"):
+        kind = rf"\({size}, {size}\)"
+    elif name == "__init__":  # of a variable: how training starts it
+        kind = r'\["(zero|one)", \{\}\]'
+    if not re.fullmatch(kind, value):
+        raise ValueError(f"an operator has the attribute {name}={value!r}")
+
+
+def check_inputs(number: int, node: dict[str, Any], count: int, variables: list[int]) -> None:
+    """Check that a node computes with the output of an earlier one, and else with variables.
+
+    number: its place; count: of its inputs; variables: the places of the nodes that are variables.
+
+    Raises:
+        ValueError: there are other inputs.
+        KeyError, TypeError: they are not what the inputs of a node are.
+    """
     inputs = node["inputs"]
-    # An operator computes with the output of an earlier node; its other inputs are variables.
     fits = len(inputs) == count and all(
         [type(value) for value in entry] == [int, int, int]
         and 0 <= entry[0] < number
@@ -254,7 +281,7 @@ def check_node(number: int, node: dict[str, Any], variables: list[int]) -> None:
         for place, entry in enumerate(inputs)
     )
     if not fits:
-        raise ValueError(f"node {number}, {operator}, has the inputs {inputs!r}")
+        raise ValueError(f"node {number}, {node['op']}, has the inputs {inputs!r}")
 
 
 def parse_parameters(content: bytes, name: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def run_audit(requirements: pathlib.Path) -> Any:
     try:
         return json.loads(done.stdout)
     except ValueError:
-        print(done.stderr.strip().splitlines()[-1:])
+        print(*done.stderr.strip().splitlines()[-1:])
         return None
 
 
