@@ -6,6 +6,7 @@ The first byte of an input chooses the file that the others are the content of.
 import copy
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
-PLACE = pathlib.Path(tempfile.gettempdir(), "fuzz-artifacts")
+PLACE = pathlib.Path(tempfile.gettempdir(), f"fuzz-artifacts-{os.getpid()}")
 TRAINING = {"seed": 1}
 CHOSEN = {
     "activation": "relu",

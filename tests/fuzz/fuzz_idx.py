@@ -1,5 +1,6 @@
 """Fuzz the reader of IDX files: python tests/fuzz/fuzz_idx.py [options of libFuzzer] CORPUS..."""
 
+import os
 import pathlib
 import shutil
 import sys
@@ -8,7 +9,7 @@ import types
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
-PLACE = pathlib.Path(tempfile.gettempdir(), "fuzz-idx")
+PLACE = pathlib.Path(tempfile.gettempdir(), f"fuzz-idx-{os.getpid()}")
 
 
 def try_input(content: bytes, place: pathlib.Path = PLACE) -> None:
