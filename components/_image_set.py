@@ -34,12 +34,13 @@ def store_image_set(
         images, labels = idx["test_images"], np.zeros(0, np.uint8)
         num_images, shape = images.shape[0], image_shape(images)
         if "test_labels" in idx:
-            labels = read_labels(idx["test_labels"])
-            if len(labels) != num_images:
+            claimed = idx["test_labels"].shape
+            if claimed != (num_images,):  # before memory is taken for them
                 raise ValueError(
-                    f"{idx['test_labels'].name} has {len(labels)} labels, "
+                    f"{idx['test_labels'].name} has {' x '.join(map(str, claimed))} labels, "
                     f"expected one for each of the {num_images} images in {images.name}"
                 )
+            labels = read_labels(idx["test_labels"])
         with open_images(directories[0], num_images, shape) as stored:
             for block in image_blocks(images):
                 stored.append(block)

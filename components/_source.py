@@ -125,16 +125,36 @@ def spellings(name: str) -> list[str]:
     return [base + end for base in bases for end in (".gz", "")]
 
 
+def check_names(names: dict[str, str]) -> None:
+    """Check that file names lead to files under the directory or prefix that data_uri names.
+
+    names: part to file name.
+
+    Raises:
+        ValueError: a name is a path from the root or with `..`, or has a control character.
+    """
+    for part, name in names.items():
+        wrong = {"", ".", ".."} & set(name.split("/"))
+        if wrong or not name.isprintable() or len(name) > 200 or "\\" in name:
+            raise ValueError(
+                f"the file name of {part} must be that of a file under data_uri, without '..', "
+                f"'\\' and control characters, at most 200 long, got {name[:220]!r}"
+            )
+
+
 def find_files(directory: Any, names: dict[str, str]) -> dict[str, tuple[Any, str]]:
     """Return the path of each part in a local directory, and the same as text.
 
     Raises:
         ValueError: the directory is none, or a file is missing or is a directory.
     """
-    if directory.is_file():
-        raise ValueError(f"{directory} is a file, expected the directory of the IDX files")
-    if not directory.is_dir():
-        raise ValueError(f"{directory} is missing, expected the directory of the IDX files")
+    try:
+        if directory.is_file():
+            raise ValueError(f"{directory} is a file, expected the directory of the IDX files")
+        if not directory.is_dir():
+            raise ValueError(f"{directory} is missing, expected the directory of the IDX files")
+    except OSError as error:
+        raise ValueError(f"{directory} can't be read: {error.strerror}") from error
     found = {}
     for part, name in names.items():
         candidates = spellings(name)
@@ -142,7 +162,7 @@ def find_files(directory: Any, names: dict[str, str]) -> dict[str, tuple[Any, st
         existing = [path for path in paths if path.exists()]
         if not existing:
             raise ValueError(f"{directory} has no {part}: expected {' or '.join(candidates)}")
-        if not existing[0].is_file():
+        if existing[0].is_dir():
             raise ValueError(f"{existing[0]} is a directory, expected an IDX file")
         found[part] = (existing[0], str(existing[0]))
     return found

@@ -3,7 +3,7 @@
 from typing import Any
 
 from components._augmentation import warper
-from components._checkpoint import pack_progress, restore, unpack_progress
+from components._checkpoint import check_arrays, pack_progress, restore, unpack_progress
 from components._model import bind_module, predict_probabilities
 
 
@@ -304,6 +304,7 @@ def fit(
     batches = -(-len(images) // chosen["batch_size"])
     start_optimizer(module, chosen, chosen["epochs"] * batches, len(history) * batches)
     if arrays is not None:
+        check_arrays(module, arrays, name)
         restore(module, arrays)
     for epoch in range(len(history), chosen["epochs"]):
         # Contexts start an epoch alike, as after a restart: each has moving averages of its own.

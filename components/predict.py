@@ -6,6 +6,7 @@ from components import (
     _artifact,
     _cuda,
     _dataset,
+    _files,
     _model,
     _mxnet,
     _prediction,
@@ -23,7 +24,7 @@ from components._step import step
 
 @step(
     packages=["jinja2", "matplotlib", "mxnet", "numpy"],
-    helpers=[_artifact, _cuda, _dataset, _mxnet, _model, _prediction, _report, _shards],
+    helpers=[_artifact, _cuda, _dataset, _files, _mxnet, _model, _prediction, _report, _shards],
 )
 def predict(
     model: Input[Model],
