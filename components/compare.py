@@ -29,6 +29,7 @@ def compare(
         ValueError: A model can't be read, or was trained without validation images.
     """
     import logging
+    import pathlib
     import shutil
 
     trials = read_trials([model.path for model in models])
@@ -36,7 +37,9 @@ def compare(
     best = accuracies.index(max(accuracies))
     logging.info("Trial %d is the best: %s", best + 1, name_trials(trials)[best])
     with staged(best_model, sweep_report) as (directory, page):
-        shutil.copytree(models[best].path, directory)
+        directory.mkdir()
+        for path in pathlib.Path(models[best].path).iterdir():
+            shutil.copyfile(path, directory / path.name)
         write_sweep_report(page, trials, best)
     for number, accuracy in enumerate(accuracies, start=1):
         metrics.log_metric(f"trial_{number}_validation_accuracy", accuracy)
