@@ -58,7 +58,8 @@ def run(
     try:
         with (directory / "log.txt").open("w") as log:
             recorder = Recorder(steps, log, sys.stdout, hidden)
-            with recorder.installed(), contextlib.redirect_stdout(log):
+            scrubbed: Any = Scrubbed(log, hidden)
+            with recorder.installed(), contextlib.redirect_stdout(scrubbed):
                 start_kfp(runner, image, directory / "artifacts")
                 pipeline(**parameters)
         record["status"] = "SUCCEEDED"
@@ -292,9 +293,14 @@ def step_name(output_file: pathlib.Path) -> str:
 
 
 def secret_words(parameters: dict[str, Any]) -> dict[str, str]:
-    """Return each URI in the parameters that holds a password or a signature, with it left out."""
+    """Return each URI in the parameters that holds a password or a signature, with it left out.
+
+    Also without its scheme, as kfp makes the path /s3/... of s3://...
+    """
     words = " ".join(strings(parameters)).split()
-    return {word: without_secrets(word) for word in words if without_secrets(word) != word}
+    hidden = {word: without_secrets(word) for word in words if without_secrets(word) != word}
+    bare = {word.partition("://")[2]: uri.partition("://")[2] for word, uri in hidden.items()}
+    return {**hidden, **{word: uri for word, uri in bare.items() if word}}
 
 
 def strings(value: Any) -> Iterator[str]:
@@ -311,6 +317,22 @@ def scrub(text: str, hidden: dict[str, str]) -> str:
     for secret, shown in hidden.items():
         text = text.replace(secret, shown)
     return text
+
+
+@dataclasses.dataclass
+class Scrubbed:
+    """A text file that scrubs what is written into it: kfp prints the URI that it imports."""
+
+    file: TextIO
+    hidden: dict[str, str]
+
+    def write(self, text: str) -> int:
+        """Write a text without what must be hidden."""
+        return self.file.write(scrub(text, self.hidden))
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else a file has."""
+        return getattr(self.file, name)
 
 
 def scrub_all(value: Any, hidden: dict[str, str]) -> Any:
