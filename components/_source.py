@@ -114,7 +114,8 @@ def without_secrets(uri: str) -> str:
 
     split = urllib.parse.urlsplit(uri)
     if "://" not in uri:  # a path, or user:password@host:port
-        return uri if "/" in uri.partition("@")[0] else uri.rpartition("@")[2]
+        user = uri.rpartition("@")[0]
+        return uri if "/" in user or ":" not in user else uri.rpartition("@")[2]
     host = split.netloc.rpartition("@")[2]
     return urllib.parse.urlunsplit((split.scheme, host, split.path, "", ""))
 

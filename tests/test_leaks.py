@@ -141,6 +141,7 @@ def test_a_source_in_an_object_store_is_named_without_credentials(tmp_path):
 
 def test_hides_an_endpoint_with_a_password():
     assert without_secrets("me:hid-word@host:9000") == "host:9000"
-    assert without_secrets("/data/me@home") == "/data/me@home"
+    assert without_secrets("/data/me:too@home") == "/data/me:too@home"
+    assert without_secrets("me@home/data") == "me@home/data"
     hidden = secret_words({"trials": [{"checkpoint_uri": "s3://me:hid-word@bucket/x"}]})
     assert scrub("got s3://me:hid-word@bucket/x", hidden) == "got s3://bucket/x"
