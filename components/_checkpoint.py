@@ -19,13 +19,18 @@ def open_checkpoint(uri: str, endpoint: str) -> Any:
     write(bytes) replaces it whole or leaves it as it was.
 
     Raises:
-        ValueError: another scheme, no bucket, or no credentials.
+        ValueError: another scheme, no bucket, credentials in the URI or none in the environment.
     """
     import os
     import pathlib
     import urllib.parse
 
     parts = urllib.parse.urlsplit(uri)
+    if parts.netloc and ("@" in parts.netloc or parts.query or parts.fragment):
+        raise ValueError(
+            "checkpoint_uri must be a path, s3://bucket/prefix or minio://bucket/prefix without "
+            f"credentials, got the scheme {parts.scheme!r} and the path {parts.path!r}"
+        )
     name = f"{uri.rstrip('/')}/checkpoint.npz"
     if parts.scheme in ("s3", "minio"):
         return (name, *object_checkpoint(name, endpoint))

@@ -66,7 +66,7 @@ def finish_dataset(
 
     import numpy as np
 
-    np.save(directory / "labels.npy", labels)
+    save_labels(directory, labels)
     digest.update(np.ascontiguousarray(labels))
     about = {
         "num_images": len(labels),
@@ -78,6 +78,20 @@ def finish_dataset(
     }
     (directory / "dataset.json").write_text(json.dumps(about, indent=1))
     return about
+
+
+def save_labels(directory: Any, labels: Any) -> None:
+    """Write labels, uint8 (N,), into a data set directory.
+
+    Through memory: np.save hides from its error that the disk is full.
+    """
+    import io
+
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, labels)
+    (directory / "labels.npy").write_bytes(buffer.getbuffer())
 
 
 def write_dataset(

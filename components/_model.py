@@ -60,17 +60,38 @@ def allowed_operators() -> dict[str, tuple[int, tuple[str, ...]]]:
 
 
 def save_model(directory: Any, module: Any, about: dict[str, Any]) -> None:
-    """Write a model directory: the Module's checkpoint and what it was made from."""
+    """Write a model directory: the Module's checkpoint and what it was made from.
+
+    Raises:
+        OSError: the disk is full.
+    """
     import json
 
     directory.mkdir()
     symbol, parameters = (directory / name for name in checkpoint_files())
-    module.symbol.save(str(symbol))
+    symbol.write_text(module.symbol.tojson())
     module.save_params(str(parameters))
+    check_saved(parameters)
     digests = {path.name: file_sha256(path) for path in (symbol, parameters)}
     (directory / "model.json").write_text(
         json.dumps({**about, "format": model_format(), "sha256": digests}, indent=1, sort_keys=True)
     )
+
+
+def check_saved(path: Any) -> None:
+    """Check that a file of parameters is whole: MXNet closes one on a full disk without a word.
+
+    Raises:
+        OSError: the file can't be read again.
+    """
+    import errno
+
+    import mxnet as mx
+
+    try:
+        mx.nd.load(str(path))
+    except mx.MXNetError as error:
+        raise OSError(errno.ENOSPC, "the parameters could not be written whole") from error
 
 
 def file_sha256(path: Any) -> str:

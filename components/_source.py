@@ -2,6 +2,7 @@
 
 from typing import Any, Callable
 
+from components._artifact import staged
 from components._object_store import http_client, network_fault, s3_client
 
 
@@ -112,8 +113,9 @@ def without_secrets(uri: str) -> str:
     import urllib.parse
 
     split = urllib.parse.urlsplit(uri)
-    if not split.scheme:
-        return uri
+    if "://" not in uri:  # a path, or user:password@host:port
+        user = uri.rpartition("@")[0]
+        return uri if "/" in user or ":" not in user else uri.rpartition("@")[2]
     host = split.netloc.rpartition("@")[2]
     return urllib.parse.urlunsplit((split.scheme, host, split.path, "", ""))
 
@@ -312,6 +314,11 @@ def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
 
     split = urllib.parse.urlsplit(uri)
     bucket, prefix = split.netloc, split.path.strip("/")
+    if "@" in bucket:
+        raise ValueError(
+            f"{without_secrets(uri)} must have no user and password: S3 credentials come from the "
+            "environment"
+        )
     client, host = s3_client(endpoint, timeout)
     shown = f"{without_secrets(uri)} at {host}"
 
@@ -339,19 +346,17 @@ def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
 def keep_mnist(files: dict[str, tuple[Any, str]]) -> None:
     """Copy verified MNIST files into the cache, each as a whole or not at all."""
     import logging
-    import os
     import shutil
+    import types
 
     cache = mnist_cache()
     try:
         cache.mkdir(parents=True, exist_ok=True)
         for path, shown in files.values():
-            name = shown.rpartition("/")[2]
-            if path == cache / name:
-                continue
-            partial = cache / f"{name}.{os.getpid()}"
-            shutil.copyfile(path, partial)
-            os.replace(partial, cache / name)
+            kept = cache / shown.rpartition("/")[2]
+            if path != kept:
+                with staged(types.SimpleNamespace(path=str(kept))) as (partial,):
+                    shutil.copyfile(path, partial)
     except OSError as error:
         logging.warning("MNIST is not kept for the next run: %s", error)
 

@@ -15,7 +15,7 @@ def split_destination(uri: str) -> tuple[str, str]:
     import urllib.parse
 
     split = urllib.parse.urlsplit(uri)
-    if split.scheme not in ("s3", "minio") or not split.netloc or "@" in split.netloc:
+    if split.scheme not in ("s3", "minio") or not split.netloc or "@" in uri or split.query:
         raise ValueError(
             "destination_uri must be s3://bucket/prefix or minio://bucket/prefix without "
             f"credentials, got the scheme {split.scheme!r} and the path {split.path!r}"

@@ -78,7 +78,6 @@ def predict(
         started = time.perf_counter()
         write_predictions(directory, module, images, about["num_classes"], first=start)
         speed = len(images) / (time.perf_counter() - started)
-        facts["images per second"] = f"{speed:,.0f}"
         write_preview(page, directory, images, facts, first=start)
     metrics.log_metric("images", len(images))
     metrics.log_metric("images_per_second", speed)
