@@ -1,6 +1,8 @@
 # make run    train, evaluate and predict on the real MNIST, in .venv
 # make test   run the tests, in .venv
 # make check  lint and types
+# make audit look the pins of the images up among known vulnerabilities
+# make fuzz  fuzz the readers, each for SECONDS; needs Python 3.11
 # make yaml   compile the committed pipelines again
 # make locks  write the requirements of the images again
 # make images build the images (docker or podman; REGISTRY, IMAGES, TAG, BUILD_ARGS)
@@ -13,9 +15,10 @@ PIPELINES := train sweep batch_predict
 IMAGES ?= mxnet-cpu mxnet-gpu
 REGISTRY ?= kfp-mnist-mxnet
 TAG ?= 0.1.0
+SECONDS ?= 600
 ENGINE ?= $(shell command -v docker || command -v podman)
 
-.PHONY: run test check yaml locks images
+.PHONY: run test check audit fuzz yaml locks images
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
@@ -26,6 +29,16 @@ check: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+audit: .venv/ready
+	$(BIN)/python images/audit.py
+
+fuzz: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	for reader in idx artifacts; do mkdir -p build/fuzz/$$reader && \
+	$(BIN)/python tests/fuzz/fuzz_$$reader.py -max_total_time=$(SECONDS) -max_len=8192 -timeout=60 \
+	-dict=tests/fuzz/words.dict -artifact_prefix=build/fuzz/ -print_final_stats=1 \
+	build/fuzz/$$reader tests/corpus/$$reader || exit 1; done
 
 yaml: .venv/ready
 	for pipeline in $(PIPELINES); do for target in gpu cpu; do \

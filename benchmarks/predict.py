@@ -190,7 +190,7 @@ def race(directory: pathlib.Path, torch_python: str, rounds: int) -> dict[str, f
 
 def measure_memory(directory: pathlib.Path, count: int) -> dict[str, float]:
     """Return peak memory in MiB, and images per second, of predict on images of zeros."""
-    from components._dataset import write_npy_header
+    from components._files import write_npy_header
 
     (directory / "data").mkdir(exist_ok=True)
     path = directory / "data" / "images.npy"

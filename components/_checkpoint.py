@@ -7,6 +7,7 @@ state:INDEX:I, the optimizer's; progress, JSON with training (what it belongs to
 
 from typing import Any
 
+from components._files import npy_header
 from components._object_store import network_fault, s3_client, s3_credentials
 
 
@@ -18,13 +19,18 @@ def open_checkpoint(uri: str, endpoint: str) -> Any:
     write(bytes) replaces it whole or leaves it as it was.
 
     Raises:
-        ValueError: another scheme, no bucket, or no credentials.
+        ValueError: another scheme, no bucket, credentials in the URI or none in the environment.
     """
     import os
     import pathlib
     import urllib.parse
 
     parts = urllib.parse.urlsplit(uri)
+    if parts.netloc and ("@" in parts.netloc or parts.query or parts.fragment):
+        raise ValueError(
+            "checkpoint_uri must be a path, s3://bucket/prefix or minio://bucket/prefix without "
+            f"credentials, got the scheme {parts.scheme!r} and the path {parts.path!r}"
+        )
     name = f"{uri.rstrip('/')}/checkpoint.npz"
     if parts.scheme in ("s3", "minio"):
         return (name, *object_checkpoint(name, endpoint))
@@ -127,18 +133,20 @@ def unpack_progress(content: bytes, name: str, training: dict[str, Any]) -> tupl
     Raises:
         ValueError: it is damaged, or belongs to another training; the message says what differs.
     """
-    import io
     import json
     import zipfile
 
-    import numpy as np
-
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays = read_npz(content)
         progress = json.loads(str(arrays.pop("progress")))
         before, history = progress["training"], progress["history"]
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        if not isinstance(before, dict):
+            raise ValueError(f"training must be a JSON object, got {before!r}")
+        check_history(history)
+    except (
+        *(ValueError, KeyError, TypeError, OSError, EOFError, RecursionError, zipfile.BadZipFile),
+        *(NotImplementedError, RuntimeError),  # zipfile: an unknown method, an encrypted file
+    ) as error:
         raise ValueError(
             f"the checkpoint {name} is damaged: remove it to start again ({error!r})"
         ) from error
@@ -153,6 +161,84 @@ def unpack_progress(content: bytes, name: str, training: dict[str, Any]) -> tupl
             "choose another checkpoint_uri or remove it"
         )
     return arrays, history
+
+
+def read_npz(content: bytes) -> dict[str, Any]:
+    """Return the arrays by name of a file that numpy.savez wrote.
+
+    Nothing in it is compressed, so its arrays take no more memory than the file.
+
+    Raises:
+        ValueError: an array is compressed, damaged, or of a type that savez pickles.
+        zipfile.BadZipFile, RuntimeError, NotImplementedError: it is no zip file, or another kind.
+    """
+    import io
+    import zipfile
+
+    import numpy as np
+
+    arrays = {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = archive.infolist()
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise ValueError("it is compressed")
+        if sum(member.file_size for member in members) > len(content):
+            raise ValueError("its parts are larger than the whole")
+        for member in members:
+            data = archive.read(member)
+            descr, shape, offset = npy_header(data, len(data), member.filename)
+            array = np.frombuffer(data, descr, offset=offset).reshape(shape)
+            arrays[member.filename[: -len(".npy")]] = array
+    return arrays
+
+
+def check_history(history: Any) -> None:
+    """Check the history of a checkpoint: a record of numbers for each epoch, at least one.
+
+    Raises:
+        ValueError: it is something else.
+        KeyError, TypeError: a record is something else.
+    """
+    import math
+
+    if not isinstance(history, list) or not history:
+        raise ValueError("history must be a list with a record for each epoch")
+    for record in history:
+        numbers = [record[name] for name in ("train_accuracy", "train_loss")]
+        numbers += [record[name] for name in ("seconds", "samples_per_second")]
+        numbers += [value for point in record["curve"] for value in point]
+        numbers += [record.get("validation_accuracy", 0.0)]
+        points = {len(point) for point in record["curve"]}
+        if points != {4} or not all(type(n) in (int, float) and math.isfinite(n) for n in numbers):
+            raise ValueError(f"history has the record {str(record)[:200]}")
+
+
+def check_arrays(module: Any, arrays: dict[str, Any], name: str) -> None:
+    """Check that the arrays of a checkpoint are those of a Module.
+
+    arrays: as unpack_progress returns them; name: what messages call the checkpoint.
+
+    Raises:
+        ValueError: an array is missing, or there is one that the Module has not.
+    """
+    arguments, auxiliary = module.get_params()
+    shapes = {f"arg:{key}": array.shape for key, array in arguments.items()}
+    states = {
+        f"state:{index}:{i}": shapes[f"arg:{key}"]
+        for index, key in module._optimizer.idx2name.items()
+        for i in range(2)
+    }
+    shapes |= {f"aux:{key}": array.shape for key, array in auxiliary.items()}
+    found = {key: array.shape for key, array in arrays.items()}
+    wrong = [key for key, shape in shapes.items() if found.get(key) != shape]
+    known = {**shapes, **states}
+    wrong += [key for key, shape in found.items() if known.get(key) != shape]
+    wrong += [key for key, array in arrays.items() if array.dtype != "float32"]
+    if wrong:
+        raise ValueError(
+            f"the checkpoint {name} is damaged: remove it to start again "
+            f"({wrong[0]} does not fit the network)"
+        )
 
 
 def restore(module: Any, arrays: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from components._files import read_json, regular_file
 from components._report import figure_svg, new_figure, section, write_report
 
 
@@ -13,22 +14,41 @@ def read_trials(directories: list[str]) -> list[dict[str, Any]]:
     Raises:
         ValueError: a model can't be read, or was trained without validation images.
     """
-    import json
-    import pathlib
+    import math
 
     trials = []
     for directory in directories:
-        path = pathlib.Path(directory, "model.json")
-        try:
-            about = json.loads(path.read_text())
-            accuracy = about["history"][-1]["validation_accuracy"]
-        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        about = read_json(directory, "model.json")
+        history, chosen = about.get("history"), about.get("hyperparameters")
+        if not (isinstance(chosen, dict) and isinstance(history, list) and history):
             raise ValueError(
-                f"{path} has no validation accuracy ({error!r}): a sweep chooses by it, so "
-                "validation_fraction must be above 0"
-            ) from error
-        trials.append({**about, "validation_accuracy": accuracy})
+                f"{directory}/model.json has no validation accuracy: it has no hyperparameters or "
+                "no history"
+            )
+        for record in history:
+            for name in ("validation_accuracy", "train_accuracy", "train_loss"):
+                value: Any = record.get(name) if isinstance(record, dict) else None
+                if type(value) not in (int, float) or not math.isfinite(value):
+                    raise ValueError(
+                        f"{directory}/model.json has no validation accuracy ({name} is {value!r}): "
+                        "a sweep chooses by it, so validation_fraction must be above 0"
+                    )
+        trials.append({**about, "validation_accuracy": history[-1]["validation_accuracy"]})
     return trials
+
+
+def copy_model(source: str, directory: Any) -> None:
+    """Copy the files of a model directory.
+
+    Raises:
+        ValueError: there is something else in it, such as a link, whose target would be copied.
+    """
+    import pathlib
+    import shutil
+
+    directory.mkdir()
+    for path in sorted(pathlib.Path(source).iterdir()):
+        shutil.copyfile(regular_file(source, path.name), directory / path.name)
 
 
 def name_trials(trials: list[dict[str, Any]]) -> list[str]:
@@ -54,7 +74,7 @@ def write_sweep_report(path: Any, trials: list[dict[str, Any]], best: int) -> No
     axes = figure.add_subplot()
     for i in order:
         history = [record["validation_accuracy"] for record in trials[i]["history"]]
-        axes.plot(range(1, len(history) + 1), history, marker="o", label=names[i])
+        axes.plot(range(1, len(history) + 1), history, marker="o", label=names[i][:80])
     axes.set_xlabel("epoch")
     axes.set_ylabel("validation accuracy")
     if len(trials) <= 10:

@@ -7,6 +7,8 @@ dataset.json  num_images, image_shape [C, H, W], num_classes, class_counts, sour
 
 from typing import Any
 
+from components._files import open_npy, read_json, write_npy_header
+
 
 def open_images(directory: Any, num_images: int, image_shape: tuple[int, int, int]) -> Any:
     """Start a data set directory whose images.npy is written block by block.
@@ -50,15 +52,6 @@ def check_room(directory: Any, num_images: int, image_shape: tuple[int, int, int
         )
 
 
-def write_npy_header(file: Any, dtype: Any, shape: tuple[int, ...]) -> None:
-    """Start a .npy file of a known shape; the rows follow in C order, as many as it says."""
-    import numpy as np
-
-    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
-    header = {"descr": descr, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
 def finish_dataset(
     directory: Any,
     image_shape: tuple[int, int, int],
@@ -76,7 +69,7 @@ def finish_dataset(
 
     import numpy as np
 
-    np.save(directory / "labels.npy", labels)
+    save_labels(directory, labels)
     digest.update(np.ascontiguousarray(labels))
     about = {
         "num_images": len(labels),
@@ -88,6 +81,20 @@ def finish_dataset(
     }
     (directory / "dataset.json").write_text(json.dumps(about, indent=1))
     return about
+
+
+def save_labels(directory: Any, labels: Any) -> None:
+    """Write labels, uint8 (N,), into a data set directory.
+
+    Through memory: np.save hides from its error that the disk is full.
+    """
+    import io
+
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, labels)
+    (directory / "labels.npy").write_bytes(buffer.getbuffer())
 
 
 def write_dataset(
@@ -113,45 +120,45 @@ def read_dataset(directory: str) -> tuple[Any, Any, dict[str, Any]]:
     Raises:
         ValueError: a file is missing, is not what the layout says, or does not fit the others.
     """
-    import json
-    import pathlib
-
     images = read_array(directory, "images.npy", 4)
     labels = read_array(directory, "labels.npy", 1)
     if len(images) != len(labels):
         raise ValueError(f"{directory} has {len(images)} images but {len(labels)} labels")
-    path = pathlib.Path(directory, "dataset.json")
-    try:
-        about = json.loads(path.read_text())
-        num_classes = int(about["num_classes"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} does not say the number of classes: {error!r}") from error
-    if len(labels) and int(labels.max()) >= num_classes:
+    about = read_about(directory)
+    if len(labels) and int(labels.max()) >= about["num_classes"]:
         raise ValueError(
             f"{directory} has the label {int(labels.max())}, "
-            f"but dataset.json says {num_classes} classes"
+            f"but dataset.json says {about['num_classes']} classes"
         )
     return images, labels, about
+
+
+def read_about(directory: str) -> dict[str, Any]:
+    """Return the content of dataset.json.
+
+    Raises:
+        ValueError: it is missing or damaged, or an entry that the steps use is not what the layout
+            says.
+    """
+    about = read_json(directory, "dataset.json")
+    num_classes, sha256 = about.get("num_classes"), about.get("sha256", "")
+    if type(num_classes) is not int or not 1 <= num_classes <= 256:
+        raise ValueError(
+            f"{directory}/dataset.json does not say the number of classes: num_classes must be a "
+            f"whole number from 1 to 256, got {num_classes!r}"
+        )
+    if not isinstance(sha256, str):
+        raise ValueError(f"{directory}/dataset.json: sha256 must be a text, got {sha256!r}")
+    return about
 
 
 def read_array(directory: str, name: str, rank: int) -> Any:
     """Memory-map one uint8 array of a data set directory and check its type and rank."""
     import pathlib
 
-    import numpy as np
-
     path = pathlib.Path(directory, name)
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(
             f"{path} is missing: a data set is a directory with images.npy and labels.npy"
         )
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path} is not a whole .npy file: {error}") from error
-    if array.dtype != np.uint8 or array.ndim != rank:
-        raise ValueError(
-            f"{path} must be uint8 with {rank} dimensions, "
-            f"got {array.dtype} with the shape {array.shape}"
-        )
-    return array
+    return open_npy(directory, name, "uint8", rank)

@@ -19,16 +19,19 @@ def open_idx(path: Any, name: str, sha256: str = "") -> Any:
     """
     import contextlib
     import os
+    import stat
     import types
 
     @contextlib.contextmanager
     def opened() -> Any:
         try:
+            kind, size = os.stat(path).st_mode, os.path.getsize(path)
+            if stat.S_ISDIR(kind):
+                raise ValueError(f"{name} is a directory, expected an IDX file")
+            if not stat.S_ISREG(kind):  # a pipe would be waited for without end
+                raise ValueError(f"{name} is a pipe or a device, expected an IDX file")
             with open(path, "rb") as file:
                 start = file.read(2)
-            size = os.path.getsize(path)
-        except IsADirectoryError:
-            raise ValueError(f"{name} is a directory, expected an IDX file") from None
         except OSError as error:
             raise ValueError(f"{name} can't be read: {error.strerror}") from error
         gzipped = start == b"\x1f\x8b"
@@ -184,7 +187,8 @@ def to_uint8(array: Any, name: str) -> Any:
 
     if array.dtype == np.uint8:
         return array
-    wrong = ~((array >= 0) & (array <= 255) & (array == np.floor(array)))
+    with np.errstate(invalid="ignore"):  # a signalling NaN is wrong as any other
+        wrong = ~((array >= 0) & (array <= 255) & (array == np.floor(array)))
     if wrong.any():
         raise ValueError(
             f"{name} has the {array.dtype.name} value {array[wrong][0]}: "
@@ -228,7 +232,7 @@ def check_labels_fit(labels: Any, images: Any) -> None:
     """
     if labels.shape != images.shape[:1]:
         raise ValueError(
-            f"{labels.name} has labels of shape {labels.shape}, "
+            f"{labels.name} has {' x '.join(map(str, labels.shape))} labels, "
             f"expected one for each of the {images.shape[0]} images in {images.name}"
         )
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components._dataset import check_room, open_images
+from components._dataset import check_room, open_images, save_labels
 from components._idx import check_labels_fit, image_blocks, image_shape, open_idx, read_labels
 
 
@@ -42,7 +42,7 @@ def store_image_set(
             for block in image_blocks(images):
                 stored.append(block)
     directories[1].mkdir()
-    np.save(directories[1] / "labels.npy", labels)
+    save_labels(directories[1], labels)
     about = {
         "num_images": num_images,
         "num_labels": len(labels),

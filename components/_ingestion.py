@@ -21,8 +21,8 @@ def read_digests(sha256: str, names: dict[str, str]) -> dict[str, str]:
 
     try:
         given = json.loads(sha256 or "{}")
-    except ValueError as error:
-        raise ValueError(f"sha256 is not JSON ({error}), got {sha256!r}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"sha256 is not JSON ({error}), got {sha256[:200]!r}") from error
     if not isinstance(given, dict):
         raise ValueError(f"sha256 must be a JSON object, file name to digest, got {sha256!r}")
     parts = {key: part for part, name in names.items() for key in (part, *spellings(name))}

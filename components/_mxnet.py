@@ -22,7 +22,7 @@ def import_mxnet() -> Any:
     # a moment, which trains 15 % faster than none, but not for long: with libgomp's own default
     # training stalls for a minute where another process wants the same CPUs.
     os.environ.setdefault("OMP_NUM_THREADS", str(available_cpus()))
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # a line for every Module
     for library, package in (("libgomp.so.1", "libgomp1"), ("libquadmath.so.0", "libquadmath0")):
         try:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components._dataset import write_npy_header
+from components._files import read_json, write_npy_header
 from components._model import predict_probabilities
 from components._report import picture, section, write_report
 
@@ -74,16 +74,17 @@ def tell_unknown_classes(directory: str, num_classes: int) -> str:
     directory: of the data set; without a dataset.json nothing is known. num_classes: the model's.
 
     Raises:
-        ValueError: dataset.json is no JSON object.
+        ValueError: dataset.json is no JSON object, or num_classes in it no whole number.
     """
-    import json
     import pathlib
 
-    path = pathlib.Path(directory, "dataset.json")
-    try:
-        known = json.loads(path.read_text()).get("num_classes", 0) if path.is_file() else 0
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    if not pathlib.Path(directory, "dataset.json").exists():
+        return ""
+    known = read_json(directory, "dataset.json").get("num_classes", 0)
+    if type(known) is not int:
+        raise ValueError(
+            f"{directory}/dataset.json: num_classes must be a whole number, got {known!r}"
+        )
     if known <= num_classes:
         return ""
     return (

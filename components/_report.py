@@ -87,7 +87,8 @@ figcaption { overflow-wrap: anywhere; white-space: pre-line; }
 """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     page = environment.from_string(template).render(title=title, facts=facts, sections=sections)
-    with open(path, "w", encoding="utf-8") as file:
+    # A lone surrogate, which JSON may bring, is no text that UTF-8 has.
+    with open(path, "w", encoding="utf-8", errors="replace") as file:
         file.write(page)
 
 
@@ -160,6 +161,7 @@ def figure_svg(figure: Any, label: str) -> str:
     """
     import html
     import io
+    import warnings
 
     import matplotlib
     import matplotlib.text
@@ -182,7 +184,8 @@ def figure_svg(figure: Any, label: str) -> str:
     buffer = io.StringIO()
     settings = dict.fromkeys(names, ink)
     settings |= {"svg.fonttype": "none", "svg.hashsalt": label}
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has its own fonts
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(ink, "currentColor")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components._dataset import write_npy_header
+from components._files import open_npy, read_json, regular_file, write_npy_header
 from components._report import section, write_report
 
 
@@ -13,10 +13,12 @@ def shard_range(num_images: int, shard: int, num_shards: int, batch_size: int) -
     image is in, and so every image stays in the batch that it has without shards.
 
     Raises:
-        ValueError: batch_size or num_shards is below 1, or there is no such shard.
+        ValueError: batch_size or num_shards is out of range, or there is no such shard.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if batch_size > 65_536:
+        raise ValueError(f"batch_size must be at most 65,536, got {batch_size}")
     if num_shards < 1:
         raise ValueError(f"num_shards must be at least 1, got {num_shards}")
     if not 0 <= shard < num_shards:
@@ -33,41 +35,19 @@ def read_shard(directory: Any) -> dict[str, Any]:
     Raises:
         ValueError: a file is missing, was cut short, or is not what predict writes.
     """
-    import os
-    import pathlib
-
-    import numpy as np
-
     offsets, shapes = {}, {}
-    for name, dtype, rank in (("probabilities.npy", np.float32, 2), ("labels.npy", np.uint8, 1)):
-        path = pathlib.Path(directory, name)
-        try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"{path} is not a whole .npy file: {error}") from error
-        if array.dtype != dtype or array.ndim != rank:
-            raise ValueError(
-                f"{path} must be {np.dtype(dtype)} with {rank} dimensions, "
-                f"got {array.dtype} with the shape {array.shape}"
-            )
+    for name, dtype, rank in (("probabilities.npy", "float32", 2), ("labels.npy", "uint8", 1)):
+        array = open_npy(directory, name, dtype, rank)
         offsets[name], shapes[name] = array.offset, array.shape
-    path = pathlib.Path(directory, "predictions.csv")
-    if not path.is_file():
-        raise ValueError(
-            f"{path} is missing: predictions are a directory with two .npy files and it"
-        )
     num_images, num_classes = shapes["probabilities.npy"]
-    with open(path, "rb") as file:
-        offsets[path.name] = len(file.readline())
-        first = int(file.readline().partition(b",")[0] or 0)
-        file.seek(-min(64, path.stat().st_size), os.SEEK_END)  # a row has at most 64 bytes
-        last = [b"", *file.read().splitlines(keepends=True)][-1]
-    if num_images and not (
-        last.startswith(b"%d," % (first + num_images - 1)) and last[-1:] == b"\n"
-    ):
-        raise ValueError(f"{path} was cut short: its last row is {last!r}")
     if shapes["labels.npy"] != (num_images,):
         raise ValueError(f"{directory} has {num_images} images, but {shapes['labels.npy']} labels")
+    if num_images and int(array.max()) >= num_classes:
+        raise ValueError(
+            f"{directory}/labels.npy has the label {int(array.max())}, "
+            f"but there are probabilities of {num_classes} classes"
+        )
+    first, offsets["predictions.csv"] = read_csv_start(directory, num_images)
     return {
         "directory": directory,
         "first": first,
@@ -75,6 +55,29 @@ def read_shard(directory: Any) -> dict[str, Any]:
         "num_classes": num_classes,
         "offsets": offsets,
     }
+
+
+def read_csv_start(directory: Any, num_images: int) -> tuple[int, int]:
+    """Return the index in the first row of predictions.csv, and where that row begins, in bytes.
+
+    Raises:
+        ValueError: the file is missing, or its first and last row are not those of so many images.
+    """
+    import os
+
+    path = regular_file(directory, "predictions.csv")
+    with open(path, "rb") as file:
+        offset = len(file.readline(64))  # a row has at most 64 bytes
+        index = file.readline(64).partition(b",")[0]
+        file.seek(-min(64, path.stat().st_size), os.SEEK_END)
+        last = [b"", *file.read().splitlines(keepends=True)][-1]
+    if num_images == 0:
+        return 0, offset
+    if not index.isdigit():
+        raise ValueError(f"{path} must have the index of an image in its first row, got {index!r}")
+    if not (last.startswith(b"%d," % (int(index) + num_images - 1)) and last[-1:] == b"\n"):
+        raise ValueError(f"{path} was cut short: its last row is {last!r}")
+    return int(index), offset
 
 
 def order_shards(directories: list[Any], num_images: int) -> list[dict[str, Any]]:
@@ -85,6 +88,8 @@ def order_shards(directories: list[Any], num_images: int) -> list[dict[str, Any]
     Raises:
         ValueError: an image is in no shard or in two, or shards differ in the number of classes.
     """
+    if not directories:
+        raise ValueError("shards is empty: give the predictions of at least one shard")
     shards = [read_shard(directory) for directory in directories]
     if len({shard["num_classes"] for shard in shards}) != 1:
         raise ValueError("the shards come from models that differ in their number of classes")
@@ -133,17 +138,13 @@ def read_true_labels(directory: str) -> tuple[Any, int]:
     Raises:
         ValueError: the directory is not what ingest_images writes.
     """
-    import json
-    import pathlib
-
-    import numpy as np
-
-    try:
-        about = json.loads(pathlib.Path(directory, "dataset.json").read_text())
-        labels = np.load(pathlib.Path(directory, "labels.npy"), allow_pickle=False)
-        num_images = int(about["num_images"])
-    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
-        raise ValueError(f"the labels in {directory} can't be read: {error!r}") from error
+    num_images = read_json(directory, "dataset.json").get("num_images")
+    if type(num_images) is not int or num_images < 0:
+        raise ValueError(
+            f"{directory}/dataset.json does not say the number of images: num_images must be a "
+            f"whole number, got {num_images!r}"
+        )
+    labels = open_npy(directory, "labels.npy", "uint8", 1)
     if len(labels) not in (0, num_images):
         raise ValueError(f"{directory} has {len(labels)} labels for {num_images} images")
     return labels, num_images

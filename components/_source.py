@@ -156,9 +156,11 @@ def without_secrets(uri: str) -> str:
     """Return a URI as it may be logged and stored: no user, password, query or fragment."""
     import re
 
-    # Not urlsplit, which raises ValueError for some texts.
-    found = re.match(r"([a-zA-Z][a-zA-Z0-9+.-]*:/{0,2})(?:[^/?#]*@)?([^?#]*)", uri)
-    return found[1] + found[2] if found else uri
+    if "://" not in uri:  # a path, or user:password@host:port
+        user = uri.rpartition("@")[0]
+        return uri if "/" in user or ":" not in user else uri.rpartition("@")[2]
+    # Not urlsplit, which refuses some texts.
+    return re.sub(r"(?s)(?<=://)[^/?#]*@|[?#].*", "", uri)
 
 
 def spellings(name: str) -> list[str]:
@@ -166,6 +168,23 @@ def spellings(name: str) -> list[str]:
     dotted = name.replace("-idx", ".idx")
     bases = [name] if dotted == name else [name, dotted]
     return [base + end for base in bases for end in (".gz", "")]
+
+
+def check_names(names: dict[str, str]) -> None:
+    """Check that file names lead to files under the directory or prefix that data_uri names.
+
+    names: part to file name.
+
+    Raises:
+        ValueError: a name is a path from the root or with `..`, or has a control character.
+    """
+    for part, name in names.items():
+        wrong = {"", ".", ".."} & set(name.split("/"))
+        if wrong or not name.isprintable() or len(name) > 200 or "\\" in name:
+            raise ValueError(
+                f"the file name of {part} must be that of a file under data_uri, without '..', "
+                f"'\\' and control characters, at most 200 long, got {name[:220]!r}"
+            )
 
 
 def find_files(
@@ -373,9 +392,12 @@ def s3_getter(uri: str, endpoint: str, timeout: float = 10.0) -> Any:
 
     split = urllib.parse.urlsplit(uri)
     bucket, prefix = split.netloc, urllib.parse.unquote(split.path).strip("/")
-    if not bucket or "@" in bucket:
+    if not bucket:
+        raise ValueError(f"{uri} has no bucket, expected {split.scheme}://bucket/prefix")
+    if "@" in bucket:
         raise ValueError(
-            f"{without_secrets(uri)} must be {split.scheme}://bucket/prefix without credentials"
+            f"{without_secrets(uri)} must have no user and password: S3 credentials come from the "
+            "environment"
         )
     client, host = s3_client(endpoint, timeout)
     shown = f"{without_secrets(uri)} at {host}"
@@ -406,21 +428,22 @@ def keep_mnist(files: dict[str, tuple[Any, str]]) -> None:
     import logging
     import os
     import shutil
+    import tempfile
 
     cache = mnist_cache()
     if cache is None:
         return
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        for part, (path, shown) in files.items():
-            name = shown.rpartition("/")[2]
-            if path == cache / name:
-                continue
-            partial = cache / f"{name}.{os.getpid()}"
-            shutil.copyfile(path, partial)
-            os.replace(partial, cache / name)
-            for other in {*spellings(standard_names()[part])} - {name}:
-                (cache / other).unlink(missing_ok=True)  # a damaged one would be found first
+        for path, shown in files.values():
+            kept = cache / shown.rpartition("/")[2]
+            if path != kept:
+                # Not staged, which takes what another process is writing for a leftover.
+                with tempfile.TemporaryDirectory(dir=cache) as scratch:
+                    os.replace(shutil.copyfile(path, f"{scratch}/{kept.name}"), kept)
+                standard = kept.name.removesuffix(".gz").replace(".idx", "-idx")
+                for other in {*spellings(standard)} - {kept.name}:
+                    (cache / other).unlink(missing_ok=True)  # a damaged one would be found first
     except OSError as error:
         logging.warning("MNIST is not kept for the next run: %s", error)
 

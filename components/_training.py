@@ -3,7 +3,7 @@
 from typing import Any
 
 from components._augmentation import warper
-from components._checkpoint import pack_progress, restore, unpack_progress
+from components._checkpoint import check_arrays, pack_progress, restore, unpack_progress
 from components._model import advise, bind_module, predict_probabilities
 
 
@@ -78,6 +78,14 @@ def start_optimizer(module: Any, chosen: dict[str, Any], updates: int, done: int
     )
 
 
+def batches_together(images: Any, batch_size: int) -> int:
+    """Return how many batches of images, uint8 (N, C, H, W), are made and read at once: 1 MiB.
+
+    Most of the cost of making or reading one batch does not grow with its size.
+    """
+    return max(1, 2**20 // (batch_size * images[0].size))
+
+
 def training_batches(
     images: Any, labels: Any, chosen: dict[str, Any], seed: int, epoch: int, where: Any
 ) -> Any:
@@ -96,19 +104,52 @@ def training_batches(
     warp = None
     if chosen["augmentation"]:
         warp = warper(list(images.shape[1:]), chosen["augmentation"], where)
-    for start in range(0, len(order), batch_size):
-        picked = order[start : start + batch_size]
-        new = len(picked)
-        if new < batch_size:
-            picked = np.concatenate([picked, order[: batch_size - new]])
+    images_together = batches_together(images, batch_size) * batch_size
+    for start in range(0, len(order), images_together):
+        picked = order[start : start + images_together]
+        missing = -len(picked) % batch_size
+        if missing:
+            picked = np.concatenate([picked, order[:missing]])
         # Without a copy, as a copy waits for MXNet's threads, which are at the last batch.
-        data = mx.nd.from_numpy(images[picked])
-        if warp:
-            data = warp(data.as_in_context(where), generator)
-        yield data, labels[picked], new
+        data = warp(images[picked], generator) if warp else mx.nd.from_numpy(images[picked])
+        for i in range(0, len(picked), batch_size):
+            batch = slice(i, i + batch_size)
+            new = min(batch_size, len(order) - start - i)
+            yield data[batch], labels[picked[batch]], new
         # A page fault maps 16 pages, so 4096 scattered images may take 256 MiB.
-        if start // 4096 != (start + batch_size) // 4096:
+        if start // 4096 != (start + images_together) // 4096:
             advise(images, "DONTNEED")
+
+
+def training_outputs(
+    module: Any, images: Any, labels: Any, chosen: dict[str, Any], seed: int, epoch: int
+) -> Any:
+    """Train for one epoch and yield what the network said of each batch, and the true labels.
+
+    images: uint8 (N, C, H, W); labels: uint8 (N,). Yields likelihoods, float32 (n, classes),
+    and labels, uint8 (n,), n the batch size, but for the last batch what was left. They come
+    some batches late, while MXNet's own threads work on the next ones, and several at a time, as
+    each reading disturbs these threads.
+    """
+    import collections
+
+    import mxnet as mx
+    import numpy as np
+
+    together = batches_together(images, chosen["batch_size"])
+    pending: Any = collections.deque()
+    stream = training_batches(images, labels, chosen, seed, epoch, module._context[0])
+    for data, label, new in stream:
+        labels_of_batch = mx.nd.from_numpy(label.astype(np.float32))
+        module.forward_backward(mx.io.DataBatch([data], [labels_of_batch]))
+        module.update()
+        pending.append((module.get_outputs()[0].copy(), label[:new]))
+        if len(pending) == 2 * together:
+            for _ in range(together):
+                output, label = pending.popleft()
+                yield output.asnumpy()[: len(label)], label
+    for output, label in pending:
+        yield output.asnumpy()[: len(label)], label
 
 
 def train_epoch(
@@ -122,8 +163,6 @@ def train_epoch(
     Raises:
         FloatingPointError: the loss became NaN or infinite.
     """
-    import collections
-    import logging
     import time
 
     import mxnet as mx
@@ -131,69 +170,61 @@ def train_epoch(
 
     # Dropout draws from MXNet's generator, whose state can't be saved: it starts anew each epoch.
     mx.random.seed((seed + epoch * 1_000_003) % 2**31)
-    count, batch_size = len(images), chosen["batch_size"]
-    batches = -(-count // batch_size)
+    batches = -(-len(images) // chosen["batch_size"])
     line = max(1, batches // 10)  # batches that one line of the log covers
-    losses, hits, curve = np.zeros(batches), np.zeros(batches), []
-    weights = np.full(batches, batch_size)
+    sizes, losses, hits = np.zeros((3, batches))
+    curve = []
     started = line_started = time.perf_counter()
-    pending: Any = collections.deque()
-
-    def read_oldest() -> None:
-        batch, output, label, new = pending.popleft()
-        likelihoods = output.asnumpy()[:new]
-        label = label[:new]
-        weights[batch] = new
+    outputs = training_outputs(module, images, labels, chosen, seed, epoch)
+    for batch, (likelihoods, label) in enumerate(outputs):
+        sizes[batch] = len(label)
         hits[batch] = (likelihoods.argmax(1) == label).mean()
-        losses[batch] = -np.log(likelihoods[np.arange(new), label] + 1e-12).mean()
+        losses[batch] = -np.log(likelihoods[np.arange(len(label)), label] + 1e-12).mean()
         if not np.isfinite(losses[batch]):
             raise FloatingPointError(
                 f"the loss became {losses[batch]} in epoch {epoch}, batch {batch}: "
                 f"lower learning_rate, which is {chosen['learning_rate']}"
             )
-
-    stream = training_batches(images, labels, chosen, seed, epoch, module._context[0])
-    for batch, (data, label, new) in enumerate(stream):
-        module.forward_backward(
-            mx.io.DataBatch([data], [mx.nd.from_numpy(label.astype(np.float32))])
-        )
-        module.update()
-        # The outputs are read a batch later, while MXNet's own threads work on the next one.
-        pending.append((batch, module.get_outputs()[0].copy(), label, new))
-        if len(pending) > 1:
-            read_oldest()
         if (batch + 1) % line == 0:
-            read_oldest()
             now = time.perf_counter()
-            seconds, line_started = now - line_started, now
-            accuracy, loss = (
-                hits[batch + 1 - line : batch + 1],
-                losses[batch + 1 - line : batch + 1],
-            )
-            done = epoch * batches + batch + 1
-            left = chosen["epochs"] * batches - done
-            logging.info(
-                "Epoch[%d] Batch [%d-%d]\tSpeed: %.2f samples/sec\taccuracy=%f\t%.0f s left",
-                epoch,
-                batch + 1 - line,
-                batch + 1,
-                line * batch_size / seconds,
-                accuracy.mean(),
-                left * seconds / line,
-            )
+            part = slice(batch + 1 - line, batch + 1)
+            log_line(chosen, epoch, part, batches, float(hits[part].mean()), now - line_started)
+            line_started = now
+            done = epoch * batches + part.stop
             rate = learning_rate_at(done - 1, chosen["epochs"] * batches, chosen)
-            curve.append([done / batches, float(loss.mean()), float(accuracy.mean()), rate])
-    while pending:
-        read_oldest()
+            loss, accuracy = float(losses[part].mean()), float(hits[part].mean())
+            curve.append([done / batches, loss, accuracy, rate])
     mx.nd.waitall()
     seconds = time.perf_counter() - started
     return {
-        "train_accuracy": float(np.average(hits, weights=weights)),
-        "train_loss": float(np.average(losses, weights=weights)),
+        "train_accuracy": float(np.average(hits, weights=sizes)),
+        "train_loss": float(np.average(losses, weights=sizes)),
         "seconds": seconds,
-        "samples_per_second": count / seconds,
+        "samples_per_second": len(images) / seconds,
         "curve": curve,
     }
+
+
+def log_line(
+    chosen: dict[str, Any], epoch: int, part: slice, batches: int, accuracy: float, seconds: float
+) -> None:
+    """Log what the tutorial logs of a part of an epoch's batches, and the time left in training.
+
+    seconds: what the part took; batches: of an epoch.
+    """
+    import logging
+
+    number = part.stop - part.start
+    left = chosen["epochs"] * batches - (epoch * batches + part.stop)
+    logging.info(
+        "Epoch[%d] Batch [%d-%d]\tSpeed: %.2f samples/sec\taccuracy=%f\t%.0f s left",
+        epoch,
+        part.start,
+        part.stop,
+        number * chosen["batch_size"] / seconds,
+        accuracy,
+        left * seconds / number,
+    )
 
 
 def score(module: Any, images: Any, labels: Any) -> float:
@@ -259,6 +290,7 @@ def fit(
     batches = -(-len(images) // chosen["batch_size"])
     start_optimizer(module, chosen, chosen["epochs"] * batches, len(history) * batches)
     if arrays is not None:
+        check_arrays(module, arrays, name)
         restore(module, arrays)
     for epoch in range(len(history), chosen["epochs"]):
         # Contexts start an epoch alike, as after a restart: each has moving averages of its own.

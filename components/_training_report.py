@@ -15,14 +15,14 @@ def write_training_report(
 ) -> None:
     """Write the training report: curves, the network, its first filters, the hyperparameters.
 
+    No times stand in it, so that the same seed gives the same bytes; the metrics have them.
+
     history: from fit; metrics: from summarize; layers: from describe_layers;
     filters: from first_filters.
     """
     shown = {
         "train accuracy": f"{metrics['train_accuracy']:.4f}",
         "parameters": f"{metrics['parameters']:,.0f}",
-        "images per second": f"{metrics['samples_per_second']:,.0f}",
-        "seconds": f"{metrics['seconds']:,.1f}",
     }
     if "validation_accuracy" in metrics:
         shown = {"validation accuracy": f"{metrics['validation_accuracy']:.4f}", **shown}

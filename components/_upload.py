@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from components._files import regular_file
 from components._object_store import network_fault, s3_client
 
 
@@ -14,7 +15,7 @@ def split_destination(uri: str) -> tuple[str, str]:
     import urllib.parse
 
     split = urllib.parse.urlsplit(uri)
-    if split.scheme not in ("s3", "minio") or not split.netloc or "@" in split.netloc:
+    if split.scheme not in ("s3", "minio") or not split.netloc or "@" in uri or split.query:
         raise ValueError(
             "destination_uri must be s3://bucket/prefix or minio://bucket/prefix without "
             f"credentials, got the scheme {split.scheme!r} and the path {split.path!r}"
@@ -28,7 +29,8 @@ def upload_directory(directory: str, destination_uri: str, endpoint: str) -> dic
     endpoint: as `s3_url` takes it. Returns: file name to SHA-256.
 
     Raises:
-        ValueError: the store refuses the upload, or it gives back other bytes than it got.
+        ValueError: the directory has a link or a directory, the store refuses the upload, or it
+            gives back other bytes than it got.
         ConnectionError: the store does not answer.
     """
     import pathlib
@@ -41,6 +43,7 @@ def upload_directory(directory: str, destination_uri: str, endpoint: str) -> dic
     digests = {}
     try:
         for path in sorted(pathlib.Path(directory).iterdir()):
+            regular_file(directory, path.name)
             key = f"{prefix}/{path.name}".lstrip("/")
             client.fput_object(bucket, key, str(path))
             with open(path, "rb") as file:

@@ -2,13 +2,13 @@
 
 from kfp.dsl import HTML, Input, Metrics, Model, Output
 
-from components import _artifact, _comparison, _report
+from components import _artifact, _comparison, _files, _report
 from components._artifact import staged
-from components._comparison import name_trials, read_trials, write_sweep_report
+from components._comparison import copy_model, name_trials, read_trials, write_sweep_report
 from components._step import step
 
 
-@step(packages=["jinja2", "matplotlib", "numpy"], helpers=[_artifact, _comparison, _report])
+@step(packages=["jinja2", "matplotlib", "numpy"], helpers=[_artifact, _comparison, _files, _report])
 def compare(
     models: Input[list[Model]],
     best_model: Output[Model],
@@ -29,14 +29,13 @@ def compare(
         ValueError: A model can't be read, or was trained without validation images.
     """
     import logging
-    import shutil
 
     trials = read_trials([model.path for model in models])
     accuracies = [trial["validation_accuracy"] for trial in trials]
     best = accuracies.index(max(accuracies))
     logging.info("Trial %d is the best: %s", best + 1, name_trials(trials)[best])
     with staged(best_model, sweep_report) as (directory, page):
-        shutil.copytree(models[best].path, directory)
+        copy_model(models[best].path, directory)
         write_sweep_report(page, trials, best)
     for number, accuracy in enumerate(accuracies, start=1):
         metrics.log_metric(f"trial_{number}_validation_accuracy", accuracy)

@@ -2,7 +2,7 @@
 
 from kfp.dsl import HTML, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
-from components import _artifact, _cuda, _dataset, _evaluation, _model, _mxnet, _report
+from components import _artifact, _cuda, _dataset, _evaluation, _files, _model, _mxnet, _report
 from components._artifact import staged
 from components._dataset import read_dataset
 from components._evaluation import (
@@ -20,7 +20,7 @@ from components._step import step
 
 @step(
     packages=["jinja2", "matplotlib", "mxnet", "numpy", "scikit-learn"],
-    helpers=[_artifact, _cuda, _dataset, _evaluation, _mxnet, _model, _report],
+    helpers=[_artifact, _cuda, _dataset, _evaluation, _files, _mxnet, _model, _report],
 )
 def evaluate(
     model: Input[Model],

@@ -6,6 +6,7 @@ from components import (
     _artifact,
     _data_report,
     _dataset,
+    _files,
     _idx,
     _ingestion,
     _object_store,
@@ -16,7 +17,14 @@ from components import (
 from components._artifact import staged
 from components._data_report import write_data_report
 from components._ingestion import ingest_files, read_digests
-from components._source import fetch, from_mirrors, keep_mnist, standard_names, without_secrets
+from components._source import (
+    check_names,
+    fetch,
+    from_mirrors,
+    keep_mnist,
+    standard_names,
+    without_secrets,
+)
 from components._step import step
 
 
@@ -26,6 +34,7 @@ from components._step import step
         _artifact,
         _data_report,
         _dataset,
+        _files,
         _idx,
         _ingestion,
         _object_store,
@@ -95,6 +104,7 @@ def ingest(
         part: name.strip() or standard
         for (part, standard), name in zip(standard_names().items(), given)
     }
+    check_names(names)
     digests = read_digests(sha256, names)
     artifacts = (train_data, validation_data, test_data)
 

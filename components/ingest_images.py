@@ -2,16 +2,16 @@
 
 from kfp.dsl import Dataset, Output
 
-from components import _artifact, _dataset, _idx, _image_set, _object_store, _source
+from components import _artifact, _dataset, _files, _idx, _image_set, _object_store, _source
 from components._artifact import staged
 from components._image_set import store_image_set
-from components._source import fetch, from_mirrors, without_secrets
+from components._source import check_names, fetch, from_mirrors, without_secrets
 from components._step import step
 
 
 @step(
     packages=["isal", "minio", "numpy", "tqdm"],
-    helpers=[_artifact, _dataset, _idx, _image_set, _object_store, _source],
+    helpers=[_artifact, _dataset, _files, _idx, _image_set, _object_store, _source],
 )
 def ingest_images(
     images: Output[Dataset],
@@ -54,6 +54,8 @@ def ingest_images(
     names = {"test_images": images_file.strip(), "test_labels": labels_file.strip()}
     if not names["test_images"]:
         raise ValueError("images_file is empty: give the file name of the images")
+    names = {part: name for part, name in names.items() if name}
+    check_names(names)
 
     def attempt(uri: str, known: dict[str, str]) -> dict:
         source = "mnist" if known else without_secrets(uri)
@@ -61,8 +63,7 @@ def ingest_images(
             tempfile.TemporaryDirectory() as downloads,
             staged(images, labels) as directories,
         ):
-            wanted = {part: name for part, name in names.items() if name}
-            files = fetch(uri, wanted, pathlib.Path(downloads), s3_endpoint, npm=bool(known))
+            files = fetch(uri, names, pathlib.Path(downloads), s3_endpoint, npm=bool(known))
             return store_image_set(files, known, directories, source)
 
     about = from_mirrors(data_uri, attempt)

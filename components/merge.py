@@ -2,13 +2,13 @@
 
 from kfp.dsl import HTML, Dataset, Input, Metrics, Output
 
-from components import _artifact, _dataset, _report, _shards
+from components import _artifact, _files, _report, _shards
 from components._artifact import staged
 from components._shards import join_shards, order_shards, read_true_labels, write_merge_report
 from components._step import step
 
 
-@step(packages=["jinja2", "numpy"], helpers=[_artifact, _dataset, _report, _shards])
+@step(packages=["jinja2", "numpy"], helpers=[_artifact, _files, _report, _shards])
 def merge(
     shards: Input[list[Dataset]],
     labels: Input[Dataset],

@@ -2,13 +2,13 @@
 
 from kfp.dsl import Dataset, Input
 
-from components import _dataset, _hyperparameters
+from components import _dataset, _files, _hyperparameters
 from components._dataset import read_dataset
 from components._hyperparameters import check_trials, left_open
 from components._step import step
 
 
-@step(packages=["numpy"], helpers=[_dataset, _hyperparameters])
+@step(packages=["numpy"], helpers=[_dataset, _files, _hyperparameters])
 def plan(
     train_data: Input[Dataset],
     validation_data: Input[Dataset],

@@ -6,6 +6,7 @@ from components import (
     _artifact,
     _cuda,
     _dataset,
+    _files,
     _model,
     _mxnet,
     _prediction,
@@ -23,7 +24,7 @@ from components._step import step
 
 @step(
     packages=["jinja2", "matplotlib", "mxnet", "numpy"],
-    helpers=[_artifact, _cuda, _dataset, _mxnet, _model, _prediction, _report, _shards],
+    helpers=[_artifact, _cuda, _dataset, _files, _mxnet, _model, _prediction, _report, _shards],
 )
 def predict(
     model: Input[Model],
@@ -77,7 +78,6 @@ def predict(
         started = time.perf_counter()
         write_predictions(directory, module, images, about["num_classes"], first=start)
         speed = len(images) / (time.perf_counter() - started)
-        facts["images per second"] = f"{speed:,.0f}"
         write_preview(page, directory, images, facts, first=start)
     metrics.log_metric("images", len(images))
     metrics.log_metric("images_per_second", speed)

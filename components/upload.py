@@ -2,12 +2,12 @@
 
 from kfp.dsl import Dataset, Input
 
-from components import _object_store, _upload
+from components import _files, _object_store, _upload
 from components._step import step
 from components._upload import upload_directory
 
 
-@step(packages=["minio"], helpers=[_object_store, _upload])
+@step(packages=["minio"], helpers=[_files, _object_store, _upload])
 def upload(
     predictions: Input[Dataset],
     destination_uri: str,

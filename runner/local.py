@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -48,8 +49,7 @@ def run(
         "accuracy": None,
         "seconds": 0.0,
         "parameters": {
-            name: scrub(value, hidden) if isinstance(value, str) else value
-            for name, value in {**defaults, **parameters}.items()
+            name: scrub_all(value, hidden) for name, value in {**defaults, **parameters}.items()
         },
         "steps": steps,
     }
@@ -58,7 +58,8 @@ def run(
     try:
         with (directory / "log.txt").open("w") as log:
             recorder = Recorder(steps, log, sys.stdout, hidden)
-            with recorder.installed(), contextlib.redirect_stdout(log):
+            scrubbed: Any = Scrubbed(log, hidden)
+            with recorder.installed(), contextlib.redirect_stdout(scrubbed):
                 start_kfp(runner, image, directory / "artifacts")
                 pipeline(**parameters)
         record["status"] = "SUCCEEDED"
@@ -66,7 +67,7 @@ def run(
         # kfp raises RuntimeError for a failed task; what failed is in the last step's record.
         failed = [step.pop("error") for step in steps if "error" in step]
         record["status"] = "FAILED"
-        record["error"] = failed[-1] if failed else str(error) or "interrupted"
+        record["error"] = failed[-1] if failed else scrub(str(error), hidden) or "interrupted"
     record["seconds"] = round(time.monotonic() - started, 3)
     for step in steps:
         if step["name"] == "evaluate" and "Output" in step["outputs"]:
@@ -264,9 +265,21 @@ class Recorder:
         step["seconds"] = round(time.monotonic() - started, 3)
         step["outputs"] = {} if status else read_outputs(output_file)
         if status:
-            error = re.sub(r"^([\w.]+: )+", "", last)
+            error = killed_by(status) or re.sub(r"^([\w.]+: )+", "", last)
             step["error"] = f"{step['name']}: {error or f'exit status {status}'}"
         return status
+
+
+def killed_by(status: int) -> str:
+    """Say which signal ended a step, empty for none.
+
+    status: of a process, negative for a signal, or of a container, 128 more than the signal.
+    """
+    number = -status if status < 0 else status - 128
+    if number not in set(signal.Signals):
+        return ""
+    often = ", as the system does when the memory is used up" if number == signal.SIGKILL else ""
+    return f"killed by {signal.Signals(number).name}{often}"
 
 
 def step_name(output_file: pathlib.Path) -> str:
@@ -280,10 +293,23 @@ def step_name(output_file: pathlib.Path) -> str:
 
 
 def secret_words(parameters: dict[str, Any]) -> dict[str, str]:
-    """Return each URI in the parameters that holds a password or a signature, with it left out."""
-    texts = [value for value in parameters.values() if isinstance(value, str)]
-    words = " ".join(texts).split()
-    return {word: without_secrets(word) for word in words if without_secrets(word) != word}
+    """Return each URI in the parameters that holds a password or a signature, with it left out.
+
+    Also without its scheme, as kfp makes the path /s3/... of s3://...
+    """
+    words = " ".join(strings(parameters)).split()
+    hidden = {word: without_secrets(word) for word in words if without_secrets(word) != word}
+    bare = {word.partition("://")[2]: uri.partition("://")[2] for word, uri in hidden.items()}
+    return {**hidden, **{word: uri for word, uri in bare.items() if word}}
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Yield every text in a value of JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from strings(part)
 
 
 def scrub(text: str, hidden: dict[str, str]) -> str:
@@ -291,6 +317,31 @@ def scrub(text: str, hidden: dict[str, str]) -> str:
     for secret, shown in hidden.items():
         text = text.replace(secret, shown)
     return text
+
+
+@dataclasses.dataclass
+class Scrubbed:
+    """A text file that scrubs what is written into it: kfp prints the URI that it imports."""
+
+    file: TextIO
+    hidden: dict[str, str]
+
+    def write(self, text: str) -> int:
+        """Write a text without what must be hidden."""
+        return self.file.write(scrub(text, self.hidden))
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else a file has."""
+        return getattr(self.file, name)
+
+
+def scrub_all(value: Any, hidden: dict[str, str]) -> Any:
+    """Return a value of JSON whose texts are scrubbed."""
+    if isinstance(value, str):
+        return scrub(value, hidden)
+    if isinstance(value, dict):
+        return {name: scrub_all(part, hidden) for name, part in value.items()}
+    return [scrub_all(part, hidden) for part in value] if isinstance(value, list) else value
 
 
 def executor_input(command: list[str]) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def header(*shape: int) -> bytes:
         ("t10k-labels-idx1-ubyte", header(1) + b"0", "each of the 25 images"),
         ("t10k-labels-idx1-ubyte", header(25) + bytes(24), "expected 25 bytes of data, found at"),
         ("t10k-labels-idx1-ubyte", header(25) + bytes(26), "is too long"),
-        ("t10k-labels-idx1-ubyte", header(25, 1) + bytes(25), "labels of shape \\(25, 1\\)"),
+        ("t10k-labels-idx1-ubyte", header(25, 1) + bytes(25), "has 25 x 1 labels"),
         ("train-labels-idx1-ubyte", header(64) + bytes(64), "leaves 1 classes to train on"),
     ],
     ids=range(11),

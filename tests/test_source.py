@@ -254,7 +254,7 @@ def test_secrets_are_used_but_neither_shown_nor_stored(tmp_path, server, artifac
         ("s3://bucket/prefix", "s3://bucket/prefix"),
         ("/a/b?c", "/a/b?c"),
         ("http://me:secret@[bad/x?sig=1", "http://[bad/x"),
-        ("https:me:secret@host", "https:host"),
+        ("https:me:secret@host", "host"),
     ],
 )
 def test_shows_a_uri_without_secrets(uri, shown):
@@ -293,8 +293,8 @@ def test_progress_is_a_bar_on_a_terminal(server, caplog, monkeypatch):
         ("http://[bad/a", r"http://\[bad/a is no address: Invalid IPv6"),
         ("http://a..b", r"train-images-idx3-ubyte.gz \(no valid host\)"),
         ("s3://[bad/a", r"s3://\[bad/a is no address: Invalid IPv6"),
-        ("s3:///a", "s3:///a must be s3://bucket/prefix"),
-        ("s3://me:hidden@data/a", "s3://data/a must be s3://bucket/prefix without credentials"),
+        ("s3:///a", "s3:///a has no bucket, expected s3://bucket/prefix"),
+        ("s3://me:hidden@data/a", "s3://data/a must have no user and password"),
         ("/no/such/place", "/no/such/place is missing, expected the directory"),
         (__file__, "test_source.py is a file, expected the directory"),
     ],

@@ -120,7 +120,7 @@ def test_a_sweep_picks_the_best_of_its_trials(tmp_path):
         {"learning_rate": 1e-6},
         {"activation": "tanh"},
         {"batch_size": 50, "learning_rate": 1e-5},
-        {"filters": [8, 8], "learning_rate": 1e-6},
+        {"filters": [8, 8, 8], "learning_rate": 1e-6},
     ]
     source = write_idx_set(tmp_path / "idx", train=2000, test=100)
     command = [sys.executable, "pipeline.py", "run", "--pipeline", "sweep", "-p", "epochs=1"]

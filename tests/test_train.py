@@ -157,9 +157,11 @@ def test_the_default_recipe_takes_small_images(tmp_path, artifacts, shape):
     artifacts.train(data_of_shape(tmp_path, *shape), **RECIPE)
 
 
-def test_refuses_images_too_small_for_the_recipe(tmp_path, artifacts):
-    with pytest.raises(ValueError, match=r"kernels\[1\] is 5, but 1 x 1 pixels are left"):
-        artifacts.train(data_of_shape(tmp_path, 1, 3, 3), **RECIPE)
+@pytest.mark.parametrize(("pixels", "convolutions"), [(1, 0), (3, 1), (7, 2), (8, 3)])
+def test_the_recipe_gives_way_to_small_images(tmp_path, artifacts, pixels, convolutions):
+    made = artifacts.train(data_of_shape(tmp_path, 1, pixels, pixels), **RECIPE)
+    about = json.loads(pathlib.Path(made["model"].path, "model.json").read_text())
+    assert len(about["hyperparameters"]["kernels"]) == convolutions
 
 
 def test_refuses_validation_images_of_another_shape(tmp_path, artifacts):

@@ -1,0 +1,441 @@
+"""What goes wrong, and what holds: docs/reliability.md has the table."""
+
+import contextlib
+import datetime
+import hashlib
+import http.server
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from conftest import Artifacts, write_idx, write_idx_set
+from kfp import dsl
+from step_process import Fault, Step, sentence
+
+import pipeline
+from components._idx import open_idx
+from components._source import download, http_getter, keep_mnist, s3_getter
+from components.compare import compare
+from components.evaluate import evaluate
+from components.ingest import ingest
+from components.ingest_images import ingest_images
+from components.merge import merge
+from components.predict import predict
+from components.train import train
+from components.upload import upload
+from runner import local
+
+ROOT = pathlib.Path(pipeline.__file__).parent
+CONTENT = bytes(range(256)) * 1024
+SMALL = {"kernels": [3], "filters": [8], "hidden_units": [16, -1], "batch_size": 32, "epochs": 1}
+STEPS = ("ingest", "train", "compare", "evaluate", "predict", "ingest_images", "merge")
+
+
+def changes(root: pathlib.Path) -> dict[str, bytes]:
+    """Every file under a directory, but not the metrics, among which are times."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name != "executor_output.json"
+    }
+
+
+@pytest.fixture(scope="session")
+def steps(trained, tmp_path_factory) -> dict[str, Step]:
+    """Every step that writes artifacts, with inputs that are small and at hand."""
+    root = tmp_path_factory.mktemp("steps")
+    made = Artifacts(root)
+    source = {"data_uri": str(write_idx_set(root / "idx", train=200, test=40))}
+    data = {name: made.new(dsl.Dataset, name) for name in ("images", "labels")}
+    ingest_images.python_func(**data, **source)
+    shard = made.new(dsl.Dataset, "shard")
+    predict.python_func(
+        model=trained["model"],
+        data=data["images"],
+        predictions=shard,
+        metrics=made.new(dsl.Metrics, "metrics"),
+        preview=made.new(dsl.HTML, "preview"),
+    )
+    judged = {"model": trained["model"], "data": trained["test_data"]}
+    splits = {name: trained[name] for name in ("train_data", "validation_data")}
+    return {
+        "ingest": Step(ingest, {}, source),
+        "train": Step(train, splits, SMALL),
+        "compare": Step(compare, {"models": [trained["model"], trained["model"]]}),
+        "evaluate": Step(evaluate, judged),
+        "predict": Step(predict, judged),
+        "ingest_images": Step(ingest_images, {}, source),
+        "merge": Step(merge, {"shards": [shard], "labels": data["labels"]}),
+    }
+
+
+@pytest.fixture(scope="session")
+def undisturbed(steps, tmp_path_factory):
+    """Return a function: the files that a step writes when nothing goes wrong."""
+    known: dict[str, dict[str, bytes]] = {}
+
+    def files(name: str) -> dict[str, bytes]:
+        if name not in known:
+            root = tmp_path_factory.mktemp(name)
+            (root / "out").mkdir()
+            done = steps[name].run(root / "out", root)
+            assert done.returncode == 0, done.stdout
+            known[name] = changes(root / "out")
+        return known[name]
+
+    return files
+
+
+def only_whole(root: pathlib.Path, whole: dict[str, bytes]) -> bool:
+    """Tell whether each artifact that stands in its place has all its files and bytes."""
+    places = {name.partition("/")[0] for name in whole}
+    there = {path.name for path in root.iterdir()} & places
+    expected = {name: b for name, b in whole.items() if name.partition("/")[0] in there}
+    found = changes(root)
+    return expected == {n: b for n, b in found.items() if n.partition("/")[0] in places}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_killed_step_leaves_no_half_artifact_and_its_retry_the_same_bytes(
+    name, steps, undisturbed, tmp_path
+):
+    seed = random.randrange(2**32)
+    draw = random.Random(seed)
+    out, whole = tmp_path / "out", undisturbed(name)
+    out.mkdir()
+    for kind in (signal.SIGKILL, signal.SIGTERM):
+        fault = Fault(kind, draw.randint(2, 1 + len(whole)), draw.choice([0, 0.01 * draw.random()]))
+        done = steps[name].run(out, tmp_path, fault)
+        assert done.returncode in (-kind, 0), (seed, fault, done.stdout)
+        assert only_whole(out, whole), (seed, fault, sorted(changes(out)))
+    done = steps[name].run(out, tmp_path)
+    assert done.returncode == 0, (seed, done.stdout)
+    assert changes(out) == whole, seed
+
+
+@contextlib.contextmanager
+def small_disk(path: pathlib.Path):
+    """Mount a file system of memory; give a function that mounts it again with other options."""
+    path.mkdir()
+
+    def mount(options: str) -> None:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"mounting a file system is not permitted here: {done.stderr.strip()}")
+
+    mount("size=1m")
+    try:
+        yield lambda options: mount(f"remount,{options}")
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_disk_that_is_full_or_read_only_is_one_sentence(name, steps, undisturbed, tmp_path):
+    seed = random.randrange(2**32)
+    out, whole = tmp_path / "out", undisturbed(name)
+    size = sum(map(len, whole.values()))
+    with small_disk(out) as remount:
+        remount("ro")
+        done = steps[name].run(out, tmp_path)
+        assert done.returncode == 1
+        assert "Read-only file system: " in sentence(done)
+        remount(f"rw,size={4096 * random.Random(seed).randint(1, max(1, size // 4096))}")
+        done = steps[name].run(out, tmp_path)
+        assert done.returncode == 1, seed
+        assert re.search("the disk of .* is full|bytes free", sentence(done)), (seed, done.stdout)
+        assert changes(out) == {}, seed
+        remount("rw,size=4m")
+        done = steps[name].run(out, tmp_path)
+        assert done.returncode == 0, done.stdout
+        assert changes(out) == whole
+
+
+def test_a_model_that_mxnet_could_not_write_whole_is_refused(artifacts, trained, tmp_path):
+    size = pathlib.Path(trained["model"].path, "model-0000.params").stat().st_size
+    splits = {name: trained[name] for name in ("train_data", "validation_data")}
+    with small_disk(tmp_path / "disk") as remount:
+        remount(f"size={(size // 4096 + 1) * 4096}")  # the symbol takes a page of it
+        artifacts.root = tmp_path / "disk"
+        with pytest.raises(OSError, match=r"the disk of .* is full: give the step more room"):
+            artifacts.train(splits, epochs=1)
+        assert list((tmp_path / "disk").iterdir()) == []
+
+
+def test_a_step_at_its_memory_limit_fails_in_one_sentence(tmp_path):
+    source = write_idx_set(tmp_path / "idx", train=4, test=2, classes=2, shape=(2, 2))
+    for name, count in (("train", 4), ("t10k", 2)):
+        images = source / f"{name}-images-idx3-ubyte"
+        images.write_bytes(struct.pack(">4B3I", 0, 0, 8, 3, count, 8192, 8192))
+        os.truncate(images, 16 + count * 8192**2)  # sparse: no disk
+    step = Step(ingest, {}, {"data_uri": str(source), "validation_fraction": 0.0})
+    (tmp_path / "out").mkdir()
+    done = step.run(tmp_path / "out", tmp_path, Fault(memory=150 << 20))
+    assert done.returncode == 1, done.stdout
+    assert "MemoryError: the memory is used up: give the step more of it" in sentence(done)
+    assert changes(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("name", ["ingest", "train"])
+def test_a_clock_that_runs_back_changes_no_byte(name, steps, undisturbed, tmp_path):
+    (tmp_path / "out").mkdir()
+    done = steps[name].run(tmp_path / "out", tmp_path, Fault(backwards=True))
+    assert done.returncode == 0, done.stdout
+    assert changes(tmp_path / "out") == undisturbed(name)
+
+
+def test_a_clock_that_jumps_back_gives_every_run_a_directory_of_its_own(tmp_path, monkeypatch):
+    hours = iter([3, 2, 3, 2, 3])
+
+    class Clock(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 10, 25, next(hours))
+
+    monkeypatch.setattr(local.datetime, "datetime", Clock)
+    made = [local.new_run_directory(tmp_path) for _ in range(5)]
+    assert len(set(made)) == 5
+    assert (tmp_path / "latest").resolve() == made[-1]
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (-9, "killed by SIGKILL, as the system does when the memory is used up"),
+        (137, "killed by SIGKILL, as the system does when the memory is used up"),
+        (-15, "killed by SIGTERM"),
+        (1, ""),
+    ],
+)
+def test_the_runner_says_which_signal_ended_a_step(status, sentence):
+    assert local.killed_by(status) == sentence
+
+
+def test_a_file_that_is_truncated_while_it_is_read_is_refused(tmp_path):
+    path = write_idx(tmp_path / "file", np.zeros((8000, 28, 28), np.uint8))
+    with open_idx(path, "the file") as idx:
+        os.truncate(path, 3 << 20)
+        with pytest.raises(ValueError, match=r"the file is too short: its shape .* found "):
+            list(idx.blocks)
+
+
+class Faulty(http.server.BaseHTTPRequestHandler):
+    """Serves and takes one file, over HTTP and S3; the server's faults come first."""
+
+    protocol_version = "HTTP/1.1"
+    server: "FaultyServer"
+
+    def do_GET(self) -> None:
+        self.answer(self.server.content)
+
+    def do_PUT(self) -> None:
+        self.server.content = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(b"")
+
+    def answer(self, content: bytes) -> None:
+        server = self.server
+        fault = server.faults.pop(0) if server.faults else ""
+        self.close_connection = bool(fault)
+        tag = f'"{hashlib.sha256(server.content).hexdigest()}"'
+        start = int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
+        if start and tag == self.headers.get("If-Match", tag) == self.headers.get("If-Range", tag):
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            content = content[start:]
+        elif "If-Match" in self.headers:
+            fault = "412"
+        if fault == "stall":
+            server.stop.wait(2)
+        elif fault == "reset":
+            self.connection.close()
+        elif fault.isdigit():
+            names = {"403": "AccessDenied", "412": "PreconditionFailed", "500": "InternalError"}
+            content = f"<Error><Code>{names[fault]}</Code><Message>no</Message></Error>".encode()
+            self.send_response(int(fault))
+            self.finish_with(content, "application/xml", content)
+        else:
+            if not start or "_headers_buffer" not in vars(self):
+                self.send_response(200)
+            self.send_header("ETag", tag)
+            half = content[: len(content) // 2] if fault in ("short", "change") else content
+            self.finish_with(content, "binary/octet-stream", half)
+            if fault == "change":
+                server.content = server.content[::-1]
+
+    def finish_with(self, content: bytes, kind: str, sent: bytes) -> None:
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(sent)
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+class FaultyServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Faulty)
+        self.faults: list[str] = []
+        self.content = CONTENT
+        self.stop = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request, address) -> None:
+        """A connection that a test breaks off is no news."""
+
+    def getter(self, scheme: str):
+        if scheme == "http":
+            return http_getter(self.url, timeout=0.5)
+        return s3_getter("s3://data", self.url, timeout=0.5)
+
+
+@pytest.fixture
+def faulty(keys):
+    with FaultyServer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.stop.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("scheme", ["http", "s3"])
+@pytest.mark.parametrize("fault", ["stall", "reset", "500", "short"])
+def test_a_fault_of_a_server_that_passes_changes_no_byte(faulty, tmp_path, scheme, fault):
+    faulty.faults = [fault, fault]
+    download(faulty.getter(scheme), "file", tmp_path / "file", "the file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("scheme", ["http", "s3"])
+@pytest.mark.parametrize("fault", ["stall", "reset", "500", "403"])
+def test_a_fault_of_a_server_that_stays_is_one_sentence(faulty, tmp_path, scheme, fault):
+    faulty.faults = [fault] * 99
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        download(faulty.getter(scheme), "file", tmp_path / "file", "the file", attempts=1)
+    words = {
+        "stall": "the server sends nothing",
+        "reset": "the connection broke",
+        "500": "status 500|InternalError",
+        "403": "status 403|AccessDenied",
+    }
+    assert re.search(words[fault], str(error.value))
+    assert "\n" not in str(error.value)
+
+
+def test_a_source_that_changes_on_the_way_is_never_mixed_over_http(faulty, tmp_path):
+    faulty.faults = ["change"]
+    download(faulty.getter("http"), "file", tmp_path / "file", "the file")
+    assert (tmp_path / "file").read_bytes() == CONTENT[::-1]
+
+
+def test_a_source_that_changes_on_the_way_is_never_mixed_over_s3(faulty, tmp_path):
+    faulty.faults = ["change"]
+    with pytest.raises(ValueError, match=r"s3://data at .* answers PreconditionFailed"):
+        download(faulty.getter("s3"), "file", tmp_path / "file", "the file")
+
+
+@pytest.mark.parametrize("fault", ["reset", "500", "short", ""])
+def test_an_upload_gets_past_a_fault_that_passes(faulty, artifacts, fault):
+    predictions = artifacts.new(dsl.Dataset, "predictions")
+    pathlib.Path(predictions.path).mkdir(parents=True)
+    pathlib.Path(predictions.path, "file").write_bytes(CONTENT)
+    faulty.faults = [fault]
+    digests = upload.python_func(predictions, "s3://data/x", s3_endpoint=faulty.url)
+    assert digests == {"file": hashlib.sha256(CONTENT).hexdigest()}
+    assert faulty.content == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("faults", "message"),
+    [
+        (["reset"] * 9, "can't be reached: the connection broke"),
+        (["403"], "s3://data at .* answers AccessDenied: no"),
+        (["500"] * 9, "InternalError|no S3 answer|can't be reached"),
+        (["", "short"], "can't be reached: the connection broke"),
+    ],
+)
+def test_an_upload_fails_in_one_sentence_where_the_fault_stays(faulty, artifacts, faults, message):
+    predictions = artifacts.new(dsl.Dataset, "predictions")
+    pathlib.Path(predictions.path).mkdir(parents=True)
+    pathlib.Path(predictions.path, "file").write_bytes(CONTENT)
+    faulty.faults = faults
+    with pytest.raises((ValueError, ConnectionError), match=message) as error:
+        upload.python_func(predictions, "s3://data/x", s3_endpoint=faulty.url)
+    assert "\n" not in str(error.value)
+
+
+def test_two_that_fill_the_cache_at_once_leave_whole_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "file").write_bytes(CONTENT * 8)
+    kept = tmp_path / "cache" / "kfp-mnist-mxnet" / "file"
+    files = {"part": (tmp_path / "file", "somewhere/file")}
+    keep_mnist(files)
+    with ThreadPoolExecutor(2) as threads:
+        writing = [threads.submit(keep_mnist, files) for _ in range(40)]
+        while not all(future.done() for future in writing):
+            assert not kept.exists() or kept.read_bytes() == CONTENT * 8
+    assert kept.read_bytes() == CONTENT * 8
+
+
+def plain(value):
+    """A record without its times: seconds and images or samples a second."""
+    if isinstance(value, dict):
+        times = ("seconds", "images_per_second", "samples_per_second")
+        return {name: plain(v) for name, v in value.items() if name not in times}
+    return [plain(v) for v in value] if isinstance(value, list) else value
+
+
+def comparable(directory: pathlib.Path) -> dict[str, object]:
+    """The content of every file of a run, without its own name and without times.
+
+    Times stand in run.json, in the metrics (executor_output.json) and in log.txt, nowhere else.
+    """
+    found: dict[str, object] = {}
+    for path in directory.rglob("*"):
+        if path.is_file() and path.name != "log.txt":
+            name = re.sub(r"mnist-train-[-\d]+", "RUN", str(path.relative_to(directory)))
+            found[name] = path.read_bytes()
+            if path.name in ("run.json", "executor_output.json"):
+                text = path.read_text().replace(str(directory), "DIRECTORY")
+                found[name] = plain(json.loads(re.sub(r"mnist-train-[-\d]+", "RUN", text)))
+    return found
+
+
+def test_two_runs_at_once_have_their_own_directories_and_the_same_bytes(tmp_path):
+    source, runs = write_idx_set(tmp_path / "idx", train=200), tmp_path / "runs"
+    command = [sys.executable, "pipeline.py", "run", "--data-uri", str(source)]
+    command += ["--output-dir", str(runs)]
+    for name, value in SMALL.items():
+        command += ["-p", f"{name}={json.dumps(value)}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path)}
+    started = [
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    assert [process.wait() for process in started] == [0, 0]
+    first, second = sorted(path for path in runs.iterdir() if not path.is_symlink())
+    assert (runs / "latest").resolve() in (first, second)
+    assert len(comparable(first)) >= 20
+    assert comparable(first) == comparable(second)
+
+
+def test_every_test_that_the_table_names_exists():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text()))
+    text = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    assert len(named) >= 30
+    assert named <= set(re.findall(r"^def (test_\w+)", text, re.MULTILINE))

@@ -1,0 +1,147 @@
+"""Secrets stay out of everything that a run writes."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import write_idx_set
+
+import pipeline
+from components._checkpoint import open_checkpoint
+from components._source import fetch, standard_names, without_secrets
+from components._upload import split_destination
+from runner.local import scrub, secret_words
+
+ROOT = pathlib.Path(pipeline.__file__).parent
+# The credentials of the test server, and what else may stand in the environment of a run.
+SECRETS = {
+    "AWS_ACCESS_KEY_ID": "right",
+    "AWS_SECRET_ACCESS_KEY": "hidden-secret",
+    "MINIO_SECRET_KEY": "hid-minio",
+    "KFP_TOKEN": "hid-token",
+    "DATABASE_PASSWORD": "hid-password",
+    "HTTP_PASSWORD": "hid-http",
+}
+LEAK = re.compile(rb"hid(?:den)?-[a-z]+|AWS_SECRET_ACCESS_KEY=|X-Amz-Signature")
+SMALL = {"kernels": [3], "filters": [8], "hidden_units": [16, -1], "batch_size": 8}
+
+
+def leaks(paths) -> dict[str, bytes]:
+    """File to the first secret in it."""
+    found = {str(path): LEAK.search(path.read_bytes()) for path in paths if path.is_file()}
+    return {name: match[0] for name, match in found.items() if match}
+
+
+def run(name: str, output: pathlib.Path, parameters: dict) -> dict:
+    """Run a pipeline with secrets in its environment and return run.json."""
+    command = [sys.executable, "pipeline.py", "run", "--pipeline", name]
+    for key, value in parameters.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        command += ["-p", f"{key}={text}"]
+    done = subprocess.run(
+        [*command, "--output-dir", str(output)],
+        cwd=ROOT,
+        env={**os.environ, **SECRETS, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    (output / "terminal").write_text(done.stdout + done.stderr)
+    record = json.loads((output / "latest" / "run.json").read_text())
+    assert record["status"] == ("FAILED" if done.returncode else "SUCCEEDED")
+    return record
+
+
+def test_every_step_keeps_secrets_out_of_all_that_it_writes(tmp_path, s3, keys, trained):
+    store = {"data_uri": "s3://data/idx", "s3_endpoint": f"http://{s3}"}
+    presigned = "http://me:hid-user@127.0.0.1:9/x?X-Amz-Signature=hid-signature"
+    data = {**store, "data_uri": f"{presigned} s3://data/idx"}
+    model = shutil.copytree(trained["model"].path, tmp_path / "model")
+    records = [
+        run(
+            "train",
+            tmp_path / "train",
+            {**data, **SMALL, "epochs": 1, "checkpoint_uri": "s3://data/kept"},
+        ),
+        run("sweep", tmp_path / "sweep", {**store, "trials": [SMALL], "epochs": 1}),
+        run(
+            "batch_predict",
+            tmp_path / "batch",
+            {
+                **data,
+                "model_uri": str(model),
+                "shards": 1,
+                "batch_size": 8,
+                "destination_uri": "s3://data/leaks",
+            },
+        ),
+    ]
+    assert [record["status"] for record in records] == ["SUCCEEDED"] * 3
+    steps = {re.sub(r"-\d+$", "", step["name"]) for record in records for step in record["steps"]}
+    assert steps == {
+        *("ingest", "plan", "train", "compare", "evaluate", "predict"),
+        *("ingest-images", "merge", "upload"),
+    }
+    written = [
+        path for name in ("train", "sweep", "batch") for path in (tmp_path / name).rglob("*")
+    ]
+    assert sum(path.name == "terminal" for path in written) == 3
+    assert leaks(written) == {}
+    assert b"http://127.0.0.1:9/x" in (tmp_path / "train" / "terminal").read_bytes()
+
+
+def test_a_leak_is_found(tmp_path):
+    (tmp_path / "file").write_text("password hid-password")
+    assert leaks(tmp_path.iterdir()) == {str(tmp_path / "file"): b"hid-password"}
+
+
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_a_compiled_pipeline_holds_nothing_of_the_environment(name, tmp_path):
+    path = tmp_path / "compiled.yaml"
+    subprocess.run(
+        [sys.executable, "pipeline.py", "compile", "--pipeline", name, "--output", str(path)],
+        cwd=ROOT,
+        env={**os.environ, **SECRETS},
+        check=True,
+    )
+    assert leaks([path]) == {}
+    assert path.read_text() == (ROOT / pipeline.yaml_name(name, "gpu")).read_text()
+
+
+@pytest.mark.parametrize("name", ["checkpoint_uri", "model_uri", "data_uri"])
+def test_a_password_in_any_parameter_stays_out_of_a_failed_run(name, tmp_path):
+    uri = "s3://me:hid-word@bucket/prefix?X-Amz-Signature=hid-signature"
+    pipeline_name = "batch_predict" if name == "model_uri" else "train"
+    source = {"data_uri": str(write_idx_set(tmp_path / "idx"))}
+    given = {**source, "s3_endpoint": "me:hid-other@127.0.0.1:9", name: uri}
+    record = run(pipeline_name, tmp_path / "runs", given)
+    assert record["status"] == "FAILED"
+    assert leaks((tmp_path / "runs").rglob("*")) == {}
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://me:hid-word@bucket/prefix", "s3://bucket/prefix?sig=hid-signature"]
+)
+@pytest.mark.parametrize("use", [lambda uri: open_checkpoint(uri, ""), split_destination])
+def test_an_object_store_is_named_without_credentials(use, uri):
+    with pytest.raises(ValueError, match="without credentials") as error:
+        use(uri)
+    assert "hid-" not in str(error.value)
+
+
+def test_a_source_in_an_object_store_is_named_without_credentials(tmp_path):
+    with pytest.raises(ValueError, match="must have no user and password") as error:
+        fetch("s3://me:hid-word@bucket/prefix", standard_names(), tmp_path)
+    assert "hid-" not in str(error.value)
+
+
+def test_hides_an_endpoint_with_a_password():
+    assert without_secrets("me:hid-word@host:9000") == "host:9000"
+    assert without_secrets("/data/me:too@home") == "/data/me:too@home"
+    assert without_secrets("me@home/data") == "me@home/data"
+    hidden = secret_words({"trials": [{"checkpoint_uri": "s3://me:hid-word@bucket/x"}]})
+    assert scrub("got s3://me:hid-word@bucket/x", hidden) == "got s3://bucket/x"

@@ -1,0 +1,191 @@
+"""Data is never run: no step unpickles or evaluates, and no report takes text for markup."""
+
+import ast
+import base64
+import html.parser
+import json
+import pathlib
+
+import pytest
+from conftest import write_idx_set
+from kfp import dsl
+from test_components import COMPONENTS, shipped_source
+
+from components._model import allowed_operators
+from components._report import section, write_report
+from components.compare import compare
+from components.evaluate import evaluate
+from components.ingest import ingest
+from components.merge import merge
+from components.predict import predict
+
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "yaml", "runpy"}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "literal_eval", "system", "popen"}
+
+
+def dangers(source: str) -> set[str]:
+    """What in a program can run code that came as data."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names} & FORBIDDEN_MODULES
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module.partition(".")[0]} & FORBIDDEN_MODULES
+        elif isinstance(node, ast.Call):
+            function = node.func
+            name = function.id if isinstance(function, ast.Name) else ""
+            name = function.attr if isinstance(function, ast.Attribute) else name
+            module = getattr(getattr(function, "value", None), "id", "")
+            if name in FORBIDDEN_CALLS and module != "re":
+                found.add(name)
+            for keyword in node.keywords:
+                if keyword.arg in ("allow_pickle", "shell") and (
+                    getattr(keyword.value, "value", True) is not False
+                ):
+                    found.add(keyword.arg)
+    return found
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_no_step_runs_data(component):
+    assert dangers(shipped_source(component)) == set()
+
+
+def test_what_runs_data_is_found():
+    program = (
+        "import pickle\nfrom yaml import load\neval(x)\nos.system(x)\nnp.load(f, allow_pickle=a)"
+    )
+    assert dangers(program) == {"pickle", "yaml", "eval", "system", "allow_pickle"}
+    assert dangers("run(x, shell=True)") == {"shell"}
+
+
+def test_models_have_only_the_operators_of_the_suites_networks(trained):
+    graph = json.loads(pathlib.Path(trained["model"].path, "model-symbol.json").read_text())
+    used = {node["op"]: node for node in graph["nodes"]}
+    assert set(used) - {"null"} <= set(allowed_operators())
+    assert "Custom" not in allowed_operators()
+    for operator, (inputs, attributes) in allowed_operators().items():
+        if operator in used:
+            assert len(used[operator]["inputs"]) == inputs
+            assert set(used[operator].get("attrs", {})) <= set(attributes)
+
+
+HOSTILE = [
+    "<script>alert(1);console.log('script')</script>",
+    "\"><img src=https://example.org/x onerror=console.log('image&ran')>",
+    "javascript:console.log(1)",
+    "]]></svg><script>console.log('svg')</script>",
+    "{{7*7}}{% for x in y %}${7*7}",
+    "' onmouseover='alert(1)",
+    "</style></title><iframe src=https://example.org/>",
+    "&lt;b&gt; &amp; --><!--",
+]
+
+
+@pytest.fixture(scope="module")
+def hostile_reports(trained, tmp_path_factory) -> dict[str, pathlib.Path]:
+    """Report name to path: every report, with hostile text wherever a user's text goes."""
+    root = tmp_path_factory.mktemp("hostile")
+    text = " ".join(HOSTILE)
+
+    def new(kind: type, name: str):
+        return kind(name=name, uri=str(root / name))
+
+    reports = {name: new(dsl.HTML, name) for name in REPORTS}
+    source = write_idx_set(root / HOSTILE[0] / HOSTILE[2] / HOSTILE[3])
+    splits = {n: new(dsl.Dataset, n) for n in ("train_data", "validation_data", "test_data")}
+    ingest.python_func(**splits, data_report=reports["data_report"], data_uri=str(source))
+    evaluate.python_func(
+        model=trained["model"],
+        data=trained["test_data"],
+        class_names=[text, HOSTILE[0], HOSTILE[1]],
+        evaluation_report=reports["evaluation_report"],
+        metrics=new(dsl.Metrics, "metrics"),
+        confusion_matrix=new(dsl.ClassificationMetrics, "confusion_matrix"),
+    )
+    predictions = new(dsl.Dataset, "predictions")
+    predict.python_func(
+        model=trained["model"],
+        data=splits["test_data"],
+        preview=reports["preview"],
+        predictions=predictions,
+        metrics=new(dsl.Metrics, "metrics"),
+    )
+    merge.python_func(
+        shards=[predictions],
+        labels=splits["test_data"],
+        predictions=new(dsl.Dataset, "merged"),
+        metrics=new(dsl.Metrics, "metrics"),
+        merge_report=reports["merge_report"],
+    )
+    models = []
+    for number, value in enumerate((text, HOSTILE[0], "_hidden\ud800")):
+        (root / f"model{number}").mkdir()
+        record = {"validation_accuracy": 0.5, "train_accuracy": 0.5, "train_loss": 0.5}
+        about = {"history": [record], "hyperparameters": {HOSTILE[1]: value, "activation": value}}
+        (root / f"model{number}" / "model.json").write_text(json.dumps(about))
+        models.append(dsl.Model(uri=str(root / f"model{number}")))
+    compare.python_func(
+        models=models,
+        best_model=new(dsl.Model, "best_model"),
+        metrics=new(dsl.Metrics, "metrics"),
+        sweep_report=reports["sweep_report"],
+    )
+    # Nothing that a user writes as text comes into these two: they get it through the template.
+    for name in ("training_report", "preview"):
+        sections = [
+            section(text, text, "", (("data:image/png,", text),), (text,), (tuple(HOSTILE),))
+        ]
+        write_report(reports[name].path, text, {text: text}, sections)
+    return {name: pathlib.Path(report.path) for name, report in reports.items()}
+
+
+REPORTS = {  # and how many of the hostile texts it shows
+    "data_report": 3,  # a URI has no white space
+    "training_report": 8,
+    "evaluation_report": 8,
+    "preview": 8,
+    "merge_report": 0,
+    "sweep_report": 8,
+}
+
+
+def active_parts(page: str) -> list[str]:
+    """The tags and attributes of a page that run code or ask for something."""
+    found = []
+
+    class Parser(html.parser.HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list) -> None:
+            found.extend([tag] if tag in ("script", "iframe", "object", "embed", "base") else [])
+            for name, value in attributes:
+                local = str(value).startswith(("data:image/png", "#"))
+                if name.startswith("on") or (name in ("src", "href", "xlink:href") and not local):
+                    found.append(f"{tag} {name}={value}")
+
+    Parser().feed(page)
+    return found
+
+
+def test_active_parts_are_found():
+    page = "<b onclick=x></b><script></script><img src='data:image/png;'><a href='javascript:x'>"
+    assert active_parts(page) == ["b onclick=x", "script", "a href=javascript:x"]
+
+
+# Appended to a page: what it shows, as one line of the console.
+TELL_TEXT = """<script>
+console.log(btoa(unescape(encodeURIComponent("text:" + document.body.textContent))))
+</script>"""
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_report_shows_hostile_text_and_does_not_obey_it(
+    name, hostile_reports, tmp_path, open_in_browser
+):
+    page = hostile_reports[name].read_text()
+    assert active_parts(page) == []
+    (tmp_path / "page.html").write_text(page + TELL_TEXT)
+    visit = open_in_browser(tmp_path / "page.html")
+    (line,) = visit.console
+    text = base64.b64decode(line[1:].partition('"')[0]).decode().partition("text:")[2]
+    assert sum(hostile in text for hostile in HOSTILE) >= REPORTS[name]
+    assert visit.requests == []
