@@ -1,7 +1,8 @@
 # make run    train, evaluate and predict on the real MNIST, in .venv
 # make test   run the tests, in .venv
 # make check  lint and types
-# make yaml   compile the committed pipelines again
+# make yaml   compile the committed pipelines and components again
+# make docs   write the tables of the documents again
 # make locks  write the requirements of the images again
 # make images build the images (docker or podman; REGISTRY, IMAGES, TAG, BUILD_ARGS)
 
@@ -15,7 +16,7 @@ REGISTRY ?= kfp-mnist-mxnet
 TAG ?= 0.1.0
 ENGINE ?= $(shell command -v docker || command -v podman)
 
-.PHONY: run test check yaml locks images
+.PHONY: run test check yaml docs locks images
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
@@ -30,6 +31,10 @@ check: .venv/ready
 yaml: .venv/ready
 	for pipeline in $(PIPELINES); do for target in gpu cpu; do \
 	$(BIN)/python pipeline.py compile --pipeline $$pipeline --target $$target || exit 1; done; done
+	$(BIN)/python -m runner.suite
+
+docs: .venv/ready
+	$(BIN)/python docs/tables.py
 
 locks: .venv/ready
 	$(BIN)/python images/lock.py
