@@ -21,11 +21,8 @@ NOT_RUN = re.compile(r"<!-- not run: .*\S -->")
 
 def blocks(document: str) -> list[tuple[str, str, str]]:
     """The fenced blocks of a document: the line before each, its language, its text."""
-    return re.findall(
-        r"^(.*)\n```(\w*)\n(.*?)^```$",
-        (ROOT / document).read_text(),
-        flags=re.MULTILINE | re.DOTALL,
-    )
+    fenced = re.compile(r"^([^\n]*)\n```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+    return fenced.findall((ROOT / document).read_text())
 
 
 def program(document: str) -> str:
