@@ -3,6 +3,7 @@
 # make check  lint and types
 # make yaml   compile the committed pipelines and components again
 # make docs   write the tables of the documents again
+# make notebook  run docs/tutorial.ipynb on MNIST again
 # make locks  write the requirements of the images again
 # make images build the images (docker or podman; REGISTRY, IMAGES, TAG, BUILD_ARGS)
 
@@ -16,7 +17,7 @@ REGISTRY ?= kfp-mnist-mxnet
 TAG ?= 0.1.0
 ENGINE ?= $(shell command -v docker || command -v podman)
 
-.PHONY: run test check yaml docs locks images
+.PHONY: run test check yaml docs notebook locks images
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
@@ -35,6 +36,9 @@ yaml: .venv/ready
 
 docs: .venv/ready
 	$(BIN)/python docs/tables.py
+
+notebook: .venv/ready
+	$(BIN)/python docs/notebook.py
 
 locks: .venv/ready
 	$(BIN)/python images/lock.py
