@@ -1,9 +1,11 @@
 # make run    train, evaluate and predict on the real MNIST, in .venv
 # make test   run the tests, in .venv
 # make check  lint and types
-# make audit look the pins of the images up among known vulnerabilities
-# make fuzz  fuzz the readers, each for SECONDS; needs Python 3.11
-# make yaml   compile the committed pipelines again
+# make audit  look the pins of the images up among known vulnerabilities
+# make fuzz   fuzz the readers, each for SECONDS; needs Python 3.11
+# make yaml   compile the committed pipelines and components again
+# make docs   write the tables of the documents again
+# make notebook  run docs/tutorial.ipynb on MNIST again
 # make locks  write the requirements of the images again
 # make images build the images (docker or podman; REGISTRY, IMAGES, TAG, BUILD_ARGS)
 
@@ -18,7 +20,7 @@ TAG ?= 0.1.0
 SECONDS ?= 600
 ENGINE ?= $(shell command -v docker || command -v podman)
 
-.PHONY: run test check audit fuzz yaml locks images
+.PHONY: run test check audit fuzz yaml docs notebook locks images
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
@@ -43,6 +45,13 @@ fuzz: .venv/ready
 yaml: .venv/ready
 	for pipeline in $(PIPELINES); do for target in gpu cpu; do \
 	$(BIN)/python pipeline.py compile --pipeline $$pipeline --target $$target || exit 1; done; done
+	$(BIN)/python -m runner.suite
+
+docs: .venv/ready
+	$(BIN)/python docs/tables.py
+
+notebook: .venv/ready
+	$(BIN)/python docs/notebook.py
 
 locks: .venv/ready
 	$(BIN)/python images/lock.py

@@ -132,7 +132,7 @@ def without_gpu_parameters(func: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def write_yaml(pipeline: Any, path: pathlib.Path) -> None:
-    """Compile a pipeline into a YAML file, the same bytes every time.
+    """Compile a pipeline or a component into a YAML file, the same bytes every time.
 
     kfp writes a default that is a dictionary into the leading comment in an order that changes
     from run to run: the comment is made again from the YAML, which is sorted.

@@ -678,8 +678,8 @@ BAD_TRIALS = [
     ({"kernels": [INF, 5]}, "kernels must be at most 1,000,000, got inf"),
     ({"kernels": [10**400, 5]}, "kernels must be at most 1,000,000, got a number of 1329 bits"),
     ({"kernels": [3] * 1000, "filters": [8] * 1000}, "kernels must have at most 100 entries"),
-    ({"kernels": [5, 5, 5]}, "kernels and filters must have one entry for each convolution"),
-    ({"filters": [900_000, 900_000]}, "the network would have .* parameters, expected at most"),
+    ({"kernels": [5, 5]}, "kernels and filters must have one entry for each convolution"),
+    ({"filters": [900_000] * 3}, "the network would have .* parameters, expected at most"),
     ({"hidden_units": [-1, -1]}, "hidden_units must be positive whole numbers"),
     ({"hidden_units": [10**6, 10**6, -1]}, "the network would have .* parameters"),
     (

@@ -9,27 +9,9 @@ import types
 import pytest
 
 from components._step import on_image
-from components.compare import compare
-from components.evaluate import evaluate
-from components.ingest import ingest
-from components.ingest_images import ingest_images
-from components.merge import merge
-from components.plan import plan
-from components.predict import predict
-from components.train import train
-from components.upload import upload
+from runner import suite
 
-COMPONENTS = [
-    ingest,
-    plan,
-    train,
-    compare,
-    evaluate,
-    predict,
-    ingest_images,
-    merge,
-    upload,
-]
+COMPONENTS = list(suite.COMPONENTS.values())
 
 
 def shipped_source(component) -> str:

@@ -116,11 +116,12 @@ def test_compare_refuses_a_model_without_validation_accuracy(tmp_path, artifacts
 
 
 def test_a_sweep_picks_the_best_of_its_trials(tmp_path):
+    small = {"kernels": [3], "filters": [8], "batch_size": 20}
     trials = [
-        {"learning_rate": 1e-6},
-        {"activation": "tanh"},
-        {"batch_size": 50, "learning_rate": 1e-5},
-        {"filters": [8, 8, 8], "learning_rate": 1e-6},
+        {**small, "learning_rate": 1e-6},
+        {**small, "activation": "tanh"},
+        {**small, "batch_size": 50, "learning_rate": 1e-5},
+        {**small, "filters": [16], "learning_rate": 1e-6},
     ]
     source = write_idx_set(tmp_path / "idx", train=2000, test=100)
     command = [sys.executable, "pipeline.py", "run", "--pipeline", "sweep", "-p", "epochs=1"]
