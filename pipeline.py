@@ -107,7 +107,7 @@ def train_pipeline(target: Target) -> Any:
         test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
         evaluation = target.step(evaluate, JUDGE)(**test, class_names=class_names)
         good = evaluation.outputs["Output"] >= min_accuracy
-        with dsl.If(good, name="accuracy of at least min_accuracy"):
+        with dsl.If(good, name=target.display_name("accuracy of at least min_accuracy")):
             target.step(predict, JUDGE)(**test)
 
     return mnist_train
@@ -143,7 +143,9 @@ def sweep_pipeline(target: Target) -> Any:
         planning = target.step(plan, PLAN)(**splits, trials=trials, recipe=recipe, epochs=epochs)
         # One after the other on a laptop: each takes all CPUs.
         with dsl.ParallelFor(
-            planning.output, name="trials", parallelism=1 if target.local else 0
+            planning.output,
+            name=target.display_name("trials"),
+            parallelism=1 if target.local else 0,
         ) as trial:
             training = target.gpu_step(train, TRAIN)(
                 gpu_count,
@@ -182,7 +184,8 @@ def batch_predict_pipeline(target: Target) -> Any:
         s3_endpoint: str = "",
     ):
         model = dsl.importer(artifact_uri=model_uri, artifact_class=dsl.Model)
-        model.set_display_name("Import model")
+        if target.display_name("Import model"):
+            model.set_display_name("Import model")
         data = target.step(ingest_images, INGEST)(
             data_uri=data_uri,
             images_file=images_file,
@@ -190,7 +193,9 @@ def batch_predict_pipeline(target: Target) -> Any:
             shards=shards,
             s3_endpoint=s3_endpoint,
         )
-        with dsl.ParallelFor(data.outputs["Output"], name="each shard") as shard:
+        with dsl.ParallelFor(
+            data.outputs["Output"], name=target.display_name("each shard")
+        ) as shard:
             prediction = target.step(predict, SHARD)(
                 model=model.output,
                 data=data.outputs["images"],
@@ -201,7 +206,7 @@ def batch_predict_pipeline(target: Target) -> Any:
         merged = target.step(merge, MERGE)(
             shards=dsl.Collected(prediction.outputs["predictions"]), labels=data.outputs["labels"]
         )
-        with dsl.If(destination_uri != "", name="a destination_uri"):
+        with dsl.If(destination_uri != "", name=target.display_name("a destination_uri")):
             target.step(upload, UPLOAD)(
                 predictions=merged.outputs["predictions"],
                 destination_uri=destination_uri,

@@ -120,6 +120,18 @@ def test_a_fixed_node_selector_stands_in_the_yaml(tmp_path):
     assert not [p for p in spec["root"]["inputDefinitions"]["parameters"] if "gpu" in p]
 
 
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_a_fixed_node_selector_is_for_back_ends_that_know_less(tmp_path, name):
+    spec, _, settings = compiled(tmp_path, "--pipeline", name, "--node-selector", "pool=a100")
+    inner = [value["dag"] for value in spec["components"].values() if "dag" in value]
+    for dag in [spec["root"]["dag"], *inner]:
+        assert [task["taskInfo"]["name"] for task in dag["tasks"].values()] == list(dag["tasks"])
+    for value in settings.values():
+        assert list(value["podMetadata"]["labels"]) == ["app.kubernetes.io/part-of"]
+        for secret in value.get("secretAsEnv", []):
+            assert set(secret) == {"keyToEnv", "secretName"}
+
+
 def test_stock_steps_run_on_the_public_image_with_pinned_packages():
     _, executors, _ = documents(ROOT / "pipeline.yaml")
     for name, executor in executors.items():
