@@ -357,7 +357,9 @@ def run_command(
 @click.option("--wait", is_flag=True, help="Wait for the end; exit status 1 if the run fails.")
 @click.option("--cron", default="", help="Schedule runs: six fields, the first of them seconds.")
 @click.option("--token", envvar="KFP_TOKEN", help="Bearer token; better in KFP_TOKEN.")
+@click.option("--cookies", envvar="KFP_COOKIES", help="Of a session; better in KFP_COOKIES.")
 @click.option("--ssl-ca-cert", type=click.Path(exists=True), help="CA certificates of the host.")
+@click.option("--insecure", is_flag=True, help="Do not check the host's certificate.")
 @click.option("--poll", type=float, default=5.0, show_default=True, help="Seconds between looks.")
 @target_options
 def submit_command(
@@ -369,7 +371,9 @@ def submit_command(
     wait: bool,
     cron: str,
     token: str,
+    cookies: str,
     ssl_ca_cert: str,
+    insecure: bool,
     poll: float,
     **where: str,
 ) -> None:
@@ -381,8 +385,15 @@ def submit_command(
     made = PIPELINES[pipeline](chosen_target(**where))
     parameters = parse_parameters(made, parameter)
     check_complete(made, parameters)
+    host = cluster.with_scheme(host)
     with cluster.one_sentence(host):
-        client = cluster.connect(host, token, ssl_ca_cert)
+        client = cluster.connect(
+            host,
+            existing_token=token,
+            cookies=cookies,
+            ssl_ca_cert=ssl_ca_cert,
+            verify_ssl=False if insecure else None,
+        )
         run_id = cluster.submit(client, host, made, parameters, experiment, cron, namespace)
         if wait and not cluster.wait(client, run_id, poll):
             sys.exit(1)
