@@ -276,7 +276,7 @@ def test_the_pipeline_predicts_merges_and_uploads(tmp_path, trained, source, s3,
     model = shutil.copytree(trained["model"].path, tmp_path / "my model")
     done = run_batch(
         output,
-        f"model_uri={model}",
+        f"model_uri={model.as_uri()}",
         f"data_uri=file://{source}",
         "shards=2",
         "batch_size=8",
@@ -290,6 +290,7 @@ def test_the_pipeline_predicts_merges_and_uploads(tmp_path, trained, source, s3,
         *("ingest-images", "predict-1", "predict-2", "merge", "upload")
     ]
     assert {step["status"] for step in record["steps"]} == {"SUCCEEDED"}
+    assert record["accuracy"] == 1.0
     assert "accuracy 1.0000, 0 errors" in done.stdout
     predictions = pathlib.Path(steps["merge"]["outputs"]["predictions"])
     assert len(np.load(predictions / "labels.npy")) == 100
