@@ -8,6 +8,7 @@ from typing import Any, Callable
 import click
 from kfp import dsl
 
+from components._upload import split_destination
 from components.compare import compare
 from components.evaluate import evaluate
 from components.ingest import ingest
@@ -207,11 +208,12 @@ def batch_predict_pipeline(target: Target) -> Any:
             shards=dsl.Collected(prediction.outputs["predictions"]), labels=data.outputs["labels"]
         )
         with dsl.If(destination_uri != "", name=target.display_name("a destination_uri")):
-            target.step(upload, UPLOAD)(
+            uploading = target.step(upload, UPLOAD)(
                 predictions=merged.outputs["predictions"],
                 destination_uri=destination_uri,
                 s3_endpoint=s3_endpoint,
             )
+            uploading.set_caching_options(False)  # what it is for happens outside the pipeline
 
     return mnist_batch_predict
 
@@ -306,15 +308,25 @@ def parse_parameters(pipeline: Any, assignments: tuple[str, ...]) -> dict[str, A
     return parameters
 
 
-def check_complete(pipeline: Any, parameters: dict[str, Any]) -> None:
-    """Check that every parameter without a default is given.
+def check_parameters(pipeline: Any, parameters: dict[str, Any]) -> None:
+    """Check what a step would refuse only at the end, or no step looks at.
 
     Raises:
-        click.UsageError: one is not.
+        click.UsageError: a parameter without a default is not given, min_accuracy is no accuracy,
+            or destination_uri no prefix of an object store.
     """
     for name, spec in pipeline.component_spec.inputs.items():
         if not spec.optional and name not in parameters:
             raise click.UsageError(f"{name} has no default: give -p {name}=VALUE")
+    if not 0 <= parameters.get("min_accuracy", 0) <= 1:
+        raise click.UsageError(
+            f"min_accuracy must be from 0 to 1, got {parameters['min_accuracy']}"
+        )
+    if parameters.get("destination_uri"):
+        try:
+            split_destination(parameters["destination_uri"])
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
 
 
 @main.command("run")
@@ -344,7 +356,7 @@ def run_command(
     parameters = parse_parameters(made, parameter)
     if data_uri:
         parameters["data_uri"] = data_uri
-    check_complete(made, parameters)
+    check_parameters(made, parameters)
     sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image))
 
 
@@ -384,7 +396,7 @@ def submit_command(
         raise click.UsageError("--wait is for a run, not for a schedule (--cron)")
     made = PIPELINES[pipeline](chosen_target(**where))
     parameters = parse_parameters(made, parameter)
-    check_complete(made, parameters)
+    check_parameters(made, parameters)
     host = cluster.with_scheme(host)
     with cluster.one_sentence(host):
         client = cluster.connect(

@@ -104,7 +104,8 @@ def take_trial(
         kind = type(known[name])
         whole = isinstance(value, float) and value.is_integer()
         value = int(value) if whole and kind is int else value
-        if not isinstance(value, (int, float) if kind is float else kind):
+        fits = isinstance(value, (int, float) if kind is float else kind)
+        if not fits or isinstance(value, bool):  # True is a whole number to Python
             raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}")
         values[name] = value
     return values.pop("recipe", recipe), {**given, **values}

@@ -8,7 +8,7 @@ from components._comparison import name_trials, read_trials, write_sweep_report
 from components._step import step
 
 
-@step(packages=["jinja2", "matplotlib", "numpy"], helpers=[_artifact, _comparison, _report])
+@step(packages=["jinja2", "matplotlib"], helpers=[_artifact, _comparison, _report])
 def compare(
     models: Input[list[Model]],
     best_model: Output[Model],

@@ -305,6 +305,21 @@ def test_the_pipeline_needs_a_model(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_destination_that_is_none_is_refused_before_anything_runs(tmp_path):
+    done = run_batch(tmp_path / "runs", "model_uri=/m", "destination_uri=results/first")
+    assert done.returncode == 2
+    assert "destination_uri must be s3://bucket/prefix" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_upload_is_never_cached():
+    spec, *_ = yaml.safe_load_all((ROOT / "batch_predict.yaml").read_text())
+    merging = spec["root"]["dag"]["tasks"]["merge"]
+    uploading = spec["components"]["comp-condition-2"]["dag"]["tasks"]["upload"]
+    assert merging["cachingOptions"] == {"enableCache": True}
+    assert uploading["cachingOptions"] == {}
+
+
 def test_each_shard_is_a_task_of_its_own():
     spec, *_ = yaml.safe_load_all((ROOT / "batch_predict.yaml").read_text())
     tasks = spec["root"]["dag"]["tasks"]
