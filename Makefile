@@ -1,5 +1,6 @@
 # make run    train, evaluate and predict on the real MNIST, in .venv
 # make test   run the tests, in .venv
+# make cuda-test run the tests of the CUDA build, without a GPU, in .venv-cuda (4 GB, Python 3.11)
 # make check  lint and types
 # make yaml   compile the committed pipelines again
 # make locks  write the requirements of the images again
@@ -15,12 +16,15 @@ REGISTRY ?= kfp-mnist-mxnet
 TAG ?= 0.1.0
 ENGINE ?= $(shell command -v docker || command -v podman)
 
-.PHONY: run test check yaml locks images
+.PHONY: run test cuda-test check yaml locks images
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+cuda-test: .venv/ready .venv-cuda/ready
+	CUDA_PYTHON=$(CURDIR)/.venv-cuda/bin/python $(BIN)/python -m pytest tests/test_cuda.py
 
 check: .venv/ready
 	$(BIN)/ruff check
@@ -39,6 +43,12 @@ images:
 	for image in $(IMAGES); do \
 	$(ENGINE) build $(BUILD_ARGS) -f images/$$image/Dockerfile -t $(REGISTRY)/$$image:$(TAG) . \
 	|| exit 1; done
+
+.venv-cuda/ready: images/mxnet-gpu/requirements.txt
+	$(PYTHON) -m venv .venv-cuda
+	.venv-cuda/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	--no-deps -r $<
+	@touch $@
 
 .venv/ready: setup.cfg components/requirements.txt
 	@test -n "$(PYTHON)" || { echo "MXNet 1.9.1 needs Python 3.9, 3.10 or 3.11, and none is on the" \
