@@ -5,6 +5,8 @@ import http.server
 import json
 import pathlib
 import re
+import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -233,6 +235,24 @@ def test_sends_the_cookies_of_a_session(api):
     api.state["cookie"] = "authservice_session=abc"
     assert submit(api.url).returncode == 1
     assert submit(api.url, KFP_COOKIES="authservice_session=abc").returncode == 0
+
+
+def test_checks_the_certificate_unless_told_otherwise(api, tmp_path):
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    make += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out"]
+    subprocess.run([*make, certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    api.socket = context.wrap_socket(api.socket, server_side=True)
+    host = api.url.replace("http:", "https:")
+    refused = submit(host)
+    assert refused.returncode == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in refused.stderr.splitlines()[-1]
+    assert submit(host, "--ssl-ca-cert", str(certificate)).returncode == 0
+    assert submit(host, "--insecure").returncode == 0
 
 
 def test_a_host_without_a_scheme_is_asked_over_https():
