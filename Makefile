@@ -1,5 +1,6 @@
 # make run    train, evaluate and predict on the real MNIST, in .venv
 # make test   run the tests, in .venv
+# make cuda-test run the tests of the CUDA build, without a GPU, in .venv-cuda (4 GB, Python 3.11)
 # make check  lint and types
 # make audit  look the pins of the images up among known vulnerabilities
 # make fuzz   fuzz the readers, each for SECONDS; needs Python 3.11
@@ -20,12 +21,15 @@ TAG ?= 0.1.0
 SECONDS ?= 600
 ENGINE ?= $(shell command -v docker || command -v podman)
 
-.PHONY: run test check audit fuzz yaml docs notebook locks images
+.PHONY: run test cuda-test check audit fuzz yaml docs notebook locks images
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+cuda-test: .venv/ready .venv-cuda/ready
+	CUDA_PYTHON=$(CURDIR)/.venv-cuda/bin/python $(BIN)/python -m pytest tests/test_cuda.py
 
 check: .venv/ready
 	$(BIN)/ruff check
@@ -61,6 +65,12 @@ images:
 	for image in $(IMAGES); do \
 	$(ENGINE) build $(BUILD_ARGS) -f images/$$image/Dockerfile -t $(REGISTRY)/$$image:$(TAG) . \
 	|| exit 1; done
+
+.venv-cuda/ready: images/mxnet-gpu/requirements.txt
+	$(PYTHON) -m venv .venv-cuda
+	.venv-cuda/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	--no-deps -r $<
+	@touch $@
 
 .venv/ready: setup.cfg components/requirements.txt
 	@$(or $(PYTHON),false) $(FITS) || { echo "MXNet 1.9.1 needs Python 3.9, 3.10 or 3.11," \

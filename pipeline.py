@@ -8,6 +8,7 @@ from typing import Any, Callable
 import click
 from kfp import dsl
 
+from components._upload import split_destination
 from components.compare import compare
 from components.evaluate import evaluate
 from components.ingest import ingest
@@ -107,7 +108,7 @@ def train_pipeline(target: Target) -> Any:
         test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
         evaluation = target.step(evaluate, JUDGE)(**test, class_names=class_names)
         good = evaluation.outputs["Output"] >= min_accuracy
-        with dsl.If(good, name="accuracy of at least min_accuracy"):
+        with dsl.If(good, name=target.display_name("accuracy of at least min_accuracy")):
             target.step(predict, JUDGE)(**test)
 
     return mnist_train
@@ -143,7 +144,9 @@ def sweep_pipeline(target: Target) -> Any:
         planning = target.step(plan, PLAN)(**splits, trials=trials, recipe=recipe, epochs=epochs)
         # One after the other on a laptop: each takes all CPUs.
         with dsl.ParallelFor(
-            planning.output, name="trials", parallelism=1 if target.local else 0
+            planning.output,
+            name=target.display_name("trials"),
+            parallelism=1 if target.local else 0,
         ) as trial:
             training = target.gpu_step(train, TRAIN)(
                 gpu_count,
@@ -182,7 +185,8 @@ def batch_predict_pipeline(target: Target) -> Any:
         s3_endpoint: str = "",
     ):
         model = dsl.importer(artifact_uri=model_uri, artifact_class=dsl.Model)
-        model.set_display_name("Import model")
+        if target.display_name("Import model"):
+            model.set_display_name("Import model")
         data = target.step(ingest_images, INGEST)(
             data_uri=data_uri,
             images_file=images_file,
@@ -190,7 +194,9 @@ def batch_predict_pipeline(target: Target) -> Any:
             shards=shards,
             s3_endpoint=s3_endpoint,
         )
-        with dsl.ParallelFor(data.outputs["Output"], name="each shard") as shard:
+        with dsl.ParallelFor(
+            data.outputs["Output"], name=target.display_name("each shard")
+        ) as shard:
             prediction = target.step(predict, SHARD)(
                 model=model.output,
                 data=data.outputs["images"],
@@ -201,12 +207,13 @@ def batch_predict_pipeline(target: Target) -> Any:
         merged = target.step(merge, MERGE)(
             shards=dsl.Collected(prediction.outputs["predictions"]), labels=data.outputs["labels"]
         )
-        with dsl.If(destination_uri != "", name="a destination_uri"):
-            target.step(upload, UPLOAD)(
+        with dsl.If(destination_uri != "", name=target.display_name("a destination_uri")):
+            uploading = target.step(upload, UPLOAD)(
                 predictions=merged.outputs["predictions"],
                 destination_uri=destination_uri,
                 s3_endpoint=s3_endpoint,
             )
+            uploading.set_caching_options(False)  # what it is for happens outside the pipeline
 
     return mnist_batch_predict
 
@@ -301,15 +308,25 @@ def parse_parameters(pipeline: Any, assignments: tuple[str, ...]) -> dict[str, A
     return parameters
 
 
-def check_complete(pipeline: Any, parameters: dict[str, Any]) -> None:
-    """Check that every parameter without a default is given.
+def check_parameters(pipeline: Any, parameters: dict[str, Any]) -> None:
+    """Check what a step would refuse only at the end, or no step looks at.
 
     Raises:
-        click.UsageError: one is not.
+        click.UsageError: a parameter without a default is not given, min_accuracy is no accuracy,
+            or destination_uri no prefix of an object store.
     """
     for name, spec in pipeline.component_spec.inputs.items():
         if not spec.optional and name not in parameters:
             raise click.UsageError(f"{name} has no default: give -p {name}=VALUE")
+    if not 0 <= parameters.get("min_accuracy", 0) <= 1:
+        raise click.UsageError(
+            f"min_accuracy must be from 0 to 1, got {parameters['min_accuracy']}"
+        )
+    if parameters.get("destination_uri"):
+        try:
+            split_destination(parameters["destination_uri"])
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
 
 
 @main.command("run")
@@ -339,7 +356,7 @@ def run_command(
     parameters = parse_parameters(made, parameter)
     if data_uri:
         parameters["data_uri"] = data_uri
-    check_complete(made, parameters)
+    check_parameters(made, parameters)
     sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image))
 
 
@@ -352,7 +369,9 @@ def run_command(
 @click.option("--wait", is_flag=True, help="Wait for the end; exit status 1 if the run fails.")
 @click.option("--cron", default="", help="Schedule runs: six fields, the first of them seconds.")
 @click.option("--token", envvar="KFP_TOKEN", help="Bearer token; better in KFP_TOKEN.")
+@click.option("--cookies", envvar="KFP_COOKIES", help="Of a session; better in KFP_COOKIES.")
 @click.option("--ssl-ca-cert", type=click.Path(exists=True), help="CA certificates of the host.")
+@click.option("--insecure", is_flag=True, help="Do not check the host's certificate.")
 @click.option("--poll", type=float, default=5.0, show_default=True, help="Seconds between looks.")
 @target_options
 def submit_command(
@@ -364,7 +383,9 @@ def submit_command(
     wait: bool,
     cron: str,
     token: str,
+    cookies: str,
     ssl_ca_cert: str,
+    insecure: bool,
     poll: float,
     **where: str,
 ) -> None:
@@ -375,9 +396,16 @@ def submit_command(
         raise click.UsageError("--wait is for a run, not for a schedule (--cron)")
     made = PIPELINES[pipeline](chosen_target(**where))
     parameters = parse_parameters(made, parameter)
-    check_complete(made, parameters)
+    check_parameters(made, parameters)
+    host = cluster.with_scheme(host)
     with cluster.one_sentence(host):
-        client = cluster.connect(host, token, ssl_ca_cert)
+        client = cluster.connect(
+            host,
+            existing_token=token,
+            cookies=cookies,
+            ssl_ca_cert=ssl_ca_cert,
+            verify_ssl=False if insecure else None,
+        )
         run_id = cluster.submit(client, host, made, parameters, experiment, cron, namespace)
         if wait and not cluster.wait(client, run_id, poll):
             sys.exit(1)

@@ -45,13 +45,16 @@ def command(component: Any, optional: tuple[str, ...] = ()) -> click.Command:
 
     An artifact is an option that takes a path. Those to look at, metrics (written as JSON) and
     reports, may be left out, and so may the inputs that are named optional. A parameter is an
-    option with the component's own default. Works without kfp's compiler, as in the images.
+    option with the component's own default; a dictionary, which says what options say, is none.
+    Works without kfp's compiler, as in the images.
     """
     about, texts = described(inspect.getdoc(component.python_func) or "")
     kinds: dict[str, Any] = {}
     inputs: set[str] = set()
     options: list[click.Parameter] = []
     for name, parameter in inspect.signature(component.python_func).parameters.items():
+        if isinstance(parameter.default, dict):
+            continue
         option: dict[str, Any] = {"help": texts[name]}
         if parameter.default is inspect.Parameter.empty:
             kinds[name], direction = typing.get_args(parameter.annotation)

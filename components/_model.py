@@ -422,22 +422,6 @@ def check_images_fit(images: Any, about: dict[str, Any]) -> None:
         )
 
 
-def check_data_fits(images: Any, labels: Any, about: dict[str, Any]) -> None:
-    """Check images, uint8 (N, C, H, W), and labels, uint8 (N,), against a model.
-
-    about: the content of model.json.
-
-    Raises:
-        ValueError: the image shapes differ, or a label is one that the model can't give.
-    """
-    check_images_fit(images, about)
-    if len(labels) and int(labels.max()) >= about["num_classes"]:
-        raise ValueError(
-            f"the data has the label {int(labels.max())}, but the model knows only "
-            f"{about['num_classes']} classes"
-        )
-
-
 def predict_probabilities(module: Any, images: Any) -> Any:
     """Yield class probabilities, float32 (n, num_classes), batch after batch in order.
 

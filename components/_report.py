@@ -120,14 +120,9 @@ def section(
 def heat_map(names: list[str], counts: Any) -> tuple[Any, ...]:
     """Return a confusion matrix as `section` draws it.
 
-    counts: int64 (K, K), rows are the true labels; names: of the K classes. What is right is
-    shaded by its share of the row, what is wrong by its share of the most frequent error.
+    counts: int64 (K, K), rows are the true labels; names: of the K classes.
     """
-    import numpy as np
-
-    errors = counts - np.diag(counts.diagonal())
-    right = np.diag(counts.diagonal()) / counts.sum(1, keepdims=True).clip(1)
-    shares = right + errors / max(1, errors.max())
+    shares = heat(counts)
     return tuple(
         (
             names[row],
@@ -144,13 +139,26 @@ def heat_map(names: list[str], counts: Any) -> tuple[Any, ...]:
     )
 
 
+def heat(counts: Any) -> Any:
+    """Return how strongly each cell of a confusion matrix is shaded, float64 (K, K), 0 to 1.
+
+    counts: as for `heat_map`. What is right is shaded by its share of the row, what is wrong by
+    its share of the most frequent error.
+    """
+    import numpy as np
+
+    errors = counts - np.diag(counts.diagonal())
+    right = np.diag(counts.diagonal()) / counts.sum(1, keepdims=True).clip(1)
+    return right + errors / max(1, errors.max())
+
+
 def new_figure(width: float, height: float) -> Any:
     """Return a matplotlib figure (inches) for `figure_svg`, without any display or pyplot state."""
     import logging
 
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # else its import tells of fonts
     from matplotlib.figure import Figure
 
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its font cache
     return Figure(figsize=(width, height), layout="constrained")
 
 

@@ -81,7 +81,7 @@ def layer_rows(layers: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         (
             layer["name"],
             layer["operator"],
-            " x ".join(map(str, layer["output"])),
+            "\N{NO-BREAK SPACE}x\N{NO-BREAK SPACE}".join(map(str, layer["output"])),
             f"{layer['parameters']:,}",
             f"{layer['flops']:,}",
         )

@@ -8,7 +8,7 @@ from components._comparison import copy_model, name_trials, read_trials, write_s
 from components._step import step
 
 
-@step(packages=["jinja2", "matplotlib", "numpy"], helpers=[_artifact, _comparison, _files, _report])
+@step(packages=["jinja2", "matplotlib"], helpers=[_artifact, _comparison, _files, _report])
 def compare(
     models: Input[list[Model]],
     best_model: Output[Model],

@@ -19,7 +19,7 @@ from components._step import step
 
 
 @step(
-    packages=["jinja2", "matplotlib", "mxnet", "numpy", "scikit-learn"],
+    packages=["jinja2", "matplotlib", "mxnet", "numpy", "pillow", "scikit-learn"],
     helpers=[_artifact, _cuda, _dataset, _evaluation, _files, _mxnet, _model, _report],
 )
 def evaluate(

@@ -29,7 +29,7 @@ from components._step import step
 
 
 @step(
-    packages=["isal", "jinja2", "matplotlib", "minio", "numpy", "tqdm", "urllib3"],
+    packages=["isal", "jinja2", "matplotlib", "minio", "numpy", "pillow", "tqdm", "urllib3"],
     helpers=[
         _artifact,
         _data_report,

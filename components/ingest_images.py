@@ -10,7 +10,7 @@ from components._step import step
 
 
 @step(
-    packages=["isal", "minio", "numpy", "tqdm"],
+    packages=["isal", "minio", "numpy", "tqdm", "urllib3"],
     helpers=[_artifact, _dataset, _files, _idx, _image_set, _object_store, _source],
 )
 def ingest_images(

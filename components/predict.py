@@ -23,7 +23,7 @@ from components._step import step
 
 
 @step(
-    packages=["jinja2", "matplotlib", "mxnet", "numpy"],
+    packages=["jinja2", "mxnet", "numpy", "pillow"],
     helpers=[_artifact, _cuda, _dataset, _files, _mxnet, _model, _prediction, _report, _shards],
 )
 def predict(

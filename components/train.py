@@ -43,7 +43,7 @@ from components._training_report import write_training_report
 
 
 @step(
-    packages=["jinja2", "matplotlib", "minio", "mxnet", "numpy"],
+    packages=["jinja2", "matplotlib", "minio", "mxnet", "numpy", "pillow", "urllib3"],
     helpers=[
         _artifact,
         _augmentation,

@@ -7,7 +7,7 @@ from components._step import step
 from components._upload import upload_directory
 
 
-@step(packages=["minio"], helpers=[_files, _object_store, _upload])
+@step(packages=["minio", "urllib3"], helpers=[_files, _object_store, _upload])
 def upload(
     predictions: Input[Dataset],
     destination_uri: str,

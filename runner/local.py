@@ -39,6 +39,7 @@ def run(
     of an image that has the packages, or else of the public Python image.
     Returns: the exit status, 0 if every step succeeded, else 1.
     """
+    parameters = with_paths(parameters)
     directory = new_run_directory(output_dir)
     inputs = pipeline.component_spec.inputs
     defaults = {name: spec.default for name, spec in inputs.items()}
@@ -70,8 +71,8 @@ def run(
         record["error"] = failed[-1] if failed else scrub(str(error), hidden) or "interrupted"
     record["seconds"] = round(time.monotonic() - started, 3)
     for step in steps:
-        if step["name"] == "evaluate" and "Output" in step["outputs"]:
-            record["accuracy"] = step["outputs"]["Output"]
+        if "accuracy" in step:
+            record["accuracy"] = step.pop("accuracy")
         if step["status"] == "RUNNING":  # interrupted
             step["status"] = "FAILED"
     names = [step["name"] for step in steps]
@@ -85,6 +86,20 @@ def run(
     write_json(directory / "run.json", record)
     show(directory, record)
     return 0 if record["status"] == "SUCCEEDED" else 1
+
+
+def with_paths(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters with a local model_uri or checkpoint_uri as an absolute path.
+
+    kfp's importer takes no file:// URI, and a container has another working directory.
+    """
+    paths = {}
+    for name in {"model_uri", "checkpoint_uri"} & set(parameters):
+        url = urllib.parse.urlsplit(parameters[name])
+        if parameters[name] and url.scheme in ("", "file"):
+            path = urllib.parse.unquote(url.path) if url.scheme else parameters[name]
+            paths[name] = os.path.abspath(path)
+    return {**parameters, **paths}
 
 
 def step_names(spec: Any) -> list[tuple[str, str]]:
@@ -232,9 +247,14 @@ class Recorder:
         success: https://github.com/kubeflow/pipelines/issues/13332
         """
         installs = any("pip install" in part for part in command[:3])
-        network, paths = reachable(executor_input(command)["inputs"].get("parameterValues", {}))
-        for path in paths:
-            volumes = {**volumes, path: {"bind": path, "mode": "ro"}}
+        inputs = executor_input(command)["inputs"]
+        network, paths = reachable(inputs.get("parameterValues", {}))
+        own = [*imported(inputs, list(volumes)), *paths]
+        volumes = {**volumes, **{path: {"bind": path, "mode": "ro"} for path in own}}
+        checkpoint = inputs.get("parameterValues", {}).get("checkpoint_uri", "")
+        if checkpoint.startswith("/"):
+            make_directory(checkpoint, options["user"])
+            volumes[checkpoint] = {"bind": checkpoint, "mode": "rw"}
         if not (network or installs):
             options["network_mode"] = "none"
         options["read_only"] = not installs
@@ -264,6 +284,8 @@ class Recorder:
         step["status"] = "FAILED" if status else "SUCCEEDED"
         step["seconds"] = round(time.monotonic() - started, 3)
         step["outputs"] = {} if status else read_outputs(output_file)
+        if not status and step["name"] in ("evaluate", "merge"):
+            step.update(read_accuracy(output_file))
         if status:
             error = killed_by(status) or re.sub(r"^([\w.]+: )+", "", last)
             step["error"] = f"{step['name']}: {error or f'exit status {status}'}"
@@ -366,6 +388,24 @@ def reachable(parameters: dict[str, Any]) -> tuple[bool, list[str]]:
     return network, paths
 
 
+def imported(inputs: dict[str, Any], mounted: list[str]) -> list[str]:
+    """Return the local paths of a step's input artifacts that no mounted directory holds."""
+    artifacts = [a for these in inputs.get("artifacts", {}).values() for a in these["artifacts"]]
+    return [
+        artifact["uri"]
+        for artifact in artifacts
+        if os.path.exists(artifact["uri"])
+        and not any(pathlib.Path(artifact["uri"]).is_relative_to(path) for path in mounted)
+    ]
+
+
+def make_directory(path: str, user: str) -> None:
+    """Create a directory that a container's user, uid:gid, can write, unless it exists."""
+    if not os.path.isdir(path):
+        os.makedirs(path)
+        os.chown(path, *map(int, user.split(":")))
+
+
 def print_step_line(name: str, line: str, terminal: TextIO) -> None:
     """Print a line that a step logged, without kfp's prefix; leave out kfp's own lines."""
     match = re.match(r"\[KFP Executor \S+ \S+ [A-Z]+\]: (.*)", line)
@@ -380,6 +420,13 @@ def read_outputs(output_file: pathlib.Path) -> dict[str, Any]:
     for name, artifacts in content.get("artifacts", {}).items():
         outputs[name] = artifacts["artifacts"][0]["uri"]
     return outputs
+
+
+def read_accuracy(output_file: pathlib.Path) -> dict[str, float]:
+    """Return the metric accuracy of a step, as its executor output says, if it has one."""
+    artifacts = json.loads(output_file.read_text()).get("artifacts", {})
+    metrics = artifacts["metrics"]["artifacts"][0].get("metadata", {})
+    return {name: metrics[name] for name in ("accuracy",) if name in metrics}
 
 
 def show(directory: pathlib.Path, record: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ class Target:
     gpu: training asks for GPUs. image: an image that has kfp and all packages; empty for the
     public Python image, on which each step installs its packages. gpu_image: the same for
     training on GPUs. node_selector: a label (key, value) of the GPU nodes that is fixed in the
-    YAML, for Kubeflow Pipelines back ends that can't take the parameters gpu_*. local: no cluster.
+    YAML, in a form that back ends of Kubeflow Pipelines before 2.15 can read. local: no cluster.
     """
 
     gpu: bool = False
@@ -61,6 +61,14 @@ class Target:
             return dsl.pipeline(**about)(without_gpu_parameters(func) if fixed else func)
 
         return decorate
+
+    def display_name(self, text: str) -> Optional[str]:
+        """Return the name that the UI shows for a part of the pipeline, None for kfp's own.
+
+        Back ends before 2.14 look for the outputs of a task under the name that is shown:
+        https://github.com/kubeflow/pipelines/pull/11938
+        """
+        return text if self.node_selector is None else None
 
     def step(self, component: Any, needs: Needs) -> Callable[..., dsl.PipelineTask]:
         """Return a function that adds the component as it runs on this target."""
@@ -103,16 +111,23 @@ class Target:
             if self.local:
                 return task
             name = component.python_func.__name__
-            task.set_display_name(name.replace("_", " ").capitalize())
             task.set_cpu_request(needs.cpu).set_cpu_limit(needs.cpu_limit)
             task.set_memory_request(needs.memory).set_memory_limit(needs.memory_limit)
             if needs.retries:
                 task.set_retry(needs.retries, "30s", 2.0, "300s")
             kubernetes.set_timeout(task, needs.timeout)
             kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "kfp-mnist-mxnet")
-            kubernetes.add_pod_label(task, "app.kubernetes.io/component", name.replace("_", "-"))
             if needs.store:
                 kubernetes.use_secret_as_env(task, STORE_SECRET, STORE_KEYS, optional=True)
+            shown = self.display_name(name.replace("_", " ").capitalize())
+            if shown:
+                task.set_display_name(shown)
+                label = name.replace("_", "-")
+                kubernetes.add_pod_label(task, "app.kubernetes.io/component", label)
+            elif needs.store:
+                # The drivers of back ends before 2.4.1, and 2.14, refuse a field they don't know.
+                (secret,) = task.platform_config["kubernetes"]["secretAsEnv"]
+                del secret["optional"], secret["secretNameParameter"]
             return task
 
         return add

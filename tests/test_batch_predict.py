@@ -276,7 +276,7 @@ def test_the_pipeline_predicts_merges_and_uploads(tmp_path, trained, source, s3,
     model = shutil.copytree(trained["model"].path, tmp_path / "my model")
     done = run_batch(
         output,
-        f"model_uri={model}",
+        f"model_uri={model.as_uri()}",
         f"data_uri=file://{source}",
         "shards=2",
         "batch_size=8",
@@ -291,6 +291,7 @@ def test_the_pipeline_predicts_merges_and_uploads(tmp_path, trained, source, s3,
         *("ingest-images", "predict-1", "predict-2", "merge", "upload")
     ]
     assert {step["status"] for step in record["steps"]} == {"SUCCEEDED"}
+    assert record["accuracy"] == 1.0
     assert "accuracy 1.0000, 0 errors" in done.stdout
     predictions = pathlib.Path(steps["merge"]["outputs"]["predictions"])
     assert len(np.load(predictions / "labels.npy")) == 100
@@ -303,6 +304,21 @@ def test_the_pipeline_needs_a_model(tmp_path):
     assert done.returncode == 2
     assert "give -p model_uri=VALUE" in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_destination_that_is_none_is_refused_before_anything_runs(tmp_path):
+    done = run_batch(tmp_path / "runs", "model_uri=/m", "destination_uri=results/first")
+    assert done.returncode == 2
+    assert "destination_uri must be s3://bucket/prefix" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_upload_is_never_cached():
+    spec, *_ = yaml.safe_load_all((ROOT / "batch_predict.yaml").read_text())
+    merging = spec["root"]["dag"]["tasks"]["merge"]
+    uploading = spec["components"]["comp-condition-2"]["dag"]["tasks"]["upload"]
+    assert merging["cachingOptions"] == {"enableCache": True}
+    assert uploading["cachingOptions"] == {}
 
 
 def test_each_shard_is_a_task_of_its_own():

@@ -2,6 +2,7 @@
 
 import builtins
 import dis
+import re
 import subprocess
 import sys
 import types
@@ -66,6 +67,39 @@ def test_every_package_is_pinned(component):
     packages = pip.split("--no-warn-script-location ")[1].split(" && ")[0].split()
     assert packages
     assert all("==" in package for package in packages)
+
+
+def imported_packages(source: str, entry: str) -> set[str]:
+    """The packages that a function imports, or one of the functions that it calls."""
+    namespace: dict = {"__name__": "shipped"}
+    exec(source, namespace)
+    seen: set[str] = set()
+    waiting, modules = [entry], set()
+    while waiting:
+        function = namespace.get(waiting.pop())
+        if isinstance(function, types.FunctionType) and function.__name__ not in seen:
+            seen.add(function.__name__)
+            waiting += global_names(function.__code__)
+            modules |= imported_modules(function.__code__)
+    names = {"PIL": "pillow", "sklearn": "scikit-learn"}
+    return {names.get(name, name) for name in modules - set(sys.stdlib_module_names)}
+
+
+def imported_modules(code: types.CodeType) -> set[str]:
+    """The top-level modules that a code object, or one inside it, imports."""
+    found = {i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME"}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= imported_modules(constant)
+    return {name.partition(".")[0] for name in found}
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_step_installs_just_what_it_imports(component):
+    pip = component.component_spec.implementation.container.command[2]
+    installed = {package.partition("==")[0] for package in re.findall(r"'([\w.-]+==[^']+)'", pip)}
+    imported = imported_packages(shipped_source(component), component.python_func.__name__)
+    assert installed - {"kfp"} == imported
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

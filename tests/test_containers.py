@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -61,6 +62,34 @@ def test_an_own_image_runs_read_only_without_network_and_root(tmp_path):
         assert "'network_mode': 'none', 'read_only': True" in line
         assert "'user': '0:0'" not in line
     assert "pip install" not in log
+
+
+def test_training_saves_a_checkpoint_outside_the_run(tmp_path):
+    require(IMAGE)
+    checkpoint = tmp_path / "my checkpoint"
+    done, _, _ = run(tmp_path, "--image", IMAGE, "-p", f"checkpoint_uri={checkpoint}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (checkpoint / "checkpoint.npz").is_file()
+
+
+def test_predicts_with_a_model_that_lies_elsewhere(tmp_path, trained):
+    require(IMAGE)
+    source = write_idx_set(tmp_path / "idx")
+    model = shutil.copytree(trained["model"].path, tmp_path / "my model")
+    command = [sys.executable, "pipeline.py", "run", "--runner", "docker", "--image", IMAGE]
+    command += [
+        "--pipeline",
+        "batch_predict",
+        "--data-uri",
+        str(source),
+        "-p",
+        f"model_uri={model}",
+    ]
+    command += ["-p", "shards=2", "-p", "batch_size=8", "--output-dir", str(tmp_path / "runs")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((tmp_path / "runs" / "latest" / "run.json").read_text())
+    assert record["accuracy"] > 0.9
 
 
 def test_a_step_that_fails_in_a_container_fails_the_run(tmp_path):

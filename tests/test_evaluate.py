@@ -147,6 +147,12 @@ def test_refuses_another_number_of_class_names(artifacts, trained):
         score(artifacts, trained["model"], trained["test_data"], class_names=["a", "b"])
 
 
+@pytest.mark.parametrize("names", [["a", "b", "a"], ["a", "b", ""]])
+def test_refuses_class_names_that_name_nothing(artifacts, trained, names):
+    with pytest.raises(ValueError, match="class_names must all differ, and none be empty"):
+        score(artifacts, trained["model"], trained["test_data"], class_names=names)
+
+
 def test_report_shows_what_it_promises(artifacts, trained, hard_data):
     accuracy, outputs = score(artifacts, trained["model"], hard_data)
     page = pathlib.Path(outputs["evaluation_report"].path).read_text()
@@ -163,9 +169,11 @@ def test_report_shows_what_it_promises(artifacts, trained, hard_data):
 def test_more_classes_than_a_table_can_show_are_drawn(artifacts, trained):
     images, labels = np.zeros((3, 1, 12, 12), np.uint8), np.zeros(3, np.uint8)
     data = new_data(artifacts, images, labels, 40)
-    _, outputs = score(artifacts, trained["model"], data)
+    names = [f"class {i:02}" for i in range(40)]
+    _, outputs = score(artifacts, trained["model"], data, class_names=names)
     page = pathlib.Path(outputs["evaluation_report"].path).read_text()
-    assert 'aria-label="Confusion matrix"' in page
+    figure = page[page.index('aria-label="Confusion matrix"') : page.index("</svg>")]
+    assert set(re.findall(">(class ..)<", figure)) == set(names)
 
 
 def test_classes_that_the_model_does_not_know_are_reported(artifacts, trained, caplog):

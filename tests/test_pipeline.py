@@ -1,5 +1,6 @@
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -23,11 +24,14 @@ def test_committed_yaml_is_fresh(tmp_path, name, target):
     assert (ROOT / pipeline.yaml_name(name, target)).read_text() == path.read_text(), "make yaml"
 
 
-def test_compiling_twice_gives_the_same_bytes(tmp_path):
-    command = [sys.executable, "pipeline.py", "compile", "--output"]
-    for name in ("a.yaml", "b.yaml"):
-        subprocess.run([*command, tmp_path / name], cwd=ROOT, check=True)
-    assert (tmp_path / "a.yaml").read_bytes() == (tmp_path / "b.yaml").read_bytes()
+def test_two_checkouts_compile_to_the_same_bytes(tmp_path):
+    other = tmp_path / "another checkout"
+    for name in ("components", "runner"):
+        shutil.copytree(ROOT / name, other / name)
+    shutil.copy(ROOT / "pipeline.py", other)
+    command = [sys.executable, "pipeline.py", "compile", "--output", tmp_path / "other.yaml"]
+    subprocess.run(command, cwd=other, check=True)
+    assert (tmp_path / "other.yaml").read_bytes() == (ROOT / "pipeline.yaml").read_bytes()
 
 
 def test_steps_and_their_order():
@@ -118,6 +122,18 @@ def test_a_fixed_node_selector_stands_in_the_yaml(tmp_path):
     ]
     assert accelerator["count"] == accelerator["resourceCount"] == "1"
     assert not [p for p in spec["root"]["inputDefinitions"]["parameters"] if "gpu" in p]
+
+
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_a_fixed_node_selector_is_for_back_ends_that_know_less(tmp_path, name):
+    spec, _, settings = compiled(tmp_path, "--pipeline", name, "--node-selector", "pool=a100")
+    inner = [value["dag"] for value in spec["components"].values() if "dag" in value]
+    for dag in [spec["root"]["dag"], *inner]:
+        assert [task["taskInfo"]["name"] for task in dag["tasks"].values()] == list(dag["tasks"])
+    for value in settings.values():
+        assert list(value["podMetadata"]["labels"]) == ["app.kubernetes.io/part-of"]
+        for secret in value.get("secretAsEnv", []):
+            assert set(secret) == {"keyToEnv", "secretName"}
 
 
 def test_stock_steps_run_on_the_public_image_with_pinned_packages():
@@ -224,7 +240,7 @@ def test_runs_the_whole_pipeline(tmp_path):
 def test_below_min_accuracy_predict_does_not_run(tmp_path):
     output = tmp_path / "runs"
     source = write_idx_set(tmp_path / "idx")
-    gate = ("-p", "min_accuracy=1.5")
+    gate = ("-p", "learning_rate=1e-9", "-p", "min_accuracy=1")
     done = run("--data-uri", source, *SMALL, *gate, "--output-dir", output)
     assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads((output / "latest" / "run.json").read_text())
@@ -232,7 +248,7 @@ def test_below_min_accuracy_predict_does_not_run(tmp_path):
     assert [step["name"] for step in record["steps"]] == STEPS
     assert [step["status"] for step in record["steps"]] == ["SUCCEEDED"] * 3 + ["SKIPPED"]
     reason = (
-        f"predict did not run: the accuracy, {record['accuracy']:.4f}, is below min_accuracy, 1.5"
+        f"predict did not run: the accuracy, {record['accuracy']:.4f}, is below min_accuracy, 1.0"
     )
     assert record["steps"][3]["reason"] == reason
     assert reason in done.stdout.splitlines()
@@ -270,6 +286,8 @@ def test_a_password_in_a_source_stays_out_of_the_record_and_the_log(tmp_path):
         ("epoch=3", "no parameter 'epoch': expected one of"),
         ("epochs=many", "epochs must be of type Integer, got 'many'"),
         ("kernels=5,5", "kernels must be of type List[Integer], got '5,5'"),
+        ("min_accuracy=99", "min_accuracy must be from 0 to 1, got 99.0"),
+        ("min_accuracy=nan", "min_accuracy must be from 0 to 1, got nan"),
     ],
 )
 def test_refuses_a_bad_parameter(tmp_path, assignment, message):

@@ -5,6 +5,8 @@ import http.server
 import json
 import pathlib
 import re
+import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -26,7 +28,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         kinds = ("pipelines", "versions", "experiments", "runs", "recurringruns")
         self.state: dict = {kind: [] for kind in kinds}
-        self.state |= {"looks": 0, "last": "SUCCEEDED", "token": ""}
+        self.state |= {"looks": 0, "last": "SUCCEEDED", "token": "", "cookie": "", "faults": []}
 
 
 class Api(http.server.BaseHTTPRequestHandler):
@@ -45,7 +47,11 @@ class Api(http.server.BaseHTTPRequestHandler):
             versions = [v for v in state["versions"] if v["pipeline_id"] == match[1]]
             self.answer({"pipeline_versions": self.filtered(url, versions)})
         elif path in ("/pipelines", "/experiments"):
-            self.answer({path[1:]: self.filtered(url, state[path[1:]])})
+            namespace = dict(urllib.parse.parse_qsl(url.query)).get("namespace")
+            own = [item for item in state[path[1:]] if item.get("namespace") == namespace]
+            self.answer({path[1:]: self.filtered(url, own)})
+        elif path.startswith("/runs/") and state["faults"]:
+            self.answer({"error": "try again"}, state["faults"].pop())
         elif path.startswith("/runs/"):
             state["looks"] += 1
             self.answer(self.run_after(state["looks"]))
@@ -59,10 +65,9 @@ class Api(http.server.BaseHTTPRequestHandler):
             return
         path = url.path.removeprefix("/apis/v2beta1")
         query = dict(urllib.parse.parse_qsl(url.query))
-        if path == "/pipelines/upload":
-            made = {"pipeline_id": "p1", "display_name": query["name"]}
+        if path == "/pipelines":
+            made = {**json.loads(body), "pipeline_id": f"p{len(state['pipelines']) + 1}"}
             state["pipelines"].append(made)
-            state["yaml"] = self.uploaded(body)
         elif path == "/pipelines/upload_version":
             made = {
                 "pipeline_id": query["pipelineid"],
@@ -78,8 +83,10 @@ class Api(http.server.BaseHTTPRequestHandler):
         self.answer(made)
 
     def allowed(self) -> bool:
-        token = self.server.state["token"]
-        if token and self.headers.get("authorization") != f"Bearer {token}":
+        token, cookie = self.server.state["token"], self.server.state["cookie"]
+        if (token and self.headers.get("authorization") != f"Bearer {token}") or (
+            cookie and self.headers.get("cookie") != cookie
+        ):
             self.answer({"error": "not logged in"}, 401)
             return False
         return True
@@ -99,9 +106,13 @@ class Api(http.server.BaseHTTPRequestHandler):
 
     def run_after(self, looks: int) -> dict:
         last = self.server.state["last"]
-        states = [("RUNNING", None), ("RUNNING", "SUCCEEDED"), (last, last)]
-        run, train = states[min(looks, 3) - 1]
-        tasks = [{"display_name": "train", "state": train}] if train else []
+        run = [*["RUNNING"] * 2, last][min(looks, 3) - 1]
+        # Two tasks of a loop have one name; the first is done when the second begins.
+        states = [[], [("t1", "SUCCEEDED"), ("t2", "RUNNING")], [("t1", "SUCCEEDED"), ("t2", last)]]
+        tasks = [
+            {"task_id": task, "display_name": "train", "state": state}
+            for task, state in states[min(looks, 3) - 1]
+        ]
         error = {"message": "train failed"} if run == "FAILED" else None
         return {
             "run_id": "x1",
@@ -157,6 +168,13 @@ def test_the_same_yaml_is_the_same_version(api):
     assert len(api.state["runs"]) == 3
 
 
+def test_a_pipeline_is_looked_for_in_its_namespace(api):
+    for namespace in ("mine", "mine", "yours"):
+        assert submit(api.url, "--namespace", namespace).returncode == 0
+    assert [made["namespace"] for made in api.state["pipelines"]] == ["mine", "yours"]
+    assert [made["pipeline_id"] for made in api.state["versions"]] == ["p1", "p2"]
+
+
 def test_uploads_the_pipeline_for_the_chosen_images(api):
     submit(api.url, "--target", "cpu", "--image", "example.org/cpu:1")
     spec, _ = yaml.safe_load_all(api.state["yaml"])
@@ -168,7 +186,10 @@ def test_waits_with_progress(api):
     done = submit(api.url, "--wait")
     assert done.returncode == 0
     lines = [line.split("  ")[-1] for line in done.stdout.splitlines()[1:]]
-    assert lines == ["run: RUNNING", "train: SUCCEEDED", "run: SUCCEEDED"]
+    assert lines == [
+        *("run: RUNNING", "train: SUCCEEDED", "train#2: RUNNING"),
+        *("train#2: SUCCEEDED", "run: SUCCEEDED"),
+    ]
 
 
 def test_a_failed_run_is_a_failed_command(api):
@@ -176,6 +197,20 @@ def test_a_failed_run_is_a_failed_command(api):
     done = submit(api.url, "--wait")
     assert done.returncode == 1
     assert done.stderr == "train failed\n"
+    assert "train: FAILED" not in done.stdout
+    assert "train#2: FAILED" in done.stdout
+
+
+def test_asks_again_where_a_fault_may_pass(api):
+    api.state["faults"] = [502, 429, 503]
+    assert submit(api.url, "--wait").returncode == 0
+
+
+def test_does_not_ask_again_where_the_answer_is_no(api):
+    api.state["faults"] = [404]
+    done = submit(api.url, "--wait")
+    assert done.returncode == 1
+    assert done.stderr == f'Error: {api.url} answered 404: {{"error": "try again"}}\n'
 
 
 def test_schedules_runs(api):
@@ -194,6 +229,36 @@ def test_sends_the_token_and_does_not_show_it(api):
     assert refused.stderr == f'Error: {api.url} answered 401: {{"error": "not logged in"}}\n'
     assert accepted.returncode == 0
     assert "abc-secret" not in accepted.stdout + accepted.stderr + refused.stderr
+
+
+def test_sends_the_cookies_of_a_session(api):
+    api.state["cookie"] = "authservice_session=abc"
+    assert submit(api.url).returncode == 1
+    assert submit(api.url, KFP_COOKIES="authservice_session=abc").returncode == 0
+
+
+def test_checks_the_certificate_unless_told_otherwise(api, tmp_path):
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    make += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out"]
+    subprocess.run([*make, certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    api.socket = context.wrap_socket(api.socket, server_side=True)
+    host = api.url.replace("http:", "https:")
+    refused = submit(host)
+    assert refused.returncode == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in refused.stderr.splitlines()[-1]
+    assert submit(host, "--ssl-ca-cert", str(certificate)).returncode == 0
+    assert submit(host, "--insecure").returncode == 0
+
+
+def test_a_host_without_a_scheme_is_asked_over_https():
+    done = submit("127.0.0.1:9")
+    assert done.stderr.splitlines()[-1].startswith("Error: https://127.0.0.1:9 can't be reached: ")
+    assert "Warning" not in done.stderr
 
 
 def test_a_host_that_does_not_answer_is_one_sentence():

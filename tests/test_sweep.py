@@ -47,6 +47,8 @@ def test_plan_gives_the_trials(splits):
         ([{"epochs": 1}, {"epochs": 1}], "trial 2 is the same as an earlier one"),
         ([{}, {"activations": "tanh"}], "trial 2.*'activations' is no hyperparameter: expected"),
         ([{"activation": 3}], "trial 1.*activation must be of type str, got 3"),
+        ([{"epochs": True}], "trial 1.*epochs must be of type int, got True"),
+        ([{"momentum": False}], "trial 1.*momentum must be of type float, got False"),
         ([{"epochs": 0}], "trial 1.*epochs must be at least 1, got 0"),
         ([{"recipe": "none"}], "trial 1.*recipe must be one of"),
         ([{"kernels": [13], "filters": [8]}], r"trial 1.*kernels\[0\] is 13"),

@@ -285,7 +285,13 @@ def test_threads_are_those_of_the_container(tmp_path, files, cpus):
 
 def test_report_shows_the_curves_and_the_network(trained):
     page = pathlib.Path(trained["training_report"].path).read_text()
-    for text in ("learning rate", "conv0", "8 x 10 x 10", "Filters of the first", "batch_size"):
+    for text in (
+        "learning rate",
+        "conv0",
+        "8\N{NO-BREAK SPACE}x\N{NO-BREAK SPACE}10",
+        "Filters of the first",
+        "batch_size",
+    ):
         assert text in page, text
 
 
