@@ -321,6 +321,7 @@ def check_complete(pipeline: Any, parameters: dict[str, Any]) -> None:
     "--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True
 )
 @click.option("--image", default="", help="With --runner docker: an image that has the packages.")
+@click.option("--verbose", is_flag=True, help="Show every line that a step writes.")
 def run_command(
     pipeline: str,
     data_uri: str,
@@ -328,6 +329,7 @@ def run_command(
     output_dir: str,
     runner: str,
     image: str,
+    verbose: bool,
 ) -> None:
     """Run a pipeline on this machine."""
     from runner.local import run
@@ -340,7 +342,7 @@ def run_command(
     if data_uri:
         parameters["data_uri"] = data_uri
     check_complete(made, parameters)
-    sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image))
+    sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image, verbose))
 
 
 @main.command("submit")
