@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,7 +77,7 @@ def flatten(boxes: list[Box]) -> Iterator[Box]:
 def describe_step(directory: pathlib.Path, step: dict[str, Any]) -> dict[str, Any]:
     """Return a step's record with its values, its artifacts (name to link) and its reports.
 
-    A report is a file that starts as an HTML page does. It is shown in the page, and linked as
+    A report is a file that starts as an HTML page does. It is shown in the page, and copied to
     reports/<step>-<name>.html, as a browser takes a local file without that ending for text.
     """
     returned, artifacts, reports = {}, {}, []
@@ -88,7 +89,7 @@ def describe_step(directory: pathlib.Path, step: dict[str, Any]) -> dict[str, An
             link = directory / "reports" / f"{step['name']}-{name}.html"
             link.parent.mkdir(exist_ok=True)
             if not link.exists():
-                link.symlink_to(os.path.relpath(path, link.parent))
+                shutil.copyfile(path, link)
             reports.append((name, os.path.relpath(link, directory), path.read_text()))
         elif path.exists():
             artifacts[name] = os.path.relpath(path, directory)
@@ -108,7 +109,8 @@ def is_page(path: pathlib.Path) -> bool:
 def number(value: Any) -> str:
     """Return a metric as a person reads it, anything else as `text` does."""
     if isinstance(value, float) and not value.is_integer():
-        return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4g}"
+        size = abs(value)
+        return f"{value:,.{1 if size >= 100 else 4}f}" if size >= 0.01 else f"{value:.3g}"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"{value:,.0f}"
     return text(value)

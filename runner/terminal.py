@@ -80,8 +80,8 @@ class Display:
         if self.verbose:
             self.say(name, line.rstrip())
         elif match and not KFP_ITSELF.match(match[2]):
-            told = self.steps[name].read(match[2])
-            if match[1] != "INFO" or not (told or self.console.is_interactive):
+            warning = match[1] != "INFO"
+            if warning or not (self.steps[name].read(match[2]) or self.console.is_interactive):
                 self.say(name, match[2])
 
     def end(self, name: str, status: str, seconds: float) -> None:
@@ -98,7 +98,7 @@ class Display:
 
     def table(self) -> Table:
         """Return the steps as they are now: mark, name, seconds, how far, and what they say."""
-        table = Table.grid(padding=(0, 1))
+        table = Table.grid(padding=(0, 1), expand=True)
         for width in (1, None, None, 10):
             table.add_column(width=width, no_wrap=True)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
