@@ -2,6 +2,7 @@
 # make test   run the tests, in .venv
 # make check  lint and types
 # make yaml   compile the committed pipelines again
+# make pictures  make the pictures of the documents again (needs Chromium and pngquant)
 # make locks  write the requirements of the images again
 # make images build the images (docker or podman; REGISTRY, IMAGES, TAG, BUILD_ARGS)
 
@@ -15,7 +16,7 @@ REGISTRY ?= kfp-mnist-mxnet
 TAG ?= 0.1.0
 ENGINE ?= $(shell command -v docker || command -v podman)
 
-.PHONY: run test check yaml locks images
+.PHONY: run test check yaml pictures locks images
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
@@ -30,6 +31,12 @@ check: .venv/ready
 yaml: .venv/ready
 	for pipeline in $(PIPELINES); do for target in gpu cpu; do \
 	$(BIN)/python pipeline.py compile --pipeline $$pipeline --target $$target || exit 1; done; done
+
+pictures: .venv/ready
+	$(BIN)/python pipeline.py run --output-dir build/pictures/train
+	$(BIN)/python pipeline.py run --pipeline sweep --output-dir build/pictures/sweep -p epochs=2 \
+	-p 'trials=[{"activation": "relu"}, {"activation": "tanh"}, {"activation": "sigmoid"}]'
+	$(BIN)/python docs/pictures.py build/pictures/train/latest build/pictures/sweep/latest
 
 locks: .venv/ready
 	$(BIN)/python images/lock.py

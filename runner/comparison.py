@@ -99,9 +99,7 @@ def curve_sections(first: Run, second: Run) -> list[Any]:
         axes.grid(alpha=0.3)
     panels[0].legend(frameon=False)
     panels[-1].set_xlabel("epoch")
-    longest = max(map(len, histories.values()))
-    if longest <= 20:
-        panels[-1].set_xticks(range(1, longest + 1))
+    panels[-1].xaxis.get_major_locator().set_params(integer=True)
     label = "Accuracy and loss of both runs after each epoch"
     return [section("Curves", "", figure_svg(figure, label))]
 

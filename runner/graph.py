@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-WIDTH, HEIGHT = 176.0, 50.0  # of a step
+WIDTH, HEIGHT = 160.0, 50.0  # of a step
 GAP, ROW = 14.0, 34.0  # between two boxes side by side, and between two layers
 PADDING, TITLE = 12.0, 22.0  # inside a loop or condition: at its edges, and above for its name
 LETTER = 6.2  # of the name of a loop or condition, on average
-BEND = 34.0  # how far an arrow swings out for each layer that it passes
+BEND = 28.0  # how far an arrow swings out for each layer that it passes
 COLUMNS = 2  # boxes that stand side by side, so that a phone can show them
 
 
@@ -50,6 +50,12 @@ class Arrow:
     start: Box
     end: Box
     bend: float
+
+    @property
+    def right(self) -> float:
+        """The largest x of its curve, whose two control points are at `bend`."""
+        edge = max(box.x + box.width for box in (self.start, self.end))
+        return edge + 0.75 * max(0.0, self.bend - edge)
 
 
 def read_graph(spec: Any) -> list[Box]:
@@ -108,7 +114,7 @@ def times(step: Box, ran: list[str]) -> list[Box]:
         dataclasses.replace(
             step,
             name=f"{step.name}-{number}",
-            title=f"{step.title} {number}",
+            title=f"{step.title}-{number}",
             after=[f"{name}-{number}" for name in step.after],
         )
         for number in numbers
@@ -123,16 +129,23 @@ def arrange(boxes: list[Box]) -> tuple[float, float]:
             wide = max(width, LETTER * len(box.label))
             move(box.inside, PADDING + (wide - width) / 2, PADDING + TITLE)
             box.width, box.height = wide + 2 * PADDING, height + 2 * PADDING + TITLE
-    rows = [row[i : i + COLUMNS] for row in layers(boxes) for i in range(0, len(row), COLUMNS)]
-    widths = [sum(box.width for box in row) + GAP * (len(row) - 1) for row in rows]
+    grid = [[row[i : i + COLUMNS] for i in range(0, len(row), COLUMNS)] for row in layers(boxes)]
+    widths = [max(row_width(row) for row in rows) for rows in grid]
     y = 0.0
-    for row, width in zip(rows, widths):
-        x = (max(widths) - width) / 2
-        for box in row:
-            move([box], x, y)
-            x += box.width + GAP
-        y += max(box.height for box in row) + ROW
+    for rows, width in zip(grid, widths):
+        for row in rows:
+            x = (max(widths) - width) / 2
+            for box in row:
+                move([box], x, y)
+                x += box.width + GAP
+            y += max(box.height for box in row) + GAP
+        y += ROW - GAP
     return max(widths), y - ROW
+
+
+def row_width(row: list[Box]) -> float:
+    """Return the width of boxes side by side."""
+    return sum(box.width for box in row) + GAP * (len(row) - 1)
 
 
 def layers(boxes: list[Box]) -> list[list[Box]]:

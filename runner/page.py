@@ -63,7 +63,7 @@ def draw_graph(record: dict[str, Any], boxes: list[Box]) -> Graph:
     boxes = unroll(boxes, list(states))
     width, height = arrange(boxes)
     lines = arrows(boxes)
-    width = max([width, *(line.bend for line in lines)])
+    width = max([width, *(line.right for line in lines)])
     return Graph(width, height, list(flatten(boxes)), lines, states)
 
 

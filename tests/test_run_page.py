@@ -137,8 +137,8 @@ def test_reports_are_shown_in_the_page_and_alone(made_run, open_page):
 
 def test_the_keyboard_reaches_the_steps(made_run, open_page):
     page = open_page(made_run() / "index.html")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
+    for key in ("Tab", "Tab", "Tab", "Enter"):  # past run.json and log.txt
+        page.keyboard.press(key)
     assert page.url.endswith("#step-ingest")
 
 
