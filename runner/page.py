@@ -81,7 +81,7 @@ def describe_step(directory: pathlib.Path, step: dict[str, Any]) -> dict[str, An
     reports/<step>-<name>.html, as a browser takes a local file without that ending for text.
     """
     returned, artifacts, reports = {}, {}, []
-    for name, value in step["outputs"].items():
+    for name, value in sorted(step["outputs"].items()):
         path = pathlib.Path(value) if isinstance(value, str) else directory
         if not path.is_relative_to(directory / "artifacts"):
             returned[name] = value
@@ -90,7 +90,9 @@ def describe_step(directory: pathlib.Path, step: dict[str, Any]) -> dict[str, An
             link.parent.mkdir(exist_ok=True)
             if not link.exists():
                 shutil.copyfile(path, link)
-            reports.append((name, os.path.relpath(link, directory), path.read_text()))
+            reports.append(
+                (name, os.path.relpath(link, directory), path.read_text(errors="replace"))
+            )
         elif path.exists():
             artifacts[name] = os.path.relpath(path, directory)
     in_loop = re.search(r"-\d+$", step["name"]) is not None
