@@ -35,7 +35,8 @@ yaml: .venv/ready
 pictures: .venv/ready
 	$(BIN)/python pipeline.py run --output-dir build/pictures/train
 	$(BIN)/python pipeline.py run --pipeline sweep --output-dir build/pictures/sweep -p epochs=2 \
-	-p 'trials=[{"activation": "relu"}, {"activation": "tanh"}, {"activation": "sigmoid"}]'
+	-p 'trials=[{"activation": "relu"}, {"activation": "tanh"}, \
+	{"optimizer": "adam", "learning_rate": 0.002}]'
 	$(BIN)/python docs/pictures.py build/pictures/train/latest build/pictures/sweep/latest
 
 locks: .venv/ready

@@ -46,6 +46,7 @@ figcaption { overflow-wrap: anywhere; white-space: pre-line; }
 .matrix { font-size: .8rem; }
 .matrix th, .matrix td { padding: .2rem .35rem; text-align: center; }
 .matrix td { border: 1px solid var(--line); min-width: 2rem; }
+.matrix thead td { border: 0; }
 @media (max-width: 30rem) { th, td { padding: .25rem .4rem; } }
 @media (max-width: 30rem) { .matrix th, .matrix td { padding: .1rem; min-width: 1.1rem; } }
 @media (max-width: 30rem) { .matrix { font-size: .7rem; } }
