@@ -10,6 +10,8 @@ PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
+TRIALS := [{"activation": "relu"}, {"activation": "tanh"}, \
+	{"optimizer": "adam", "learning_rate": 0.002}]
 PIPELINES := train sweep batch_predict
 IMAGES ?= mxnet-cpu mxnet-gpu
 REGISTRY ?= kfp-mnist-mxnet
@@ -35,8 +37,7 @@ yaml: .venv/ready
 pictures: .venv/ready
 	$(BIN)/python pipeline.py run --output-dir build/pictures/train
 	$(BIN)/python pipeline.py run --pipeline sweep --output-dir build/pictures/sweep -p epochs=2 \
-	-p 'trials=[{"activation": "relu"}, {"activation": "tanh"}, \
-	{"optimizer": "adam", "learning_rate": 0.002}]'
+	-p trials='$(TRIALS)'
 	$(BIN)/python docs/pictures.py build/pictures/train/latest build/pictures/sweep/latest
 
 locks: .venv/ready

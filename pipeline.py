@@ -17,6 +17,7 @@ from components.predict import predict
 from components.train import train
 from components.upload import upload
 from runner.command import (
+    COMPLETION,
     Assignment,
     Commands,
     check_complete,
@@ -262,10 +263,7 @@ def which_parameters(target: Target) -> Callable[..., Any]:
         "python pipeline.py runs",
         "python pipeline.py compare 2026-01-31-120000 latest",
     )
-    + "\n\nThe same commands have the name kfp-mnist-mxnet in .venv/bin. Bash completes commands, "
-    "options, parameters and runs after\n\n\b\n"
-    '  source .venv/bin/activate\n  eval "$(_KFP_MNIST_MXNET_COMPLETE=bash_source '
-    'kfp-mnist-mxnet)"',
+    + COMPLETION,
 )
 def main() -> None:
     """Compile the pipelines for Kubeflow, or run them on this machine."""
@@ -276,7 +274,7 @@ def main() -> None:
     epilog=examples(
         "python pipeline.py compile",
         "python pipeline.py compile --pipeline sweep --target cpu",
-        "python pipeline.py compile --target cpu --image registry.example/mxnet-cpu:0.1.0",
+        "python pipeline.py compile --target cpu --image registry.example/cpu:1 --output own.yaml",
     ),
 )
 @which_pipeline

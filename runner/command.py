@@ -10,6 +10,16 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 
 from runner.target import Target
 
+COMPLETION = """
+
+The same commands have the name kfp-mnist-mxnet in .venv/bin. Bash completes commands, options,
+parameters and runs after
+
+\b
+  source .venv/bin/activate
+  eval "$(_KFP_MNIST_MXNET_COMPLETE=bash_source kfp-mnist-mxnet)"
+"""
+
 
 class Commands(click.Group):
     """A group of commands that tells the nearest name of a command that is not there."""
