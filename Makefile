@@ -7,6 +7,7 @@
 # make yaml   compile the committed pipelines and components again
 # make docs   write the tables of the documents again
 # make notebook  run docs/tutorial.ipynb on MNIST again
+# make pictures  make the pictures of the documents again (needs Chromium and pngquant)
 # make locks  write the requirements of the images again
 # make images build the images (docker or podman; REGISTRY, IMAGES, TAG, BUILD_ARGS)
 
@@ -14,6 +15,8 @@ FITS := -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' 2>/d
 PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3; do \
 	$$p $(FITS) && { echo $$p; break; }; done)
 BIN := .venv/bin
+TRIALS := [{"activation": "relu"}, {"activation": "tanh"}, \
+	{"optimizer": "adam", "learning_rate": 0.002}]
 PIPELINES := train sweep batch_predict
 IMAGES ?= mxnet-cpu mxnet-gpu
 REGISTRY ?= kfp-mnist-mxnet
@@ -21,7 +24,7 @@ TAG ?= 0.1.0
 SECONDS ?= 600
 ENGINE ?= $(shell command -v docker || command -v podman)
 
-.PHONY: run test cuda-test check audit fuzz yaml docs notebook locks images
+.PHONY: run test cuda-test check audit fuzz yaml docs notebook pictures locks images
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
@@ -56,6 +59,12 @@ docs: .venv/ready
 
 notebook: .venv/ready
 	$(BIN)/python docs/notebook.py
+
+pictures: .venv/ready
+	$(BIN)/python pipeline.py run --output-dir build/pictures/train
+	$(BIN)/python pipeline.py run --pipeline sweep --output-dir build/pictures/sweep -p epochs=2 \
+	-p trials='$(TRIALS)'
+	$(BIN)/python docs/pictures.py build/pictures/train/latest build/pictures/sweep/latest
 
 locks: .venv/ready
 	$(BIN)/python images/lock.py

@@ -1,6 +1,5 @@
 """The pipelines of the suite, and the command line that compiles, runs and submits them."""
 
-import json
 import pathlib
 import sys
 from typing import Any, Callable
@@ -8,7 +7,6 @@ from typing import Any, Callable
 import click
 from kfp import dsl
 
-from components._upload import split_destination
 from components.compare import compare
 from components.evaluate import evaluate
 from components.ingest import ingest
@@ -18,6 +16,17 @@ from components.plan import plan
 from components.predict import predict
 from components.train import train
 from components.upload import upload
+from runner.command import (
+    COMPLETION,
+    Assignment,
+    Commands,
+    check_parameters,
+    chosen_target,
+    examples,
+    parse_parameters,
+    target_options,
+)
+from runner.runs import complete_run, find_run, show_runs
 from runner.target import GPU_TOLERATION, Needs, Target, write_yaml
 
 INGEST = Needs("1", "512Mi", "2", "2Gi", timeout=3600, retries=3, store=True)
@@ -26,7 +35,6 @@ JUDGE = Needs("1", "1Gi", "4", "4Gi", timeout=3600)
 SHARD = Needs("2", "1Gi", "2", "2Gi", timeout=3600, retries=1)
 MERGE = Needs("1", "512Mi", "2", "2Gi", timeout=3600, retries=1)
 UPLOAD = Needs("1", "512Mi", "2", "1Gi", timeout=3600, retries=3, store=True)
-
 PLAN = Needs("500m", "256Mi", "1", "1Gi", timeout=1800)
 
 LOCAL = Target(image="local/python", local=True)
@@ -236,45 +244,44 @@ def yaml_name(pipeline: str, target: str) -> str:
 which_pipeline = click.option(
     "--pipeline", type=click.Choice(list(PIPELINES)), default="train", show_default=True
 )
+where_runs_are = click.option(
+    "--output-dir", type=click.Path(file_okay=False), default="runs", show_default=True
+)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def which_parameters(target: Target) -> Callable[..., Any]:
+    """Return the option -p; the shell completes the parameters of pipelines for this target."""
+    return click.option(
+        *("-p", "--parameter"),
+        multiple=True,
+        type=Assignment(lambda pipeline: PIPELINES[pipeline](target).component_spec.inputs),
+        help="A parameter of the pipeline; may be given many times.",
+    )
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "python pipeline.py run",
+        "python pipeline.py run -p epochs=3 -p activation=tanh",
+        "python pipeline.py runs",
+        "python pipeline.py compare 2026-01-31-120000 latest",
+    )
+    + COMPLETION,
+)
 def main() -> None:
     """Compile the pipelines for Kubeflow, or run them on this machine."""
 
 
-def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that choose where its steps run."""
-    for option in (
-        click.option("--node-selector", metavar="KEY=VALUE", help="Label of the GPU nodes, fixed."),
-        click.option("--gpu-image", default="", help="The same for training on a GPU."),
-        click.option("--image", default="", help="Image with the packages: no pip at the start."),
-        click.option(
-            "--target", type=click.Choice(["gpu", "cpu"]), default="gpu", show_default=True
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def chosen_target(target: str, image: str, gpu_image: str, node_selector: str) -> Target:
-    """Return the target that the options of a command choose.
-
-    Raises:
-        click.UsageError: options that do not fit each other.
-    """
-    if target == "gpu" and bool(image) != bool(gpu_image):
-        raise click.UsageError("--target gpu takes --image and --gpu-image together, or neither")
-    if target == "cpu" and (gpu_image or node_selector):
-        raise click.UsageError("--gpu-image and --node-selector are for --target gpu")
-    key, _, value = (node_selector or "").partition("=")
-    if node_selector and not (key and value):
-        raise click.UsageError(f"--node-selector must be KEY=VALUE, got {node_selector!r}")
-    fixed = (key, value) if node_selector else None
-    return Target(target == "gpu", image, gpu_image, fixed)
-
-
-@main.command("compile")
+@main.command(
+    "compile",
+    epilog=examples(
+        "python pipeline.py compile",
+        "python pipeline.py compile --pipeline sweep --target cpu",
+        "python pipeline.py compile --target cpu --image registry.example/cpu:1 --output own.yaml",
+    ),
+)
 @which_pipeline
 @target_options
 @click.option("--output", type=click.Path(dir_okay=False), help="[default: named by both]")
@@ -285,59 +292,25 @@ def compile_command(pipeline: str, target: str, output: str, **where: str) -> No
     click.echo(f"wrote {output}")
 
 
-def parse_parameters(pipeline: Any, assignments: tuple[str, ...]) -> dict[str, Any]:
-    """Return the parameters of a pipeline given as NAME=VALUE, each in the pipeline's own type.
-
-    Raises:
-        click.UsageError: an unknown name, or a value that is not of the parameter's type.
-    """
-    inputs = pipeline.component_spec.inputs
-    convert = {"String": str, "Integer": int, "Float": float}
-    parameters = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise click.UsageError(f"expected NAME=VALUE, got {assignment!r}")
-        if name not in inputs:
-            raise click.UsageError(f"no parameter {name!r}: expected one of {', '.join(inputs)}")
-        kind = inputs[name].type
-        try:
-            parameters[name] = convert.get(kind, json.loads)(text)
-        except ValueError:
-            raise click.UsageError(f"{name} must be of type {kind}, got {text!r}") from None
-    return parameters
-
-
-def check_parameters(pipeline: Any, parameters: dict[str, Any]) -> None:
-    """Check what a step would refuse only at the end, or no step looks at.
-
-    Raises:
-        click.UsageError: a parameter without a default is not given, min_accuracy is no accuracy,
-            or destination_uri no prefix of an object store.
-    """
-    for name, spec in pipeline.component_spec.inputs.items():
-        if not spec.optional and name not in parameters:
-            raise click.UsageError(f"{name} has no default: give -p {name}=VALUE")
-    if not 0 <= parameters.get("min_accuracy", 0) <= 1:
-        raise click.UsageError(
-            f"min_accuracy must be from 0 to 1, got {parameters['min_accuracy']}"
-        )
-    if parameters.get("destination_uri"):
-        try:
-            split_destination(parameters["destination_uri"])
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-
-
-@main.command("run")
+@main.command(
+    "run",
+    epilog=examples(
+        "python pipeline.py run",
+        "python pipeline.py run -p recipe=tutorial -p epochs=3",
+        "python pipeline.py run --data-uri /path/to/idx/files -p 'filters=[32, 64, 64]'",
+        """python pipeline.py run --pipeline sweep -p 'trials=[{}, {"activation": "tanh"}]'""",
+        "python pipeline.py run --pipeline batch_predict -p model_uri=/path/to/model",
+    ),
+)
 @which_pipeline
 @click.option("--data-uri", help="Directory or URL of the four IDX files; several are mirrors.")
-@click.option("-p", "--parameter", multiple=True, metavar="NAME=VALUE", help="A parameter.")
-@click.option("--output-dir", type=click.Path(file_okay=False), default="runs", show_default=True)
+@which_parameters(LOCAL)
+@where_runs_are
 @click.option(
     "--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True
 )
 @click.option("--image", default="", help="With --runner docker: an image that has the packages.")
+@click.option("--verbose", is_flag=True, help="Show every line that a step writes.")
 def run_command(
     pipeline: str,
     data_uri: str,
@@ -345,8 +318,9 @@ def run_command(
     output_dir: str,
     runner: str,
     image: str,
+    verbose: bool,
 ) -> None:
-    """Run a pipeline on this machine."""
+    """Run a pipeline on this machine and make a page of it."""
     from runner.local import run
 
     if image and runner != "docker":
@@ -357,13 +331,48 @@ def run_command(
     if data_uri:
         parameters["data_uri"] = data_uri
     check_parameters(made, parameters)
-    sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image))
+    sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image, verbose))
 
 
-@main.command("submit")
+@main.command("runs", epilog=examples("python pipeline.py runs"))
+@where_runs_are
+def runs_command(output_dir: str) -> None:
+    """List the runs on this machine."""
+    show_runs(pathlib.Path(output_dir))
+
+
+@main.command(
+    "compare",
+    epilog=examples(
+        "python pipeline.py compare 2026-01-31-120000 latest",
+        "python pipeline.py compare /path/to/a/run latest",
+    ),
+)
+@click.argument("a", shell_complete=complete_run)
+@click.argument("b", shell_complete=complete_run)
+@where_runs_are
+def compare_command(a: str, b: str, output_dir: str) -> None:
+    """Compare two runs on the terminal and as a page.
+
+    A and B are each the id of a run, its directory or `latest`.
+    """
+    from runner.comparison import compare_runs
+
+    root = pathlib.Path(output_dir)
+    compare_runs(find_run(root, a), find_run(root, b), root)
+
+
+@main.command(
+    "submit",
+    epilog=examples(
+        "python pipeline.py submit --host https://kubeflow.example/pipeline --wait",
+        "python pipeline.py submit --host http://localhost:8080 --target cpu -p epochs=3",
+        'python pipeline.py submit --host http://localhost:8080 --cron "0 0 3 * * *"',
+    ),
+)
 @click.option("--host", envvar="KF_PIPELINES_ENDPOINT", required=True, help="URL of the UI or API.")
 @which_pipeline
-@click.option("-p", "--parameter", multiple=True, metavar="NAME=VALUE", help="A parameter.")
+@which_parameters(Target(gpu=True))
 @click.option("--experiment", default="Default", show_default=True)
 @click.option("--namespace", help="Of the user, where Kubeflow has several.")
 @click.option("--wait", is_flag=True, help="Wait for the end; exit status 1 if the run fails.")

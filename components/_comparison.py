@@ -76,6 +76,7 @@ def write_sweep_report(path: Any, trials: list[dict[str, Any]], best: int) -> No
         history = [record["validation_accuracy"] for record in trials[i]["history"]]
         axes.plot(range(1, len(history) + 1), history, marker="o", label=names[i][:80])
     axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel("validation accuracy")
     if len(trials) <= 10:
         axes.legend(frameon=False, fontsize="small")

@@ -24,6 +24,8 @@ def write_report(path: Any, title: str, facts: dict[str, Any], sections: list[An
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #1668c7; }
 @media (prefers-color-scheme: dark) { :root { --accent: #7ab7ff; } }
 * { box-sizing: border-box; }
+html { background: Canvas; color: CanvasText; }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 60rem; }
 h1 { font-size: 1.4rem; margin: 0 0 1rem; }
 h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
@@ -44,6 +46,7 @@ figcaption { overflow-wrap: anywhere; white-space: pre-line; }
 .matrix { font-size: .8rem; }
 .matrix th, .matrix td { padding: .2rem .35rem; text-align: center; }
 .matrix td { border: 1px solid var(--line); min-width: 2rem; }
+.matrix thead td { border: 0; }
 @media (max-width: 30rem) { th, td { padding: .25rem .4rem; } }
 @media (max-width: 30rem) { .matrix th, .matrix td { padding: .1rem; min-width: 1.1rem; } }
 @media (max-width: 30rem) { .matrix { font-size: .7rem; } }
@@ -63,7 +66,7 @@ figcaption { overflow-wrap: anywhere; white-space: pre-line; }
 {% if section.text %}<p>{{ section.text }}</p>{% endif %}
 {% if section.figure %}{{ section.figure | safe }}{% endif %}
 {% if section.matrix %}<div class="scroll" tabindex="0"><table class="matrix">
-<thead><tr><th></th>
+<thead><tr><td></td>
 {%- for name, _ in section.matrix %}<th scope="col">{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for name, cells in section.matrix %}<tr><th scope="row">{{ name }}</th>

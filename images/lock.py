@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from components._step import pins
 
 IMAGES = pathlib.Path(__file__).parent
-NOT_IN_A_STEP = ("docker==", "kfp==", "kfp-kubernetes==", "tabulate==")
+NOT_IN_A_STEP = ("docker==", "kfp==", "kfp-kubernetes==", "rich==")
 COMPILE = [
     *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"),
     *("--generate-hashes", "--python-version", "3.11", "-"),

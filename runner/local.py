@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import datetime
-import graphlib
 import json
 import os
 import pathlib
@@ -11,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 import warnings
@@ -18,12 +18,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional, TextIO
 from unittest import mock
 
-import click
 from kfp import local
 from kfp.local import subprocess_task_handler
-from tabulate import tabulate
 
 from components._source import without_secrets
+from runner.graph import read_graph, step_names
+from runner.page import write_page, write_whole
+from runner.terminal import Display, show_end
 
 
 def run(
@@ -32,60 +33,82 @@ def run(
     output_dir: pathlib.Path,
     runner: str = "subprocess",
     image: str = "",
+    verbose: bool = False,
 ) -> int:
-    """Run a pipeline, write <output_dir>/<run-id>/run.json, and say how it ended.
+    """Run a pipeline, write run.json and index.html to <output_dir>/<run-id>, say how it ended.
 
     runner: subprocess, for steps in this Python environment, or docker, for steps in containers,
-    of an image that has the packages, or else of the public Python image.
+    of an image that has the packages, or else of the public Python image. verbose: show every
+    line that a step writes.
     Returns: the exit status, 0 if every step succeeded, else 1.
     """
     parameters = with_paths(parameters)
     directory = new_run_directory(output_dir)
-    inputs = pipeline.component_spec.inputs
-    defaults = {name: spec.default for name, spec in inputs.items()}
-    steps: list[dict[str, Any]] = []
     hidden = secret_words(parameters)
-    record: dict[str, Any] = {
-        "status": "RUNNING",
-        "accuracy": None,
-        "seconds": 0.0,
-        "parameters": {
-            name: scrub_all(value, hidden) for name, value in {**defaults, **parameters}.items()
-        },
-        "steps": steps,
-    }
-    write_json(directory / "run.json", record)
+    record = new_record(pipeline, parameters, hidden)
+    boxes = read_graph(pipeline.pipeline_spec)
+    names = list(step_names(boxes))
     started = time.monotonic()
+
+    def save() -> None:
+        record["seconds"] = round(time.monotonic() - started, 3)
+        write_whole(directory / "run.json", json.dumps(record, indent=1))
+        write_page(directory, record, boxes)
+
+    save()
+    display = Display([name for name, _ in names], verbose)
     try:
         with (directory / "log.txt").open("w") as log:
-            recorder = Recorder(steps, log, sys.stdout, hidden)
+            recorder = Recorder(record, log, display, hidden, save)
             scrubbed: Any = Scrubbed(log, hidden)
-            with recorder.installed(), contextlib.redirect_stdout(scrubbed):
+            with recorder.installed(), display.shown(), contextlib.redirect_stdout(scrubbed):
                 start_kfp(runner, image, directory / "artifacts")
                 pipeline(**parameters)
         record["status"] = "SUCCEEDED"
     except (RuntimeError, KeyboardInterrupt) as error:
-        # kfp raises RuntimeError for a failed task; what failed is in the last step's record.
-        failed = [step.pop("error") for step in steps if "error" in step]
+        # kfp raises RuntimeError for a failed task, and does not say why it failed.
         record["status"] = "FAILED"
-        record["error"] = failed[-1] if failed else scrub(str(error), hidden) or "interrupted"
-    record["seconds"] = round(time.monotonic() - started, 3)
-    for step in steps:
-        if "accuracy" in step:
-            record["accuracy"] = step.pop("accuracy")
+        record.setdefault("error", scrub(str(error), hidden) or "interrupted")
+    finish(record, names)
+    save()
+    show_end(directory, record)
+    return 0 if record["status"] == "SUCCEEDED" else 1
+
+
+def new_record(pipeline: Any, parameters: dict[str, Any], hidden: dict[str, str]) -> dict[str, Any]:
+    """Return what run.json says of a run before its first step.
+
+    changed: names of the parameters that have another value than their default.
+    """
+    defaults = {name: spec.default for name, spec in pipeline.component_spec.inputs.items()}
+    values = {**defaults, **parameters}
+    return {
+        "pipeline": pipeline.name,
+        "status": "RUNNING",
+        "accuracy": None,
+        "seconds": 0.0,
+        "parameters": {name: scrub_all(value, hidden) for name, value in values.items()},
+        "changed": [name for name in values if values[name] != defaults[name]],
+        "steps": [],
+    }
+
+
+def finish(record: dict[str, Any], names: list[tuple[str, str]]) -> None:
+    """Add to the record of a run that has ended the steps that did not run, and why.
+
+    names: of all steps, each with the condition that it is under.
+    """
+    for step in record["steps"]:
         if step["status"] == "RUNNING":  # interrupted
             step["status"] = "FAILED"
-    names = [step["name"] for step in steps]
-    done = {*names, *(re.sub(r"-\d+$", "", name) for name in names)}
-    for name, condition in step_names(pipeline.pipeline_spec):
+    ran = [step["name"] for step in record["steps"]]
+    done = {*ran, *(re.sub(r"-\d+$", "", name) for name in ran)}
+    for name, condition in names:
         if name not in done:
-            step = {"name": name, "status": "SKIPPED", "seconds": 0.0, "outputs": {}}
+            step = {"name": name, "status": "SKIPPED", "seconds": 0.0, "outputs": {}, "metrics": {}}
             if record["status"] == "SUCCEEDED":
                 step["reason"] = f"{name} did not run: {why_not(condition, record)}"
-            steps.append(step)
-    write_json(directory / "run.json", record)
-    show(directory, record)
-    return 0 if record["status"] == "SUCCEEDED" else 1
+            record["steps"].append(step)
 
 
 def with_paths(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -100,29 +123,6 @@ def with_paths(parameters: dict[str, Any]) -> dict[str, Any]:
             path = urllib.parse.unquote(url.path) if url.scheme else parameters[name]
             paths[name] = os.path.abspath(path)
     return {**parameters, **paths}
-
-
-def step_names(spec: Any) -> list[tuple[str, str]]:
-    """Return the steps of a pipeline spec in an order in which they can run.
-
-    With each step stands the name of the condition that it is under, empty for none.
-    """
-    executors = spec.deployment_spec["executors"]
-
-    def walk(dag: Any, condition: str) -> Iterator[tuple[str, str]]:
-        graph = {name: set(task.dependent_tasks) for name, task in dag.tasks.items()}
-        # sorted, as a map of the spec has no order
-        order = graphlib.TopologicalSorter({name: graph[name] for name in sorted(graph)})
-        for name in order.static_order():
-            task = dag.tasks[name]
-            component = spec.components[task.component_ref.name]
-            if component.HasField("dag"):
-                inner = task.task_info.name if task.trigger_policy.condition else condition
-                yield from walk(component.dag, inner)
-            elif "container" in executors[component.executor_label]:
-                yield name, condition
-
-    return list(walk(spec.root.dag, ""))
 
 
 def why_not(condition: str, record: dict[str, Any]) -> str:
@@ -148,13 +148,6 @@ def new_run_directory(output_dir: pathlib.Path) -> pathlib.Path:
     link.symlink_to(directory.name)
     os.replace(link, output_dir / "latest")
     return directory
-
-
-def write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
-    """Write a JSON file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=1))
-    os.replace(partial, path)
 
 
 def start_kfp(runner: str, image: str, pipeline_root: pathlib.Path) -> None:
@@ -196,10 +189,12 @@ def start_kfp(runner: str, image: str, pipeline_root: pathlib.Path) -> None:
 class Recorder:
     """Runs the steps in kfp's place: notes each, shows what it logs, keeps all that it prints."""
 
-    steps: list[dict[str, Any]]
+    record: dict[str, Any]
     log: TextIO
-    terminal: TextIO
+    display: Display
     hidden: dict[str, str]
+    save: Callable[[], None]
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)  # loops have threads
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
@@ -269,26 +264,35 @@ class Recorder:
 
     def follow(self, command: list[str], lines: Iterable[str], wait: Callable[[], int]) -> int:
         """Note one step from its first line to its exit status, which is returned."""
-        output_file = pathlib.Path(executor_input(command)["outputs"]["outputFile"])
-        step: dict[str, Any] = {"name": step_name(output_file), "status": "RUNNING"}
-        step.update(seconds=0.0, outputs={})
-        self.steps.append(step)
+        outputs = executor_input(command)["outputs"]
+        output_file = pathlib.Path(outputs["outputFile"])
+        name = step_name(output_file)
+        step: dict[str, Any] = {"name": name, "status": "RUNNING", "seconds": 0.0}
+        step.update(outputs={}, metrics={})
+        with self.lock:
+            self.record["steps"].append(step)
+            self.save()
+        self.display.start(name)
         started = time.monotonic()
         last = ""
         for line in lines:
             line = scrub(line, self.hidden)
             self.log.write(line)
             last = line.strip() or last
-            print_step_line(step["name"], line, self.terminal)
+            self.display.line(name, line)
         status = wait()
-        step["status"] = "FAILED" if status else "SUCCEEDED"
-        step["seconds"] = round(time.monotonic() - started, 3)
-        step["outputs"] = {} if status else read_outputs(output_file)
-        if not status and step["name"] in ("evaluate", "merge"):
-            step.update(read_accuracy(output_file))
-        if status:
-            error = killed_by(status) or re.sub(r"^([\w.]+: )+", "", last)
-            step["error"] = f"{step['name']}: {error or f'exit status {status}'}"
+        with self.lock:
+            step["status"] = "FAILED" if status else "SUCCEEDED"
+            step["seconds"] = round(time.monotonic() - started, 3)
+            if status:
+                error = killed_by(status) or re.sub(r"^([\w.]+: )+", "", last)
+                self.record["error"] = f"{name}: {error or f'exit status {status}'}"
+            else:
+                step["outputs"], step["metrics"] = read_outputs(output_file, outputs)
+            if name in ("evaluate", "merge") and "accuracy" in step["metrics"]:
+                self.record["accuracy"] = step["metrics"]["accuracy"]
+            self.save()
+        self.display.end(name, step["status"], step["seconds"])
         return status
 
 
@@ -406,42 +410,20 @@ def make_directory(path: str, user: str) -> None:
         os.chown(path, *map(int, user.split(":")))
 
 
-def print_step_line(name: str, line: str, terminal: TextIO) -> None:
-    """Print a line that a step logged, without kfp's prefix; leave out kfp's own lines."""
-    match = re.match(r"\[KFP Executor \S+ \S+ [A-Z]+\]: (.*)", line)
-    if match and not re.match(r"(Looking for|Loading KFP|Got executor|Wrote executor)", match[1]):
-        print(f"{name:>9} | {match[1]}", file=terminal, flush=True)
+def read_outputs(
+    output_file: pathlib.Path, declared: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return output name to value or path, and the metrics, as a step's executor output says.
 
-
-def read_outputs(output_file: pathlib.Path) -> dict[str, Any]:
-    """Return output name to value or path, as a step's executor output says."""
+    declared: the outputs as kfp described them to the step.
+    """
     content = json.loads(output_file.read_text())
     outputs = dict(content.get("parameterValues", {}))
+    metrics = {}
     for name, artifacts in content.get("artifacts", {}).items():
-        outputs[name] = artifacts["artifacts"][0]["uri"]
-    return outputs
-
-
-def read_accuracy(output_file: pathlib.Path) -> dict[str, float]:
-    """Return the metric accuracy of a step, as its executor output says, if it has one."""
-    artifacts = json.loads(output_file.read_text()).get("artifacts", {})
-    metrics = artifacts["metrics"]["artifacts"][0].get("metadata", {})
-    return {name: metrics[name] for name in ("accuracy",) if name in metrics}
-
-
-def show(directory: pathlib.Path, record: dict[str, Any]) -> None:
-    """Print how a run ended: accuracy, seconds of each step, where to look, the error last."""
-    rows = [(step["name"], step["status"], f"{step['seconds']:.1f}") for step in record["steps"]]
-    rows.append(("run", record["status"], f"{record['seconds']:.1f}"))
-    click.echo()
-    click.echo(tabulate(rows, headers=("step", "status", "seconds"), disable_numparse=True))
-    click.echo()
-    if record["accuracy"] is not None:
-        click.echo(f"accuracy  {record['accuracy']:.4f}")
-    for step in record["steps"]:
-        if "reason" in step:
-            click.echo(step["reason"])
-    click.echo(f"record    {directory / 'run.json'}")
-    click.echo(f"log       {directory / 'log.txt'}")
-    if "error" in record:
-        click.echo(record["error"], err=True)
+        artifact = artifacts["artifacts"][0]
+        outputs[name] = artifact["uri"]
+        kind = declared["artifacts"][name]["artifacts"][0]["type"]["schemaTitle"]
+        if kind == "system.Metrics":
+            metrics.update(artifact["metadata"])
+    return outputs, metrics

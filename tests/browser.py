@@ -1,14 +1,15 @@
-"""Opens a report as the Kubeflow UI does, in headless Chromium, and tells what happened."""
+"""Opens pages in headless Chromium and tells what happened, or what is wrong with them."""
 
 import dataclasses
 import html
-import json
 import pathlib
-import re
 import shutil
 import subprocess
 
 import pytest
+from playwright.sync_api import sync_playwright
+
+AXE = "axe-core@4.14.1"
 
 
 @dataclasses.dataclass
@@ -19,42 +20,71 @@ class Visit:
     requests: list[str]
 
 
-@pytest.fixture
-def open_in_browser(tmp_path):
-    """A function that opens an HTML file in an <iframe sandbox="allow-scripts">."""
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium."""
     names = ("chromium", "chromium-browser", "google-chrome")
-    browser = next(filter(None, map(shutil.which, names)), None)
-    if browser is None:
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
         pytest.skip("no Chromium on this machine (Debian: apt install chromium)")
+    with sync_playwright() as playwright:
+        # A sandboxed frame in the page's own process, so that its requests are seen.
+        flags = ["--no-sandbox", "--disable-features=IsolateSandboxedIframes"]
+        started = playwright.chromium.launch(executable_path=path, args=flags)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """A function that opens a local HTML file in a tab without network."""
+    contexts = []
+
+    def open_page(path: pathlib.Path, width: int = 1400, **options):
+        contexts.append(
+            browser.new_context(offline=True, viewport={"width": width, "height": 900}, **options)
+        )
+        page = contexts[-1].new_page()
+        page.goto(path.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def open_in_browser(browser):
+    """A function that opens an HTML file in an <iframe sandbox="allow-scripts">, as the UI does."""
 
     def visit(path: pathlib.Path) -> Visit:
-        page, net_log = tmp_path / "frame.html", tmp_path / "net.json"
-        page.write_text(
-            "<!DOCTYPE html><iframe sandbox='allow-scripts' width='700' height='2000' "
-            f'srcdoc="{html.escape(path.read_text())}"></iframe>'
-        )
-        command = [
-            *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-            "--host-resolver-rules=MAP * ~NOTFOUND",  # what is asked for is noted, not sent
-            *("--enable-logging=stderr", "--v=0", f"--log-net-log={net_log}"),
-            *(f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000"),
-            *("--dump-dom", page.as_uri()),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-        assert "</iframe>" in done.stdout
-        console = re.findall(r"CONSOLE.*?\] (.*)", done.stderr)
-        return Visit(console, page_requests(json.loads(net_log.read_text())))
+        seen = Visit([], [])
+        with browser.new_context(offline=True) as context:
+            page = context.new_page()
+            page.on("console", lambda message: seen.console.append(message.text))
+            page.on("pageerror", lambda error: seen.console.append(f"{error.name}: {error}"))
+            page.on("request", lambda request: seen.requests.append(request.url))
+            page.set_content(
+                "<!DOCTYPE html><iframe sandbox='allow-scripts' width='700' height='2000' "
+                f'srcdoc="{html.escape(path.read_text())}"></iframe>'
+            )
+            page.wait_for_timeout(100)
+        return seen
 
     return visit
 
 
-def page_requests(net_log: dict) -> list[str]:
-    """The addresses in a log of Chromium's that a page asked for; the browser asks for others."""
-    started = net_log["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"]
-    asked = [event["params"] for event in net_log["events"] if event["type"] == started]
-    return [
-        params["url"]
-        for params in asked
-        if params.get("initiator", "") not in ("not an origin", "")
-    ]
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory) -> pathlib.Path:
+    """The script of axe-core, from npm."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("no npm on this machine (Debian: apt install npm)")
+    directory = tmp_path_factory.mktemp("axe")
+    command = [npm, "pack", AXE, "--silent", "--prefer-offline"]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"npm can't get {AXE}: {done.stderr.strip()[-200:]}")
+    (archive,) = directory.glob("*.tgz")
+    shutil.unpack_archive(archive, directory)
+    return directory / "package" / "axe.min.js"

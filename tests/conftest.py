@@ -6,14 +6,32 @@ import os
 import pathlib
 import shutil
 import struct
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from kfp import dsl
 
+import pipeline
 from components._dataset import write_dataset
+from components.compare import compare
+from components.evaluate import evaluate
 from components.ingest import ingest
+from components.merge import merge
+from components.predict import predict
 from components.train import train
+from runner.graph import read_graph
+from runner.local import new_record
+from runner.page import write_page
+
+REPORTS = [
+    "data_report",
+    "training_report",
+    "evaluation_report",
+    "preview",
+    "merge_report",
+    "sweep_report",
+]
 
 pytest_plugins = ["browser", "s3_server"]
 
@@ -95,6 +113,84 @@ def trained(tmp_path_factory) -> dict:
     made = Artifacts(root)
     data = made.ingest(write_idx_set(root / "idx", train=600), validation_fraction=0.1)
     return {**data, **made.train(data)}
+
+
+@pytest.fixture(scope="session")
+def reports(trained, tmp_path_factory) -> dict:
+    """Report name to artifact: the reports of all steps on a small data set."""
+    root = tmp_path_factory.mktemp("reports")
+
+    def new(kind: type, name: str):
+        return kind(name=name, uri=str(root / name))
+
+    judged = {"model": trained["model"], "data": trained["test_data"]}
+    evaluated = {
+        "evaluation_report": new(dsl.HTML, "evaluation_report"),
+        "confusion_matrix": new(dsl.ClassificationMetrics, "confusion_matrix"),
+    }
+    evaluate.python_func(**judged, **evaluated, metrics=new(dsl.Metrics, "metrics"))
+    predicted = {"preview": new(dsl.HTML, "preview")}
+    predictions = new(dsl.Dataset, "predictions")
+    predict.python_func(
+        **judged, **predicted, predictions=predictions, metrics=new(dsl.Metrics, "metrics")
+    )
+    merged = {"merge_report": new(dsl.HTML, "merge_report")}
+    merge.python_func(
+        shards=[predictions],
+        labels=trained["test_data"],
+        predictions=new(dsl.Dataset, "merged"),
+        metrics=new(dsl.Metrics, "metrics"),
+        **merged,
+    )
+    swept = {"sweep_report": new(dsl.HTML, "sweep_report")}
+    compare.python_func(
+        models=[trained["model"], trained["model"]],
+        best_model=new(dsl.Model, "best_model"),
+        metrics=new(dsl.Metrics, "metrics"),
+        **swept,
+    )
+    return {**trained, **evaluated, **predicted, **merged, **swept}
+
+
+@pytest.fixture
+def made_run(reports, tmp_path) -> Callable[..., pathlib.Path]:
+    """A function that makes the directory of a run of the train pipeline, as the runner does.
+
+    Its steps have the real artifacts of `reports`; changes: to what run.json says.
+    """
+    made = {
+        "ingest": ["test_data", "data_report"],
+        "train": ["model", "training_report"],
+        "evaluate": ["confusion_matrix", "evaluation_report"],
+        "predict": ["preview"],
+    }
+
+    def make(run_id: str = "2026-01-31-120000", **changes) -> pathlib.Path:
+        directory = tmp_path / "runs" / run_id
+        steps = []
+        for seconds, (step, names) in enumerate(made.items(), start=1):
+            root = directory / "artifacts" / "mnist-train" / step
+            root.mkdir(parents=True)
+            outputs = {name: str(root / name) for name in names}
+            content = {}
+            for name, uri in outputs.items():
+                if pathlib.Path(reports[name].path).is_dir():
+                    shutil.copytree(reports[name].path, uri)
+                elif pathlib.Path(reports[name].path).is_file():
+                    shutil.copyfile(reports[name].path, uri)
+                content[name] = {"artifacts": [{"metadata": reports[name].metadata}]}
+            (root / "executor_output.json").write_text(json.dumps({"artifacts": content}))
+            record = {"name": step, "status": "SUCCEEDED", "seconds": float(seconds)}
+            steps.append({**record, "outputs": outputs, "metrics": {"images": 25, "loss": 0.5}})
+        made_pipeline = pipeline.train_pipeline(pipeline.LOCAL)
+        record = new_record(made_pipeline, {"epochs": 3, "data_uri": "/a <b>"}, {})
+        record.update(status="SUCCEEDED", accuracy=0.96, seconds=10.0, steps=steps)
+        record.update(changes)
+        (directory / "run.json").write_text(json.dumps(record))
+        write_page(directory, record, read_graph(made_pipeline.pipeline_spec))
+        return directory
+
+    return make
 
 
 def new_data(artifacts, images, labels, num_classes: int, name: str = "data"):

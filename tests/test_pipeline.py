@@ -235,6 +235,12 @@ def test_runs_the_whole_pipeline(tmp_path):
     assert pathlib.Path(paths["predictions"], "labels.npy").is_file()
     assert "accuracy" in done.stdout.splitlines()[-3]
     assert "train | Epoch[0] Train-accuracy=" in done.stdout
+    assert "Batch [" not in done.stdout
+    assert record["steps"][1]["metrics"]["validation_accuracy"] > 0.9
+    changed = ["data_uri", "epochs", "batch_size", "kernels", "filters", "hidden_units"]
+    assert record["changed"] == changed
+    page = (output / "latest" / "index.html").read_text()
+    assert 'href="artifacts/mnist-train-' in page
 
 
 def test_below_min_accuracy_predict_does_not_run(tmp_path):
@@ -264,18 +270,19 @@ def test_a_failed_step_fails_the_run(tmp_path):
     assert done.stderr.splitlines()[-1] == "train: epochs must be at least 1, got 0"
     assert record["status"] == "FAILED"
     assert record["error"] == "train: epochs must be at least 1, got 0"
+    assert f"<p>{record['error']}</p>" in (output / "latest" / "index.html").read_text()
     statuses = [step["status"] for step in record["steps"]]
     assert statuses == ["SUCCEEDED", "FAILED", "SKIPPED", "SKIPPED"]
 
 
 def test_a_password_in_a_source_stays_out_of_the_record_and_the_log(tmp_path):
-    source = "http://me:pass-word-hid@127.0.0.1:9/idx?signature=sign-hid"
+    source = "http://me:pass-word-s3cr3t@127.0.0.1:9/idx?signature=sign-s3cr3t"
     done = run("--data-uri", source, "--output-dir", tmp_path / "runs")
     assert done.returncode == 1
     written = [path.read_text() for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     assert len(written) >= 2
     for text in [done.stdout, done.stderr, *written]:
-        assert "-hid" not in text
+        assert "-s3cr3t" not in text
     assert "http://127.0.0.1:9/idx" in done.stderr
 
 
@@ -283,7 +290,7 @@ def test_a_password_in_a_source_stays_out_of_the_record_and_the_log(tmp_path):
     ("assignment", "message"),
     [
         ("epochs", "expected NAME=VALUE, got 'epochs'"),
-        ("epoch=3", "no parameter 'epoch': expected one of"),
+        ("epoch=3", "no parameter 'epoch': did you mean 'epochs'?"),
         ("epochs=many", "epochs must be of type Integer, got 'many'"),
         ("kernels=5,5", "kernels must be of type List[Integer], got '5,5'"),
         ("min_accuracy=99", "min_accuracy must be from 0 to 1, got 99.0"),

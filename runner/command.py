@@ -1,0 +1,154 @@
+"""What the commands of pipeline.py share: parameters given as NAME=VALUE, help, completion."""
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Any, Callable
+
+import click
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class
+
+from components._upload import split_destination
+from runner.target import Target
+
+COMPLETION = """
+
+The same commands have the name kfp-mnist-mxnet in .venv/bin. Bash completes commands, options,
+parameters and runs after
+
+\b
+  source .venv/bin/activate
+  eval "$(_KFP_MNIST_MXNET_COMPLETE=bash_source kfp-mnist-mxnet)"
+"""
+
+
+class Commands(click.Group):
+    """A group of commands that tells the nearest name of a command that is not there."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Return the command that the arguments name, as click does.
+
+        Raises:
+            click.UsageError: there is no such command.
+        """
+        if args and not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
+            names = self.list_commands(ctx)
+            ctx.fail(f"no command {args[0]!r}: {nearest(args[0], names)}")
+        return super().resolve_command(ctx, args)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Say which of some names was probably meant, or else what all of them are."""
+    names = list(names)
+    close = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(names)}"
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a command's help: what to type, as it is typed."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+class Assignment(click.ParamType):
+    """NAME=VALUE, completed with the names of the chosen pipeline's parameters.
+
+    names: returns them, for the value of --pipeline.
+    """
+
+    name = "NAME=VALUE"
+
+    def __init__(self, names: Callable[[str], Iterable[str]]) -> None:
+        self.names = names
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the names that start as the incomplete word does, each with its `=`."""
+        names = self.names(ctx.params.get("pipeline") or "train")
+        return [CompletionItem(f"{name}=") for name in names if name.startswith(incomplete)]
+
+
+class BashWithoutSpace(BashComplete):
+    """Completion in bash that puts no space after NAME=."""
+
+    source_template = BashComplete.source_template.replace(
+        "    return 0\n", "    [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace\n    return 0\n", 1
+    )
+
+
+add_completion_class(BashWithoutSpace)
+
+
+def parse_parameters(pipeline: Any, assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Return the parameters of a pipeline given as NAME=VALUE, each in the pipeline's own type.
+
+    Raises:
+        click.UsageError: an unknown name, or a value that is not of the parameter's type.
+    """
+    inputs = pipeline.component_spec.inputs
+    convert = {"String": str, "Integer": int, "Float": float}
+    parameters = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise click.UsageError(f"expected NAME=VALUE, got {assignment!r}")
+        if name not in inputs:
+            raise click.UsageError(f"no parameter {name!r}: {nearest(name, inputs)}")
+        kind = inputs[name].type
+        try:
+            parameters[name] = convert.get(kind, json.loads)(text)
+        except ValueError:
+            raise click.UsageError(f"{name} must be of type {kind}, got {text!r}") from None
+    return parameters
+
+
+def check_parameters(pipeline: Any, parameters: dict[str, Any]) -> None:
+    """Check what a step would refuse only at the end, or no step looks at.
+
+    Raises:
+        click.UsageError: a parameter without a default is not given, min_accuracy is no accuracy,
+            or destination_uri no prefix of an object store.
+    """
+    for name, spec in pipeline.component_spec.inputs.items():
+        if not spec.optional and name not in parameters:
+            raise click.UsageError(f"{name} has no default: give -p {name}=VALUE")
+    if not 0 <= parameters.get("min_accuracy", 0) <= 1:
+        raise click.UsageError(
+            f"min_accuracy must be from 0 to 1, got {parameters['min_accuracy']}"
+        )
+    if parameters.get("destination_uri"):
+        try:
+            split_destination(parameters["destination_uri"])
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+
+
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that choose where its steps run."""
+    for option in (
+        click.option("--node-selector", metavar="KEY=VALUE", help="Label of the GPU nodes, fixed."),
+        click.option("--gpu-image", default="", help="The same for training on a GPU."),
+        click.option("--image", default="", help="Image with the packages: no pip at the start."),
+        click.option(
+            "--target", type=click.Choice(["gpu", "cpu"]), default="gpu", show_default=True
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_target(target: str, image: str, gpu_image: str, node_selector: str) -> Target:
+    """Return the target that the options of a command choose.
+
+    Raises:
+        click.UsageError: options that do not fit each other.
+    """
+    if target == "gpu" and bool(image) != bool(gpu_image):
+        raise click.UsageError("--target gpu takes --image and --gpu-image together, or neither")
+    if target == "cpu" and (gpu_image or node_selector):
+        raise click.UsageError("--gpu-image and --node-selector are for --target gpu")
+    key, _, value = (node_selector or "").partition("=")
+    if node_selector and not (key and value):
+        raise click.UsageError(f"--node-selector must be KEY=VALUE, got {node_selector!r}")
+    fixed = (key, value) if node_selector else None
+    return Target(target == "gpu", image, gpu_image, fixed)

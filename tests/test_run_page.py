@@ -1,0 +1,156 @@
+"""The page of a run, and the graph on it."""
+
+import itertools
+import json
+import pathlib
+import re
+import shutil
+
+import pytest
+
+import pipeline
+from runner.graph import Box, arrange, arrows, read_graph, step_names, unroll
+from runner.page import number
+
+
+def boxes_of(name: str) -> list[Box]:
+    return read_graph(pipeline.PIPELINES[name](pipeline.LOCAL).pipeline_spec)
+
+
+def page_of(directory: pathlib.Path) -> str:
+    return (directory / "index.html").read_text()
+
+
+def svg_words(page: str) -> str:
+    """The text in the graph of a page."""
+    (svg,) = re.findall(r'<svg.*?role="group".*?</svg>', page.partition("<iframe")[0], re.DOTALL)
+    return " ".join(re.sub(r"<[^>]*>", " ", svg).split())
+
+
+def links_of(page: str) -> list[str]:
+    outside = re.sub(r'srcdoc="[^"]*"', "", page)
+    return [link for link in re.findall(r'href="([^"]*)"', outside) if not link.startswith("#")]
+
+
+def overlap(a: Box, b: Box) -> bool:
+    across = a.x < b.x + b.width and b.x < a.x + a.width
+    return across and a.y < b.y + b.height and b.y < a.y + a.height
+
+
+def levels(boxes: list[Box]):
+    """The boxes beside each other, at each level."""
+    yield boxes
+    for box in boxes:
+        yield from levels(box.inside) if box.inside else ()
+
+
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_boxes_do_not_overlap_and_fit_a_phone(name):
+    boxes = unroll(boxes_of(name), ["train-1", "train-2", "train-3", "predict-1", "predict-2"])
+    width, _ = arrange(boxes)
+    assert width < 400
+    for level in levels(boxes):
+        assert not [pair for pair in itertools.combinations(level, 2) if overlap(*pair)]
+
+
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_boxes_stand_in_the_loop_or_condition_that_they_are_in(name):
+    boxes = boxes_of(name)
+    arrange(boxes)
+    for box in itertools.chain.from_iterable(levels(boxes)):
+        for inner in box.inside:
+            assert box.x < inner.x
+            assert box.y < inner.y
+            assert inner.x + inner.width < box.x + box.width
+            assert inner.y + inner.height < box.y + box.height
+
+
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_arrows_lead_down(name):
+    boxes = boxes_of(name)
+    arrange(boxes)
+    drawn = arrows(boxes)
+    assert drawn
+    assert all(arrow.start.y + arrow.start.height < arrow.end.y for arrow in drawn)
+
+
+def test_a_step_in_a_loop_stands_once_for_each_time_that_it_ran():
+    boxes = unroll(boxes_of("sweep"), ["ingest", "train-2", "train-1", "train-10"])
+    (loop,) = (box for box in boxes if box.kind == "loop")
+    assert [box.name for box in loop.inside] == ["train-1", "train-2", "train-10"]
+    assert list(step_names(boxes_of("sweep")))[2] == ("train", "")
+
+
+def test_the_graph_tells_status_and_seconds(made_run):
+    words = svg_words(page_of(made_run()))
+    assert "ingest ✓ succeeded, 1.0 s train ✓ succeeded, 2.0 s" in words
+    assert "if accuracy of at least min_accuracy predict ✓ succeeded, 4.0 s" in words
+
+
+def test_the_page_of_a_run_that_goes_on_says_so(made_run):
+    page = page_of(made_run(status="RUNNING", accuracy=None, steps=[]))
+    assert "The run goes on: load this page again" in page
+    assert svg_words(page).count("○ waiting") == 4
+
+
+def test_the_page_of_a_failed_run_has_the_error(made_run):
+    page = page_of(made_run(status="FAILED", error="train: epochs must be <1>"))
+    assert "<p>train: epochs must be &lt;1&gt;</p>" in page
+
+
+def test_a_step_that_did_not_run_says_why(made_run):
+    skipped = {"name": "predict", "status": "SKIPPED", "seconds": 0.0, "outputs": {}, "metrics": {}}
+    page = page_of(made_run(steps=[{**skipped, "reason": "predict did not run: why"}]))
+    assert "<p>predict did not run: why</p>" in page
+    assert "predict - skipped" in svg_words(page)
+
+
+def test_changed_parameters_stand_before_the_others(made_run):
+    page = page_of(made_run())
+    at = [page.index(f'<th scope="row">{name}</th>') for name in ("epochs", "batch_size")]
+    assert at[0] < page.index("<summary>24 with their defaults") < at[1]
+    assert "<td>/a &lt;b&gt;</td>" in page
+
+
+def test_links_lead_to_files_beside_the_page_also_in_a_copy(made_run, tmp_path):
+    copy = shutil.copytree(made_run(), tmp_path / "copy")
+    links = links_of(page_of(copy))
+    assert {"run.json", "log.txt", "reports/ingest-data_report.html"} <= set(links)
+    assert [link for link in links if link != "log.txt" and not (copy / link).exists()] == []
+
+
+@pytest.mark.parametrize("width", [390, 700, 1400])
+def test_the_page_fits_and_asks_for_nothing(made_run, open_page, width):
+    page = open_page(made_run() / "index.html", width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    addresses = page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")
+    assert addresses == []
+
+
+def test_reports_are_shown_in_the_page_and_alone(made_run, open_page):
+    page = open_page(made_run() / "index.html")
+    shown = [frame.locator("h1").inner_text() for frame in page.frames[1:3]]
+    page.get_by_role("link", name="data_report on a page of its own").click()
+    assert page.locator("h1").inner_text() == "Data"
+    assert shown[0] == "Data"
+
+
+def test_the_keyboard_reaches_the_steps(made_run, open_page):
+    page = open_page(made_run() / "index.html")
+    for key in ("Tab", "Tab", "Tab", "Enter"):  # past run.json and log.txt
+        page.keyboard.press(key)
+    assert page.url.endswith("#step-ingest")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.98765, "0.9877"), (1315.94, "1,315.9"), (418650, "418,650"), (0.0012345, "0.00123")],
+)
+def test_numbers_can_be_read(value, shown):
+    assert number(value) == shown
+
+
+def test_run_json_says_what_the_page_shows(made_run):
+    record = json.loads((made_run() / "run.json").read_text())
+    assert record["pipeline"] == "mnist-train"
+    assert record["changed"] == ["data_uri", "epochs"]
