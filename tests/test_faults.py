@@ -403,11 +403,12 @@ def plain(value):
 def comparable(directory: pathlib.Path) -> dict[str, object]:
     """The content of every file of a run, without its own name and without times.
 
-    Times stand in run.json, in the metrics (executor_output.json) and in log.txt, nowhere else.
+    Times stand in run.json and the page that shows it, in the metrics (executor_output.json) and
+    in log.txt, nowhere else.
     """
     found: dict[str, object] = {}
     for path in directory.rglob("*"):
-        if path.is_file() and path.name != "log.txt":
+        if path.is_file() and path.name not in ("index.html", "log.txt"):
             name = re.sub(r"mnist-train-[-\d]+", "RUN", str(path.relative_to(directory)))
             found[name] = path.read_bytes()
             if path.name in ("run.json", "executor_output.json"):

@@ -186,6 +186,6 @@ def test_a_report_shows_hostile_text_and_does_not_obey_it(
     (tmp_path / "page.html").write_text(page + TELL_TEXT)
     visit = open_in_browser(tmp_path / "page.html")
     (line,) = visit.console
-    text = base64.b64decode(line[1:].partition('"')[0]).decode().partition("text:")[2]
+    text = base64.b64decode(line).decode().partition("text:")[2]
     assert sum(hostile in text for hostile in HOSTILE) >= REPORTS[name]
     assert visit.requests == []

@@ -43,7 +43,7 @@ def on_a_terminal(command: list[str], typed: bytes = b"", until: bytes = b"", **
 
 def test_a_run_is_shown_live_on_a_terminal(tmp_path):
     command = [sys.executable, "pipeline.py", "run", "-p", "kernels=[3]", "-p", "filters=[8]"]
-    command += ["-p", "batch_size=8", "-p", "hidden_units=[16, -1]", "-p", "min_accuracy=1.5"]
+    command += ["-p", "batch_size=8", "-p", "hidden_units=[16, -1]"]
     command += ["--data-uri", str(write_idx_set(tmp_path / "idx")), "--output-dir", str(tmp_path)]
     written = on_a_terminal(command, NO_COLOR="1")
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", written)  # no colour
