@@ -175,7 +175,9 @@ def show_end(directory: pathlib.Path, record: dict[str, Any]) -> None:
     say = [step["reason"] for step in record["steps"] if "reason" in step]
     if record["accuracy"] is not None:
         say.append(f"accuracy  {record['accuracy']:.4f}")
-    say += [f"page      {directory / 'index.html'}", f"log       {directory / 'log.txt'}"]
+    here = pathlib.Path.cwd()
+    shown = directory.relative_to(here) if directory.is_relative_to(here) else directory
+    say += [f"page      {shown / 'index.html'}", f"log       {shown / 'log.txt'}"]
     for line in say:
         console.print(Text(line), soft_wrap=True)
     if "error" in record:
