@@ -40,6 +40,7 @@ QUICK: dict[str, Any] = {
     "filters": [16, 48],
     "hidden_units": [512, -1],
     "batch_size": 64,
+    "augmentation": 0.5,
 }
 SEEDS = (1, 2, 3)
 TURNS = 5
@@ -217,8 +218,10 @@ def torch_loop(directory: str, settings: str) -> dict[str, Any]:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     images, labels = (torch.from_numpy(array) for array in load(directory, "train_data"))
     layers: list[Any] = []
-    for kernel, filters, pad in zip(chosen["kernels"], chosen["filters"], chosen["padding"]):
-        layers += [nn.LazyConv2d(filters, kernel, padding=pad), nn.MaxPool2d(2)]
+    names = ("kernels", "filters", "padding", "pooling")
+    for kernel, filters, pad, pool in zip(*(chosen[name] for name in names)):
+        layers.append(nn.LazyConv2d(filters, kernel, padding=pad))
+        layers += [nn.MaxPool2d(2)] if pool else []
         layers += [nn.LazyBatchNorm2d()] if chosen["batch_norm"] else []
         layers += [nn.ReLU()]
     layers.append(nn.Flatten())

@@ -50,9 +50,10 @@ def warp_basis(height: int, width: int, strength: float) -> tuple[Any, int]:
 
 
 def warper(image_shape: list[int], strength: float, where: Any) -> Any:
-    """Return a function that warps each image of a batch at random.
+    """Return a function that warps each image of a batch at random, with a strength of its own.
 
-    image_shape: [C, H, W]; strength: 0 for none; where: the context that does it.
+    image_shape: [C, H, W]; strength: 0 for none, each image's is uniform from 0 to it, so that
+    some stay nearly what they are; where: the context that does it.
     The function takes a uint8 array (N, C, H, W) and a numpy Generator and returns a float32
     NDArray of that shape, 0 to 255; what comes from outside of an image is 0.
     """
@@ -67,6 +68,7 @@ def warper(image_shape: list[int], strength: float, where: Any) -> Any:
         draws = np.ones((len(images), count + 1), np.float32)
         draws[:, :6] = generator.uniform(-1, 1, (len(images), 6))
         draws[:, 6:count] = generator.standard_normal((len(images), count - 6), np.float32)
+        draws[:, :count] *= generator.random((len(images), 1), np.float32)
         draws = mx.nd.from_numpy(draws).as_in_context(where)
         # FullyConnected multiplies with oneDNN, four times as fast as dot.
         grid = mx.nd.FullyConnected(draws, weight, no_bias=True, num_hidden=len(weight))

@@ -6,21 +6,24 @@ from typing import Any
 def build_network(chosen: dict[str, Any]) -> Any:
     """Return the symbol: uint8 or float32 (N, C, H, W), 0 to 255, to probabilities float32.
 
-    Every convolution is followed by max pooling (2 x 2, stride 2), batch normalisation if
-    wanted, and the activation; pooling before it gives the same values, as the activations are
+    Every convolution is followed by max pooling (2 x 2, stride 2) and batch normalisation, both
+    if wanted, and the activation; pooling before it gives the same values, as the activations are
     monotonic, for a quarter of the work. Dropout is before the last layer.
-    chosen: activation, batch_norm, dropout, filters, kernels, padding, and hidden_units, the
-    sizes of the dense layers, the last of them the number of classes.
+    chosen: activation, batch_norm, dropout, filters, kernels, padding, pooling, and hidden_units,
+    the sizes of the dense layers, the last of them the number of classes.
     """
     import mxnet as mx
 
     with mx.name.NameManager():  # same names, so same bytes, at every call
         x = mx.sym.Cast(mx.sym.Variable("data"), dtype="float32") / 255
-        convolutions = zip(chosen["kernels"], chosen["filters"], chosen["padding"])
-        for i, (kernel, num_filter, pad) in enumerate(convolutions):
+        names = ("kernels", "filters", "padding", "pooling")
+        convolutions = zip(*(chosen[name] for name in names))
+        for i, (kernel, num_filter, pad, pool) in enumerate(convolutions):
             size = {"kernel": (kernel, kernel), "pad": (pad, pad), "num_filter": num_filter}
             x = mx.sym.Convolution(x, **size, name=f"conv{i}")
-            x = mx.sym.Pooling(x, pool_type="max", kernel=(2, 2), stride=(2, 2), name=f"pool{i}")
+            if pool:
+                two = {"kernel": (2, 2), "stride": (2, 2)}
+                x = mx.sym.Pooling(x, pool_type="max", **two, name=f"pool{i}")
             if chosen["batch_norm"]:
                 x = mx.sym.BatchNorm(x, fix_gamma=False, momentum=0.9, eps=1e-5, name=f"norm{i}")
             x = mx.sym.Activation(x, act_type=chosen["activation"], name=f"act{i}")

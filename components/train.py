@@ -103,7 +103,7 @@ def train(
         momentum: Momentum of nag and sgd.
         weight_decay: Weight decay (L2) of the weights, not of the biases.
         dropout: Share of the inputs of the last layer that are dropped.
-        augmentation: Strength of random shifts, rotations and warps; 0 for none, 1 for much.
+        augmentation: Highest strength of random shifts, rotations and warps; 0 none, 1 much.
         activation: One of relu, sigmoid, softrelu, softsign, tanh.
         kernels: Kernel size of each convolution.
         filters: Number of filters of each convolution.

@@ -43,6 +43,7 @@ RECIPE_OWN = {
     "schedule": "Learning rate over time: one_cycle (up, then down to 0) or constant.",
     "initializer": "First weights: he (normal) or uniform (-0.01 to 0.01).",
     "padding": "Zeros around the image before each convolution.",
+    "pooling": "Whether each convolution is followed by max pooling.",
     "batch_norm": "Whether each convolution is followed by batch normalisation.",
 }
 

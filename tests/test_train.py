@@ -10,6 +10,7 @@ import pytest
 from conftest import write_idx_set
 from kfp import dsl
 
+from components._augmentation import warper
 from components._dataset import write_dataset
 from components._hyperparameters import choose_hyperparameters
 from components._mxnet import available_cpus, contexts, import_mxnet
@@ -158,10 +159,42 @@ def test_the_default_recipe_takes_small_images(tmp_path, artifacts, shape):
 
 
 @pytest.mark.parametrize(("pixels", "convolutions"), [(1, 0), (3, 1), (7, 2), (8, 3)])
-def test_the_recipe_gives_way_to_small_images(tmp_path, artifacts, pixels, convolutions):
+def test_the_default_recipe_gives_way_to_small_images(tmp_path, artifacts, pixels, convolutions):
     made = artifacts.train(data_of_shape(tmp_path, 1, pixels, pixels), **RECIPE)
     about = json.loads(pathlib.Path(made["model"].path, "model.json").read_text())
     assert len(about["hyperparameters"]["kernels"]) == convolutions
+
+
+@pytest.mark.parametrize(("pixels", "convolutions"), [(1, 0), (2, 2), (4, 3), (8, 4)])
+def test_the_best_recipe_gives_way_to_small_images(tmp_path, artifacts, pixels, convolutions):
+    data = data_of_shape(tmp_path, 1, pixels, pixels)
+    made = artifacts.train(data, **{**RECIPE, "recipe": "best"})
+    about = json.loads(pathlib.Path(made["model"].path, "model.json").read_text())
+    assert len(about["hyperparameters"]["pooling"]) == convolutions
+
+
+def test_a_convolution_may_go_without_pooling():
+    chosen = {**choose_hyperparameters("best", {}), "hidden_units": [128, 10]}
+    sizes = {
+        layer["name"]: layer["output"]
+        for layer in describe_layers(build_network(chosen), [1, 28, 28])
+        if layer["name"].startswith(("conv", "pool"))
+    }
+    assert sizes == {
+        "conv0": [32, 24, 24],
+        "pool0": [32, 12, 12],
+        "conv1": [64, 10, 10],
+        "conv2": [96, 8, 8],
+        "pool2": [96, 4, 4],
+        "conv3": [192, 4, 4],
+        "pool3": [192, 2, 2],
+    }
+
+
+def test_kernels_of_ones_own_are_all_followed_by_pooling():
+    own = {"kernels": [3, 3], "filters": [8, 8]}
+    chosen = choose_hyperparameters("best", own)
+    assert (chosen["padding"], chosen["pooling"]) == ([0, 0], [True, True])
 
 
 def test_refuses_validation_images_of_another_shape(tmp_path, artifacts):
@@ -230,6 +263,16 @@ def test_a_weak_warp_is_close_to_the_image_and_a_strong_one_is_not():
         return float(np.abs(data.asnumpy() - images).mean())
 
     assert change(1e-4) < 0.05 < 2 < change(1.0)
+
+
+def test_each_image_is_warped_with_a_strength_of_its_own():
+    square = np.zeros((1, 28, 28), np.uint8)
+    square[:, 8:20, 8:20] = 200
+    warp = warper([1, 28, 28], 1.0, mx.cpu())
+    images = np.stack([square] * 500)
+    warped = warp(images, np.random.default_rng(0)).asnumpy()
+    change = np.sort(np.abs(warped - images).mean((1, 2, 3)))
+    assert change[5] < 0.1 * change[250]  # 1 % of them, against the median
 
 
 def test_layers_add_up_to_the_parameters_and_the_flops():

@@ -24,6 +24,7 @@ CHOSEN = {
     "filters": [2],
     "kernels": [3],
     "padding": [0],
+    "pooling": [True],
     "hidden_units": [3, 2],
     "batch_size": 2,
     "augmentation": 0,
