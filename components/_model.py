@@ -70,25 +70,27 @@ def save_model(directory: Any, module: Any, about: dict[str, Any]) -> None:
     directory.mkdir()
     symbol, parameters = (directory / name for name in checkpoint_files())
     symbol.write_text(module.symbol.tojson())
-    module.save_params(str(parameters))
-    check_saved(parameters)
+    save_parameters(module, parameters)
     digests = {path.name: file_sha256(path) for path in (symbol, parameters)}
     (directory / "model.json").write_text(
         json.dumps({**about, "format": model_format(), "sha256": digests}, indent=1, sort_keys=True)
     )
 
 
-def check_saved(path: Any) -> None:
-    """Check that a file of parameters is whole: MXNet closes one on a full disk without a word.
+def save_parameters(module: Any, path: Any) -> None:
+    """Write the parameters of a Module, and read them again: MXNet writes through a buffer.
+
+    Where the disk is full it fails in words of its own, or at the end without a word.
 
     Raises:
-        OSError: the file can't be read again.
+        OSError: the file can't be written whole.
     """
     import errno
 
     import mxnet as mx
 
     try:
+        module.save_params(str(path))
         mx.nd.load(str(path))
     except mx.MXNetError as error:
         raise OSError(errno.ENOSPC, "the parameters could not be written whole") from error
