@@ -213,13 +213,14 @@ def torch_loop(directory: str, settings: str) -> dict[str, Any]:
     import torch
     from torch import nn
 
+    from components._hyperparameters import convolutions
+
     chosen = json.loads(settings)
     torch.manual_seed(0)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     images, labels = (torch.from_numpy(array) for array in load(directory, "train_data"))
     layers: list[Any] = []
-    names = ("kernels", "filters", "padding", "pooling")
-    for kernel, filters, pad, pool in zip(*(chosen[name] for name in names)):
+    for kernel, filters, pad, pool in convolutions(chosen):
         layers.append(nn.LazyConv2d(filters, kernel, padding=pad))
         layers += [nn.MaxPool2d(2)] if pool else []
         layers += [nn.LazyBatchNorm2d()] if chosen["batch_norm"] else []

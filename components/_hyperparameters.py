@@ -213,6 +213,12 @@ def whole_numbers(name: str, values: list[Any], last_may_be_inferred: bool) -> l
     return [int(size) for size in values]
 
 
+def convolutions(chosen: dict[str, Any]) -> list[tuple[int, int, int, bool]]:
+    """Return kernel size, number of filters, padding and pooling of each convolution."""
+    names = ("kernels", "filters", "padding", "pooling")
+    return list(zip(*(chosen[name] for name in names)))
+
+
 def adapt_to_data(
     chosen: dict[str, Any], given: dict[str, Any], about: dict[str, Any]
 ) -> dict[str, Any]:
@@ -260,8 +266,7 @@ def adapt_to_data(
 
 def misfit(chosen: dict[str, Any], size: list[int]) -> str:
     """Return why images of a size [H, W] are too small for the convolutions; empty if they fit."""
-    convolutions = zip(chosen["kernels"], chosen["padding"], chosen["pooling"])
-    for i, (kernel, pad, pool) in enumerate(convolutions):
+    for i, (kernel, _, pad, pool) in enumerate(convolutions(chosen)):
         left = [(n + 2 * pad - kernel + 1) // (1 + pool) for n in size]
         if min(left) < 1:
             return (
@@ -280,8 +285,7 @@ def excess(chosen: dict[str, Any], image_shape: list[int]) -> str:
     """
     inputs, *size = image_shape
     parameters = outputs = 0
-    names = ("kernels", "filters", "padding", "pooling")
-    for kernel, filters, pad, pool in zip(*(chosen[name] for name in names)):
+    for kernel, filters, pad, pool in convolutions(chosen):
         parameters += filters * (inputs * kernel * kernel + 1)
         left = [n + 2 * pad - kernel + 1 for n in size]
         outputs += filters * left[0] * left[1]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from components._hyperparameters import convolutions
+
 
 def build_network(chosen: dict[str, Any]) -> Any:
     """Return the symbol: uint8 or float32 (N, C, H, W), 0 to 255, to probabilities float32.
@@ -16,9 +18,7 @@ def build_network(chosen: dict[str, Any]) -> Any:
 
     with mx.name.NameManager():  # same names, so same bytes, at every call
         x = mx.sym.Cast(mx.sym.Variable("data"), dtype="float32") / 255
-        names = ("kernels", "filters", "padding", "pooling")
-        convolutions = zip(*(chosen[name] for name in names))
-        for i, (kernel, num_filter, pad, pool) in enumerate(convolutions):
+        for i, (kernel, num_filter, pad, pool) in enumerate(convolutions(chosen)):
             size = {"kernel": (kernel, kernel), "pad": (pad, pad), "num_filter": num_filter}
             x = mx.sym.Convolution(x, **size, name=f"conv{i}")
             if pool:

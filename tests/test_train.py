@@ -13,6 +13,7 @@ from kfp import dsl
 from components._augmentation import warper
 from components._dataset import write_dataset
 from components._hyperparameters import choose_hyperparameters
+from components._model import save_parameters
 from components._mxnet import available_cpus, contexts, import_mxnet
 from components._network import build_network, describe_layers
 from components._training import learning_rate_at, prepare_module, score, training_batches
@@ -158,19 +159,19 @@ def test_the_default_recipe_takes_small_images(tmp_path, artifacts, shape):
     artifacts.train(data_of_shape(tmp_path, *shape), **RECIPE)
 
 
-@pytest.mark.parametrize(("pixels", "convolutions"), [(1, 0), (3, 1), (7, 2), (8, 3)])
-def test_the_default_recipe_gives_way_to_small_images(tmp_path, artifacts, pixels, convolutions):
-    made = artifacts.train(data_of_shape(tmp_path, 1, pixels, pixels), **RECIPE)
-    about = json.loads(pathlib.Path(made["model"].path, "model.json").read_text())
-    assert len(about["hyperparameters"]["kernels"]) == convolutions
-
-
-@pytest.mark.parametrize(("pixels", "convolutions"), [(1, 0), (2, 2), (4, 3), (8, 4)])
-def test_the_best_recipe_gives_way_to_small_images(tmp_path, artifacts, pixels, convolutions):
+@pytest.mark.parametrize(
+    ("recipe", "pixels", "convolutions"),
+    [
+        *(("default", 1, 0), ("default", 3, 1), ("default", 7, 2), ("default", 8, 3)),
+        *(("best", 1, 0), ("best", 2, 2), ("best", 4, 3), ("best", 8, 4)),
+    ],
+)
+def test_a_recipe_gives_way_to_small_images(tmp_path, artifacts, recipe, pixels, convolutions):
     data = data_of_shape(tmp_path, 1, pixels, pixels)
-    made = artifacts.train(data, **{**RECIPE, "recipe": "best"})
+    made = artifacts.train(data, **{**RECIPE, "recipe": recipe})
     about = json.loads(pathlib.Path(made["model"].path, "model.json").read_text())
-    assert len(about["hyperparameters"]["pooling"]) == convolutions
+    for name in ("kernels", "filters", "padding", "pooling"):
+        assert len(about["hyperparameters"][name]) == convolutions
 
 
 def test_a_convolution_may_go_without_pooling():
@@ -373,6 +374,15 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     command = [sys.executable, "-W", "ignore", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert int(done.stdout) < 2**20  # KiB
+
+
+@pytest.mark.parametrize("units", [8, 20_000])  # fewer bytes than MXNet's buffer has, and more
+def test_parameters_that_do_not_fit_on_the_disk_are_an_os_error(units):
+    small = {"kernels": [3], "filters": [1], "hidden_units": [units, 2], "batch_size": 4}
+    chosen = choose_hyperparameters("default", small)
+    module = prepare_module(build_network(chosen), [1, 8, 8], chosen, 0, [mx.cpu()])
+    with pytest.raises(OSError, match="could not be written whole"):
+        save_parameters(module, "/dev/full")
 
 
 def test_scores_the_parameters_of_now():
