@@ -1,19 +1,19 @@
 # make run    train, evaluate and predict on the real MNIST, in .venv
 # make test   run the tests, in .venv
-# make cuda-test run the tests of the CUDA build, without a GPU, in .venv-cuda (4 GB, Python 3.11)
+# make cuda-test run the tests of the CUDA build, without a GPU, in .venv-cuda (4 GB)
 # make check  lint and types
 # make audit  look the pins of the images up among known vulnerabilities
-# make fuzz   fuzz the readers, each for SECONDS; needs Python 3.11
+# make fuzz   fuzz the readers, each for SECONDS
 # make yaml   compile the committed pipelines and components again
 # make docs   write the tables of the documents again
 # make notebook  run docs/tutorial.ipynb on MNIST again
 # make pictures  make the pictures of the documents again (needs Chromium and pngquant)
 # make locks  write the requirements of the images again
+# make wheel  build the wheel that the images install, in dist/
 # make images build the images (docker or podman; REGISTRY, IMAGES, TAG, BUILD_ARGS)
 
-FITS := -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' 2>/dev/null
-PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3; do \
-	$$p $(FITS) && { echo $$p; break; }; done)
+FITS := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null
+PYTHON ?= $(shell for p in python3.11 python3; do $$p $(FITS) && { echo $$p; break; }; done)
 BIN := .venv/bin
 TRIALS := [{"activation": "relu"}, {"activation": "tanh"}, \
 	{"optimizer": "adam", "learning_rate": 0.002}]
@@ -24,7 +24,7 @@ TAG ?= 0.1.0
 SECONDS ?= 600
 ENGINE ?= $(shell command -v docker || command -v podman)
 
-.PHONY: run test cuda-test check audit fuzz yaml docs notebook pictures locks images
+.PHONY: run test cuda-test check audit fuzz yaml docs notebook pictures locks wheel images
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
@@ -40,7 +40,9 @@ check: .venv/ready
 	$(BIN)/mypy
 
 audit: .venv/ready
-	$(BIN)/python images/audit.py
+	for image in images/*/; do $(BIN)/python -m pip_audit --progress-spinner off --disable-pip \
+	--no-deps --requirement $$image/requirements.txt \
+	$$(sed -n 's/^\([A-Z][^ ]*\) .*/--ignore-vuln \1/p' .ci/accepted-vulnerabilities) || exit 1; done
 
 fuzz: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
@@ -69,7 +71,11 @@ pictures: .venv/ready
 locks: .venv/ready
 	$(BIN)/python images/lock.py
 
-images:
+wheel: .venv/ready
+	rm -rf build/lib dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+images: wheel
 	@test -n "$(ENGINE)" || { echo "make images needs docker or podman"; exit 1; }
 	for image in $(IMAGES); do \
 	$(ENGINE) build $(BUILD_ARGS) -f images/$$image/Dockerfile -t $(REGISTRY)/$$image:$(TAG) . \
@@ -81,8 +87,8 @@ images:
 	--no-deps -r $<
 	@touch $@
 
-.venv/ready: setup.cfg components/requirements.txt
-	@$(or $(PYTHON),false) $(FITS) || { echo "MXNet 1.9.1 needs Python 3.9, 3.10 or 3.11," \
+.venv/ready: setup.cfg mnist_mxnet/shipping/requirements.txt
+	@$(or $(PYTHON),false) $(FITS) || { echo "the steps run on Python 3.11, and this needs it too," \
 	"and $(or $(PYTHON),what is on the PATH) is none: install one (Debian: apt install" \
 	"python3.11-venv; else: uv python install 3.11) and run make PYTHON=/path/to/python3.11"; \
 	exit 1; }

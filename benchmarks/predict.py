@@ -5,7 +5,7 @@
 Each contestant predicts the same 10,000 images in a process of its own; they take turns, and the
 best of the rounds counts. From uint8 images in memory to probabilities in a NumPy array:
 
-suite     predict_probabilities with the default network, batches of 1,152
+suite     Predictor.probabilities with the default network, batches of 1,152
 tutorial  Module.predict over an NDArrayIter of 100 float images with the network of the MXNet
           tutorial "Handwritten Digit Recognition" (convolutions of 20 and 50 filters, tanh)
 torch     the suite's network with its parameters, batches of 1,000, inference mode; its
@@ -32,7 +32,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import click
 import numpy as np
@@ -52,8 +53,8 @@ def made_up_images(count: int) -> np.ndarray:
 
 def write_model(directory: pathlib.Path) -> None:
     """Train the default network for a moment: its speed does not depend on what it learned."""
-    from components._dataset import write_dataset
     from components.train import train
+    from mnist_mxnet.data.dataset import write_dataset
 
     data = {name: dsl.Dataset(name=name, uri=str(directory / name)) for name in ("some", "none")}
     images, labels = made_up_images(500), (np.arange(500) % 10).astype(np.uint8)
@@ -71,19 +72,17 @@ def write_model(directory: pathlib.Path) -> None:
 
 def suite(directory: pathlib.Path) -> Callable[[], Any]:
     """Return the function that predicts all images the suite's way."""
-    from components._mxnet import import_mxnet
-
-    import_mxnet()
-    from components._model import load_model, predict_probabilities
+    from mnist_mxnet.prediction.predictor import Predictor
 
     images = np.load(directory / "images.npy")
-    module, _ = load_model(str(directory / "model"), batch_size=1152)
+    predictor = Predictor(str(directory / "model"), batch_size=1152)
+    parameters = predictor.module.get_params()
     np.savez(
         directory / "parameters.npz",
-        probabilities=np.concatenate(list(predict_probabilities(module, images))),
-        **{name: array.asnumpy() for part in module.get_params() for name, array in part.items()},
+        probabilities=np.concatenate(list(predictor.probabilities(images))),
+        **{name: array.asnumpy() for part in parameters for name, array in part.items()},
     )
-    return lambda: np.concatenate(list(predict_probabilities(module, images)))
+    return lambda: np.concatenate(list(predictor.probabilities(images)))
 
 
 def tutorial(directory: pathlib.Path) -> Callable[[], Any]:
@@ -194,7 +193,7 @@ def race(directory: pathlib.Path, torch_python: str, rounds: int) -> dict[str, f
 
 def measure_memory(directory: pathlib.Path, count: int) -> dict[str, float]:
     """Return peak memory in MiB, and images per second, of predict on images of zeros."""
-    from components._files import write_npy_header
+    from mnist_mxnet.storage.artifact import write_npy_header
 
     (directory / "data").mkdir(exist_ok=True)
     path = directory / "data" / "images.npy"

@@ -64,7 +64,7 @@ def main():
     arrays = dict(np.load(directory / "parameters.npz"))
     nodes = json.loads((directory / "model" / "model-symbol.json").read_text())["nodes"]
     names = [[nodes[i[0]]["name"] for i in node["inputs"]] for node in nodes]
-    layers = [layer(node, inputs, arrays) for node, inputs in zip(nodes, names)]
+    layers = [layer(node, inputs, arrays) for node, inputs in zip(nodes, names, strict=True)]
     network = nn.Sequential(*filter(None, layers)).eval()
     images = np.load(directory / "images.npy")
 

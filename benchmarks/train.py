@@ -20,6 +20,7 @@ GEMM, the loop and PyTorch take turns; the best of several turns counts for each
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -28,7 +29,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -61,7 +63,8 @@ def best_of(turns: int, *rates: Callable[[], float]) -> list[float]:
     """Return the best value of each function; they take turns, after one to warm up."""
     for rate in rates:
         rate()
-    return [max(column) for column in zip(*([rate() for rate in rates] for _ in range(turns)))]
+    turns_of_all = [[rate() for rate in rates] for _ in range(turns)]
+    return [max(column) for column in zip(*turns_of_all, strict=True)]
 
 
 def ingest_mnist(directory: pathlib.Path, share: float) -> pathlib.Path:
@@ -136,9 +139,9 @@ def ours(directory: str) -> dict[str, Any]:
     """Train with the component, once for each seed, and score on the test images."""
     from kfp import dsl
 
-    from components._model import load_model
-    from components._training import count_correct
     from components.train import train
+    from mnist_mxnet.prediction.predictor import Predictor
+    from mnist_mxnet.training.scoring import count_correct
 
     images, labels = load(directory, "test_data")
     seconds, accuracies = [], []
@@ -152,41 +155,42 @@ def ours(directory: str) -> dict[str, Any]:
                 "training_report": dsl.HTML(uri=f"{scratch}/report"),
             }
             train.python_func(**made, **QUICK, seed=seed)
-            module, _ = load_model(f"{scratch}/model", batch_size=1000)
-        accuracies.append(count_correct(module, images, labels) / len(labels))
+            predictor = Predictor(f"{scratch}/model", batch_size=1000)
+        accuracies.append(count_correct(predictor.module, images, labels) / len(labels))
         seconds.append(made["metrics"].metadata["seconds"])
         print(f"ours, seed {seed}: {seconds[-1]}, {accuracies[-1]}", file=sys.stderr)
     return {"seconds": seconds, "accuracies": accuracies}
 
 
-def prepared(directory: str, **parameters: Any) -> Any:
-    """Return a function that trains on IMAGES images, in samples per second; FLOPs; settings."""
-    from components._hyperparameters import adapt_to_data, choose_hyperparameters
-    from components._mxnet import import_mxnet
-    from components._network import build_network, describe_layers
-    from components._training import prepare_module, start_optimizer, train_epoch
+def prepared(directory: str, **overrides: Any) -> tuple[Callable[[], float], Any]:
+    """Return a function that trains on IMAGES images, in samples per second, and its trainer."""
+    import numpy as np
 
-    mx = import_mxnet()
-    images, labels = load(directory, "train_data")
-    shape = list(images.shape[1:])
-    about = {"num_images": len(images), "image_shape": shape, "num_classes": 10}
-    chosen = adapt_to_data(choose_hyperparameters("default", parameters), parameters, about)
-    network = build_network(chosen)
-    module = prepare_module(network, shape, chosen, 0, [mx.cpu()])
-    start_optimizer(module, chosen, 10_000, 0)
+    from mnist_mxnet.data.dataset import Split, read_dataset
+    from mnist_mxnet.model.hyperparameters import adapt_to_data, choose_hyperparameters
+    from mnist_mxnet.runtime.engine import mx
+    from mnist_mxnet.training.trainer import Trainer
 
-    def rate() -> float:
-        part = slice(IMAGES)
-        return train_epoch(module, images[part], labels[part], chosen, 0, 0)["samples_per_second"]
-
-    return rate, sum(layer["flops"] for layer in describe_layers(network, shape)), chosen
+    whole = read_dataset(f"{directory}/train_data")
+    shape, num_classes = whole.image_shape, whole.info.num_classes
+    chosen = choose_hyperparameters("default", overrides)
+    chosen = adapt_to_data(chosen, overrides, len(whole.images), shape, num_classes)
+    # The same epoch again and again: the end of its schedule must not come.
+    chosen = dataclasses.replace(chosen, epochs=1000)
+    part = Split(np.array(whole.images[:IMAGES]), np.array(whole.labels[:IMAGES]), whole.info)
+    trainer = Trainer(part, part.empty(), chosen, 0, [mx.cpu()])
+    trainer.start_optimizer()
+    return lambda: trainer.train_epoch().samples_per_second, trainer
 
 
 def speed(directory: str) -> dict[str, Any]:
     """Measure the training loop and the GEMM rate in turns."""
-    loop, flops, _ = prepared(directory)
-    import mxnet as mx
+    loop, trainer = prepared(directory)
+    from mnist_mxnet.model.layers import describe_layers
+    from mnist_mxnet.runtime.engine import mx
 
+    layers = describe_layers(trainer.network, trainer.training.image_shape)
+    flops = sum(layer.flops for layer in layers)
     a, b = (mx.nd.random.normal(shape=(1024, 1024)) for _ in range(2))
 
     def gemm() -> float:
@@ -203,8 +207,8 @@ def speed(directory: str) -> dict[str, Any]:
 
 def loop_without_augmentation(directory: str) -> dict[str, Any]:
     """Measure the training loop without augmentation, and say what it trains."""
-    rate, _, chosen = prepared(directory, augmentation=0.0)
-    return {"rate": best_of(TURNS, rate)[0], "chosen": chosen}
+    rate, trainer = prepared(directory, augmentation=0.0)
+    return {"rate": best_of(TURNS, rate)[0], "chosen": trainer.chosen.to_dict()}
 
 
 def torch_loop(directory: str, settings: str) -> dict[str, Any]:
@@ -213,37 +217,37 @@ def torch_loop(directory: str, settings: str) -> dict[str, Any]:
     import torch
     from torch import nn
 
-    from components._hyperparameters import convolutions
+    from mnist_mxnet.model.hyperparameters import Hyperparameters
 
-    chosen = json.loads(settings)
+    chosen = Hyperparameters(**json.loads(settings))
     torch.manual_seed(0)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     images, labels = (torch.from_numpy(array) for array in load(directory, "train_data"))
     layers: list[Any] = []
-    for kernel, filters, pad, pool in convolutions(chosen):
+    for kernel, filters, pad, pool in chosen.convolutions():
         layers.append(nn.LazyConv2d(filters, kernel, padding=pad))
         layers += [nn.MaxPool2d(2)] if pool else []
-        layers += [nn.LazyBatchNorm2d()] if chosen["batch_norm"] else []
+        layers += [nn.LazyBatchNorm2d()] if chosen.batch_norm else []
         layers += [nn.ReLU()]
     layers.append(nn.Flatten())
-    for units in chosen["hidden_units"][:-1]:
+    for units in chosen.hidden_units[:-1]:
         layers += [nn.LazyLinear(units), nn.ReLU()]
     network = nn.Sequential(*layers, nn.LazyLinear(10))
     network(torch.zeros(2, *images.shape[1:]))
     optimizer = torch.optim.SGD(
         network.parameters(),
-        chosen["learning_rate"] / 10,
-        momentum=chosen["momentum"],
-        weight_decay=chosen["weight_decay"],
-        nesterov=chosen["optimizer"] == "nag",
+        chosen.learning_rate / 10,
+        momentum=chosen.momentum,
+        weight_decay=chosen.weight_decay,
+        nesterov=chosen.optimizer == "nag",
     )
     loss = nn.CrossEntropyLoss()
 
     def rate() -> float:
         started = time.perf_counter()
         order = np.random.default_rng(0).permutation(IMAGES)
-        for start in range(0, IMAGES, chosen["batch_size"]):
-            picked = order[start : start + chosen["batch_size"]]
+        for start in range(0, IMAGES, chosen.batch_size):
+            picked = order[start : start + chosen.batch_size]
             optimizer.zero_grad()
             outputs = network(images[picked].float() / 255)
             loss(outputs, labels[picked].long()).backward()

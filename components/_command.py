@@ -11,6 +11,7 @@ import re
 import sys
 import tempfile
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -40,19 +41,24 @@ def described(docstring: str) -> tuple[str, dict[str, str]]:
     return about, {name: " ".join(text.split()) for name, text in entries}
 
 
-def command(component: Any, optional: tuple[str, ...] = ()) -> click.Command:
+def command(
+    component: Any, optional: tuple[str, ...] = (), descriptions: Mapping[str, str] | None = None
+) -> click.Command:
     """Return a command that runs a component on this machine.
 
     An artifact is an option that takes a path. Those to look at, metrics (written as JSON) and
     reports, may be left out, and so may the inputs that are named optional. A parameter is an
     option with the component's own default; a dictionary, which says what options say, is none.
-    Works without kfp's compiler, as in the images.
+    Works without kfp's compiler, as in the images. descriptions: of parameters that the docstring
+    leaves out.
     """
-    about, texts = described(inspect.getdoc(component.python_func) or "")
+    function = getattr(component, "python_func", component)
+    about, texts = described(inspect.getdoc(function) or "")
+    texts = {**(descriptions or {}), **texts}
     kinds: dict[str, Any] = {}
     inputs: set[str] = set()
     options: list[click.Parameter] = []
-    for name, parameter in inspect.signature(component.python_func).parameters.items():
+    for name, parameter in inspect.signature(function).parameters.items():
         if isinstance(parameter.default, dict):
             continue
         option: dict[str, Any] = {"help": texts[name]}
@@ -76,7 +82,7 @@ def command(component: Any, optional: tuple[str, ...] = ()) -> click.Command:
                 left_out = "" if name in inputs else str(pathlib.Path(scratch, name))
                 values[name] = kind(name=name, uri=values[name] or left_out)
             try:
-                component.python_func(**values)
+                function(**values)
             except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
                 raise click.ClickException(str(error)) from error
             for name, kind in kinds.items():
@@ -85,7 +91,7 @@ def command(component: Any, optional: tuple[str, ...] = ()) -> click.Command:
                     pathlib.Path(values[name].path).write_text(text + "\n")
 
     return click.Command(
-        component.python_func.__name__,
+        function.__name__,
         callback=run,
         params=options,
         help=about,

@@ -2,13 +2,10 @@
 
 from kfp.dsl import HTML, Input, Metrics, Model, Output
 
-from components import _artifact, _comparison, _files, _report
-from components._artifact import staged
-from components._comparison import copy_model, name_trials, read_trials, write_sweep_report
-from components._step import step
+from mnist_mxnet.shipping.decorator import step
 
 
-@step(packages=["jinja2", "matplotlib"], helpers=[_artifact, _comparison, _files, _report])
+@step
 def compare(
     models: Input[list[Model]],
     best_model: Output[Model],
@@ -30,14 +27,17 @@ def compare(
     """
     import logging
 
-    trials = read_trials([model.path for model in models])
-    accuracies = [trial["validation_accuracy"] for trial in trials]
-    best = accuracies.index(max(accuracies))
+    from mnist_mxnet.evaluation.comparison import Trial, best_of, copy_model, name_trials
+    from mnist_mxnet.reports.sweep import write_sweep_report
+    from mnist_mxnet.storage.staging import staged
+
+    trials = [Trial.read(model.path) for model in models]
+    best = best_of(trials)
     logging.info("Trial %d is the best: %s", best + 1, name_trials(trials)[best])
     with staged(best_model, sweep_report) as (directory, page):
-        copy_model(models[best].path, directory)
+        copy_model(trials[best].directory, directory)
         write_sweep_report(page, trials, best)
-    for number, accuracy in enumerate(accuracies, start=1):
-        metrics.log_metric(f"trial_{number}_validation_accuracy", accuracy)
+    for number, trial in enumerate(trials, start=1):
+        metrics.log_metric(f"trial_{number}_validation_accuracy", trial.validation_accuracy)
     metrics.log_metric("best_trial", best + 1)
     best_model.framework = "mxnet"

@@ -2,26 +2,10 @@
 
 from kfp.dsl import HTML, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
-from components import _artifact, _cuda, _dataset, _evaluation, _files, _model, _mxnet, _report
-from components._artifact import staged
-from components._dataset import read_dataset
-from components._evaluation import (
-    add_unknown_classes,
-    count_confusions,
-    name_classes,
-    roc_points,
-    scores,
-    write_evaluation_report,
-)
-from components._model import check_images_fit, load_model, predict_probabilities
-from components._mxnet import import_mxnet
-from components._step import step
+from mnist_mxnet.shipping.decorator import step
 
 
-@step(
-    packages=["jinja2", "matplotlib", "mxnet", "numpy", "pillow", "scikit-learn"],
-    helpers=[_artifact, _cuda, _dataset, _evaluation, _files, _mxnet, _model, _report],
-)
+@step
 def evaluate(
     model: Input[Model],
     data: Input[Dataset],
@@ -53,28 +37,35 @@ def evaluate(
     import logging
     import time
 
-    import_mxnet()
     import numpy as np
 
-    images, labels, about_data = read_dataset(data.path)
+    from mnist_mxnet.data.dataset import read_dataset
+    from mnist_mxnet.errors import InvalidInput
+    from mnist_mxnet.evaluation import scores
+    from mnist_mxnet.prediction.predictor import Predictor
+    from mnist_mxnet.reports.evaluation import write_evaluation_report
+    from mnist_mxnet.storage.staging import staged
+
+    images, labels, info = read_dataset(data.path)
     if len(images) == 0:
-        raise ValueError(f"{data.path} has no images: an accuracy needs at least one")
-    module, about_model = load_model(model.path, batch_size=1152)
-    check_images_fit(images, about_model)
-    names = name_classes(class_names, max(about_data["num_classes"], about_model["num_classes"]))
+        raise InvalidInput(f"{data.path} has no images: an accuracy needs at least one")
+    predictor = Predictor(model.path, batch_size=1152)
+    predictor.check_images(images)
+    num_classes = max(info.num_classes, predictor.info.num_classes)
+    names = scores.name_classes(class_names, num_classes)
 
     started = time.perf_counter()
-    probabilities = np.concatenate(list(predict_probabilities(module, images)))
+    probabilities = np.concatenate(list(predictor.probabilities(images)))
     seconds = time.perf_counter() - started
-    probabilities, notice = add_unknown_classes(probabilities, len(names))
+    probabilities, notice = scores.add_unknown_classes(probabilities, num_classes)
     if notice:
         logging.warning("%s", notice)
-    values = scores(labels, probabilities)
+    values = scores.scores(labels, probabilities)
     with staged(evaluation_report) as (report,):
         write_evaluation_report(report, images, labels, probabilities, names, notice)
     for name, value in {**values, "images_per_second": len(images) / seconds}.items():
         metrics.log_metric(name, value)
-    counts = count_confusions(labels, probabilities)
+    counts = scores.count_confusions(labels, probabilities)
     confusion_matrix.log_confusion_matrix(names, counts.tolist())
-    confusion_matrix.log_roc_curve(*roc_points(labels, probabilities))
+    confusion_matrix.log_roc_curve(*scores.roc_points(labels, probabilities))
     return values["accuracy"]

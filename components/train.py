@@ -2,65 +2,11 @@
 
 from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
 
-from components import (
-    _artifact,
-    _augmentation,
-    _checkpoint,
-    _cuda,
-    _dataset,
-    _files,
-    _hyperparameters,
-    _model,
-    _mxnet,
-    _network,
-    _object_store,
-    _report,
-    _training,
-    _training_report,
-)
-from components._artifact import staged
-from components._checkpoint import open_checkpoint
-from components._dataset import read_dataset
-from components._hyperparameters import (
-    adapt_to_data,
-    check_seed,
-    choose_hyperparameters,
-    take_trial,
-)
-from components._model import save_model
-from components._mxnet import check_device, contexts, count_gpus, import_mxnet
-from components._network import build_network, describe_layers
-from components._step import step
-from components._training import (
-    brief_history,
-    check_validation,
-    first_filters,
-    fit,
-    prepare_module,
-    summarize,
-)
-from components._training_report import write_training_report
+from mnist_mxnet.model.hyperparameters import DESCRIPTIONS
+from mnist_mxnet.shipping.decorator import step
 
 
-@step(
-    packages=["jinja2", "matplotlib", "minio", "mxnet", "numpy", "pillow", "urllib3"],
-    helpers=[
-        _artifact,
-        _augmentation,
-        _checkpoint,
-        _cuda,
-        _dataset,
-        _files,
-        _hyperparameters,
-        _model,
-        _mxnet,
-        _network,
-        _object_store,
-        _report,
-        _training,
-        _training_report,
-    ],
-)
+@step(descriptions=DESCRIPTIONS)
 def train(
     train_data: Input[Dataset],
     validation_data: Input[Dataset],
@@ -96,18 +42,6 @@ def train(
         train_data: Images and labels to learn from.
         validation_data: Images and labels that are scored after each epoch; may be empty.
         recipe: Hyperparameters that belong together: default, best or tutorial.
-        epochs: How often each image is seen.
-        batch_size: Images of one update, shared by all GPUs.
-        learning_rate: Learning rate, the highest of the schedule.
-        optimizer: One of adam, nag (Nesterov momentum), sgd.
-        momentum: Momentum of nag and sgd.
-        weight_decay: Weight decay (L2) of the weights, not of the biases.
-        dropout: Share of the inputs of the last layer that are dropped.
-        augmentation: Highest strength of random shifts, rotations and warps; 0 none, 1 much.
-        activation: One of relu, sigmoid, softrelu, softsign, tanh.
-        kernels: Kernel size of each convolution.
-        filters: Number of filters of each convolution.
-        hidden_units: Units of each dense layer, the last of them the number of classes or -1.
         hyperparameters: Any of those above by name, in place of what stands there: a trial.
         seed: Chooses the first parameters, the order of the images and what is random in them.
         device: One of auto (all GPUs, else the CPU), cpu, gpu (all GPUs).
@@ -131,64 +65,61 @@ def train(
     import logging
     import platform
 
-    given = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "optimizer": optimizer,
-        "momentum": momentum,
-        "weight_decay": weight_decay,
-        "dropout": dropout,
-        "augmentation": augmentation,
-        "activation": activation,
-        "kernels": kernels,
-        "filters": filters,
-        "hidden_units": hidden_units,
-    }
-    recipe, given = take_trial(recipe, given, hyperparameters)
+    from mnist_mxnet.data.dataset import read_dataset
+    from mnist_mxnet.model.hyperparameters import (
+        RULES,
+        adapt_to_data,
+        check_seed,
+        choose_hyperparameters,
+        take_trial,
+    )
+    from mnist_mxnet.model.info import ModelInfo
+    from mnist_mxnet.model.layers import describe_layers
+    from mnist_mxnet.model.saving import save_model
+    from mnist_mxnet.reports.training import write_training_report
+    from mnist_mxnet.runtime.devices import check_device, contexts, count_gpus
+    from mnist_mxnet.runtime.engine import mx
+    from mnist_mxnet.storage.staging import staged
+    from mnist_mxnet.storage.store import open_store
+    from mnist_mxnet.training.checkpoint import Checkpoint
+    from mnist_mxnet.training.history import brief_history
+    from mnist_mxnet.training.scoring import check_validation
+    from mnist_mxnet.training.trainer import Trainer
+
+    told = locals()
+    recipe, given = take_trial(recipe, {name: told[name] for name in RULES}, hyperparameters)
     chosen = choose_hyperparameters(recipe, given)
     check_seed(seed)
     check_device(device)
-    checkpoint = open_checkpoint(checkpoint_uri, s3_endpoint) if checkpoint_uri else None
-    images, labels, about = read_dataset(train_data.path)
-    about.update(num_images=len(images), image_shape=list(images.shape[1:]))
-    validation = images[:0], labels[:0]
+    store = open_store(checkpoint_uri, s3_endpoint, "checkpoint_uri") if checkpoint_uri else None
+    data = read_dataset(train_data.path)
+    validation = data.empty()
     if validation_data.path:
-        validation = read_dataset(validation_data.path)[:2]
-        check_validation(*validation, about)
-    chosen = adapt_to_data(chosen, given, about)
+        validation = read_dataset(validation_data.path)
+        check_validation(validation, data)
+    shape, num_classes = data.image_shape, data.info.num_classes
+    chosen = adapt_to_data(chosen, given, len(data.images), shape, num_classes)
 
-    mx = import_mxnet()
-    where = contexts(device, count_gpus())
-    logging.info("Training on %s", ", ".join(map(str, where)))
-    network = build_network(chosen)
-    module = prepare_module(network, about["image_shape"], chosen, seed, where)
-    identity = {
-        **chosen,
-        "seed": seed,
-        "devices": len(where),
-        "training images": len(images),
-        "their sha256": about.get("sha256", ""),
-    }
-    history = fit(module, images, labels, validation, chosen, seed, checkpoint, identity)
+    trainer = Trainer(data, validation, chosen, seed, contexts(device, count_gpus()))
+    logging.info("Training on %s", ", ".join(map(str, trainer.contexts)))
+    trainer.fit(Checkpoint(store) if store else None)
 
-    final = summarize(module, history)
-    settings = {"recipe": recipe, **chosen, "seed": seed}
-    with staged(model, training_report) as (model_directory, page):
-        save_model(
-            model_directory,
-            module,
-            {
-                "input_shape": about["image_shape"],
-                "num_classes": about["num_classes"],
-                "hyperparameters": settings,
-                "history": brief_history(history),
-                "train_data_sha256": about.get("sha256", ""),
-                "versions": {"mxnet": mx.__version__, "python": platform.python_version()},
-            },
+    settings = {"recipe": recipe, **chosen.to_dict(), "seed": seed}
+    info = ModelInfo(
+        input_shape=list(shape),
+        num_classes=num_classes,
+        hyperparameters=settings,
+        history=brief_history(trainer.history),
+        train_data_sha256=data.info.sha256,
+        versions={"mxnet": mx.__version__, "python": platform.python_version()},
+    )
+    layers = describe_layers(trainer.network, shape)
+    final = trainer.metrics()
+    with staged(model, training_report) as (directory, page):
+        save_model(directory, trainer.module, info)
+        write_training_report(
+            page, trainer.history, settings, final, layers, trainer.first_filters()
         )
-        layers = describe_layers(network, about["image_shape"])
-        write_training_report(page, history, settings, final, layers, first_filters(module))
     for name, value in final.items():
         metrics.log_metric(name, value)
     model.framework = "mxnet"
@@ -197,4 +128,4 @@ def train(
 if __name__ == "__main__":
     from components._command import command
 
-    command(train, optional=("validation_data",))()
+    command(train, optional=("validation_data",), descriptions=DESCRIPTIONS)()

@@ -2,12 +2,10 @@
 
 from kfp.dsl import Dataset, Input
 
-from components import _files, _object_store, _upload
-from components._step import step
-from components._upload import upload_directory
+from mnist_mxnet.shipping.decorator import step
 
 
-@step(packages=["minio", "urllib3"], helpers=[_files, _object_store, _upload])
+@step
 def upload(
     predictions: Input[Dataset],
     destination_uri: str,
@@ -33,6 +31,8 @@ def upload(
         ConnectionError: The store does not answer.
     """
     import logging
+
+    from mnist_mxnet.storage.upload import upload_directory
 
     digests = upload_directory(predictions.path, destination_uri, s3_endpoint)
     for name, digest in digests.items():

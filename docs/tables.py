@@ -15,8 +15,8 @@ from typing import Any
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from components._command import described
-from components._hyperparameters import left_open, recipe_hyperparameters
-from components._model import allowed_operators
+from mnist_mxnet.model.hyperparameters import DESCRIPTIONS, LEFT_OPEN, RECIPES
+from mnist_mxnet.model.symbol import ALLOWED_OPERATORS
 from pipeline import PIPELINES
 from runner.suite import COMPONENTS
 from runner.target import Target
@@ -36,15 +36,6 @@ PIPELINE_OWN = {
     "min_accuracy": "Below this accuracy on the test images predict does not run.",
     "model_uri": "Directory of the model, a path or the address of an artifact.",
     "seed": "Chooses which images are held out, the first parameters and all that is random.",
-}
-
-# What a recipe has and a parameter of train does not.
-RECIPE_OWN = {
-    "schedule": "Learning rate over time: one_cycle (up, then down to 0) or constant.",
-    "initializer": "First weights: he (normal) or uniform (-0.01 to 0.01).",
-    "padding": "Zeros around the image before each convolution.",
-    "pooling": "Whether each convolution is followed by max pooling.",
-    "batch_norm": "Whether each convolution is followed by batch normalisation.",
 }
 
 
@@ -93,18 +84,12 @@ def steps() -> str:
 
 def recipes() -> str:
     """Return each hyperparameter with what the recipes set it to."""
-    names = ("default", "best", "tutorial")
-    values = [recipe_hyperparameters(name) for name in names]
-    texts = COMPONENTS["train"].component_spec.inputs
+    values = [recipe.to_dict() for recipe in RECIPES.values()]
     rows = [
-        [
-            f"`{name}`",
-            *(str(recipe[name]) for recipe in values),
-            RECIPE_OWN.get(name) or first_sentence(texts[name].description),
-        ]
-        for name in values[0]
+        [f"`{name}`", *(str(recipe[name]) for recipe in values), first_sentence(text)]
+        for name, text in DESCRIPTIONS.items()
     ]
-    return table(["hyperparameter", *names, ""], rows)
+    return table(["hyperparameter", *RECIPES, ""], rows)
 
 
 def parameters(name: str) -> str:
@@ -120,14 +105,14 @@ def parameters(name: str) -> str:
     rows = [
         [f"`{key}`", default_of(spec), first_sentence({**texts, **PIPELINE_OWN}[key])]
         for key, spec in pipeline.component_spec.inputs.items()
-        if name != "train" or key not in left_open()
+        if name != "train" or key not in LEFT_OPEN
     ]
     return table(["parameter", "default", ""], rows)
 
 
 def operators() -> str:
     """Return the operators that a model may consist of."""
-    return code(sorted(set(allowed_operators()) - {"null"}, key=str.lower)) + "\n"
+    return code(sorted(set(ALLOWED_OPERATORS) - {"null"}, key=str.lower)) + "\n"
 
 
 def contracts() -> str:

@@ -1,7 +1,8 @@
-"""Write images/*/requirements.txt: the suite's pins with what they need, each with its hashes.
+"""Write what the suite's pins need, as exact versions: run `make locks`.
 
-The images have kfp without its dependencies, as the steps on the public image do: in a step kfp
-needs none of them.
+images/*/requirements.txt has hashes and is what an image installs; lock.txt beside the pins says
+which package needs which, and is what a step on the public Python image installs its part of. Both
+have kfp without its dependencies: in a step kfp needs none of them.
 """
 
 import pathlib
@@ -10,33 +11,41 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from components._step import pins
+from mnist_mxnet.shipping import install
+from mnist_mxnet.shipping.install import CPU_PINS, CUDA_PINS, LOCK, pins
 
 IMAGES = pathlib.Path(__file__).parent
-NOT_IN_A_STEP = ("docker==", "kfp==", "kfp-kubernetes==", "rich==")
+NOT_IN_A_STEP = ("docker==", "kfp==", "kfp-kubernetes==", "rich==", "uv==")
 COMPILE = [
-    *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"),
-    *("--generate-hashes", "--python-version", "3.11", "-"),
-    *("--python-platform", "x86_64-manylinux_2_28"),
+    *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header"),
+    *("--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"),
 ]
+HASHED = ("--no-annotate", "--generate-hashes")
 
 
 def locked(requirements: list[str], *options: str) -> str:
-    """Return the requirements with what they need, as exact versions with hashes."""
-    text = "\n".join(requirements)
+    """Return the requirements with what they need, as exact versions."""
     return subprocess.run(
-        [*COMPILE, *options], input=text, check=True, stdout=subprocess.PIPE, text=True
+        [*COMPILE, *options, "-"],
+        input="\n".join(requirements),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     ).stdout
 
 
 def main() -> None:
-    """Write the requirements of both images."""
-    steps = [pin for pin in pins("requirements.txt") if not pin.startswith(NOT_IN_A_STEP)]
-    cuda = [pin for pin in steps if not pin.startswith("mxnet==")] + pins("requirements-gpu.txt")
-    kfp = locked(pins("requirements.txt", ["kfp"]), "--no-deps")
+    """Write the requirements of both images, and the lock of the steps."""
+    steps = [pin for pin in pins(CPU_PINS) if not pin.startswith(NOT_IN_A_STEP)]
+    cuda = [pin for pin in steps if not pin.startswith("mxnet==")] + pins(CUDA_PINS)
+    kfp = locked(pins(CPU_PINS, ["kfp"]), "--no-deps", *HASHED)
     for image, requirements in (("mxnet-cpu", steps), ("mxnet-gpu", cuda)):
         path = IMAGES / image / "requirements.txt"
-        path.write_text("# Made by images/lock.py: run make locks.\n" + kfp + locked(requirements))
+        path.write_text(
+            "# Made by images/lock.py: run make locks.\n" + kfp + locked(requirements, *HASHED)
+        )
+    lock = locked(steps, "--annotation-style", "line").replace("-r -", "a step")
+    pathlib.Path(install.__file__).with_name(LOCK).write_text(lock)
 
 
 if __name__ == "__main__":

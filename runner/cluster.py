@@ -9,7 +9,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any
 
 import click
 import kfp
@@ -79,7 +79,7 @@ def submit(
     parameters: dict[str, Any],
     experiment: str,
     cron: str = "",
-    namespace: Optional[str] = None,
+    namespace: str | None = None,
 ) -> str:
     """Upload a pipeline and start a run of it, or schedule runs; return the id of what was made.
 
@@ -101,7 +101,7 @@ def submit(
     return made
 
 
-def upload(client: kfp.Client, pipeline: Any, namespace: Optional[str]) -> tuple[str, str]:
+def upload(client: kfp.Client, pipeline: Any, namespace: str | None) -> tuple[str, str]:
     """Upload a pipeline unless the back end has this version; return pipeline and version id.
 
     A version is named by the SHA-256 of its YAML, so that one YAML is one version. The pipeline

@@ -2,13 +2,13 @@
 
 import difflib
 import json
-from collections.abc import Iterable
-from typing import Any, Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
-from components._upload import split_destination
+from mnist_mxnet.storage.address import parse_destination
 from runner.target import Target
 
 COMPLETION = """
@@ -118,7 +118,7 @@ def check_parameters(pipeline: Any, parameters: dict[str, Any]) -> None:
         )
     if parameters.get("destination_uri"):
         try:
-            split_destination(parameters["destination_uri"])
+            parse_destination(parameters["destination_uri"])
         except ValueError as error:
             raise click.UsageError(str(error)) from None
 
@@ -128,7 +128,14 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--node-selector", metavar="KEY=VALUE", help="Label of the GPU nodes, fixed."),
         click.option("--gpu-image", default="", help="The same for training on a GPU."),
-        click.option("--image", default="", help="Image with the packages: no pip at the start."),
+        click.option("--image", default="", help="Image with the library: no pip at the start."),
+        click.option("--index", default="", metavar="URL", help="Index that has --package."),
+        click.option(
+            "--package",
+            default="",
+            metavar="REQUIREMENT",
+            help="Wheel of the library that pip installs: name==version, or its address.",
+        ),
         click.option(
             "--target", type=click.Choice(["gpu", "cpu"]), default="gpu", show_default=True
         ),
@@ -137,12 +144,20 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def chosen_target(target: str, image: str, gpu_image: str, node_selector: str) -> Target:
+def chosen_target(
+    target: str, image: str, gpu_image: str, package: str, index: str, node_selector: str
+) -> Target:
     """Return the target that the options of a command choose.
 
     Raises:
         click.UsageError: options that do not fit each other.
     """
+    if package and (image or gpu_image):
+        raise click.UsageError("--package is for the public image, not for --image")
+    if index and not package:
+        raise click.UsageError("--index is for --package")
+    if set(package + index) & set("'\"\\$` "):
+        raise click.UsageError(f"--package and --index must be one word each, got {package!r}")
     if target == "gpu" and bool(image) != bool(gpu_image):
         raise click.UsageError("--target gpu takes --image and --gpu-image together, or neither")
     if target == "cpu" and (gpu_image or node_selector):
@@ -151,4 +166,11 @@ def chosen_target(target: str, image: str, gpu_image: str, node_selector: str) -
     if node_selector and not (key and value):
         raise click.UsageError(f"--node-selector must be KEY=VALUE, got {node_selector!r}")
     fixed = (key, value) if node_selector else None
-    return Target(target == "gpu", image, gpu_image, fixed)
+    return Target(
+        gpu=target == "gpu",
+        image=image,
+        gpu_image=gpu_image,
+        package=package,
+        index=index,
+        node_selector=fixed,
+    )

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from rich.text import Text
 
-from components._report import figure_svg, heat_map, new_figure, section, write_report
+from mnist_mxnet.reports.figures import figure_svg, new_figure
+from mnist_mxnet.reports.page import Section, heat_map, write_report
 from runner.page import number, text
 from runner.runs import Run
 from runner.terminal import new_console, plain_table
@@ -23,7 +24,7 @@ def compare_runs(first: Run, second: Run, output_dir: pathlib.Path) -> pathlib.P
     path = output_dir / f"compare-{first.name}-{second.name}.html"
     facts = {"first": first.name, "second": second.name}
     sections = [
-        section(
+        Section(
             "Scores", head=("metric", "first", "second", "change"), rows=score_rows(first, second)
         ),
         parameter_section(first, second),
@@ -72,10 +73,10 @@ def parameter_rows(first: Run, second: Run) -> tuple[tuple[str, str, str], ...]:
     )
 
 
-def parameter_section(first: Run, second: Run) -> Any:
+def parameter_section(first: Run, second: Run) -> Section:
     """Return the parameters that differ."""
     rows = parameter_rows(first, second)
-    return section(
+    return Section(
         "Parameters that differ",
         "" if rows else "None does.",
         head=("parameter", "first", "second"),
@@ -83,7 +84,7 @@ def parameter_section(first: Run, second: Run) -> Any:
     )
 
 
-def curve_sections(first: Run, second: Run) -> list[Any]:
+def curve_sections(first: Run, second: Run) -> list[Section]:
     """Return the curves of both models in one figure, nothing if there is no model."""
     histories = {"first": first.history(), "second": second.history()}
     names = [name for name in CURVES if any(name in (h or [{}])[0] for h in histories.values())]
@@ -91,8 +92,8 @@ def curve_sections(first: Run, second: Run) -> list[Any]:
         return []
     figure = new_figure(6, 2.4 * len(names))
     panels = np.atleast_1d(figure.subplots(len(names), 1, sharex=True))
-    for axes, name in zip(panels, names):
-        for (label, history), style in zip(histories.items(), ("-", "--")):
+    for axes, name in zip(panels, names, strict=True):
+        for (label, history), style in zip(histories.items(), ("-", "--"), strict=True):
             values = [record[name] for record in history if name in record]
             axes.plot(range(1, len(values) + 1), values, style, marker="o", label=label)
         axes.set_title(CURVES[name])
@@ -101,10 +102,10 @@ def curve_sections(first: Run, second: Run) -> list[Any]:
     panels[-1].set_xlabel("epoch")
     panels[-1].xaxis.get_major_locator().set_params(integer=True)
     label = "Accuracy and loss of both runs after each epoch"
-    return [section("Curves", "", figure_svg(figure, label))]
+    return [Section("Curves", "", figure_svg(figure, label))]
 
 
-def matrix_sections(first: Run, second: Run) -> list[Any]:
+def matrix_sections(first: Run, second: Run) -> list[Section]:
     """Return the confusion matrix of each run that has one."""
     found = []
     for which, run in (("first", first), ("second", second)):
@@ -114,7 +115,7 @@ def matrix_sections(first: Run, second: Run) -> list[Any]:
             cells = heat_map(names, np.array(counts))
             title = f"Confusion matrix of the {which} run"
             text = "Each row is a true label, each column a predicted one."
-            found.append(section(title, text, matrix=cells))
+            found.append(Section(title, text, matrix=cells))
     return found
 
 

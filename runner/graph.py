@@ -132,7 +132,7 @@ def arrange(boxes: list[Box]) -> tuple[float, float]:
     grid = [[row[i : i + COLUMNS] for i in range(0, len(row), COLUMNS)] for row in layers(boxes)]
     widths = [max(row_width(row) for row in rows) for rows in grid]
     y = 0.0
-    for rows, width in zip(grid, widths):
+    for rows, width in zip(grid, widths, strict=True):
         for row in rows:
             x = (max(widths) - width) / 2
             for box in row:

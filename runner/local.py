@@ -9,22 +9,28 @@ import pathlib
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 import urllib.parse
-import warnings
-from collections.abc import Iterable, Iterator
-from typing import Any, Callable, Optional, TextIO
-from unittest import mock
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TextIO
 
 from kfp import local
-from kfp.local import subprocess_task_handler
 
-from components._source import without_secrets
+import components
+from mnist_mxnet.storage.address import without_secrets
 from runner.graph import read_graph, step_names
+from runner.kfp_local import mended
 from runner.page import write_page, write_whole
 from runner.terminal import Display, show_end
+
+# Steps in processes import the components and the library where this program has them.
+OWN_ENVIRONMENT = {
+    "PYTHONPATH": os.pathsep.join(
+        [str(pathlib.Path(components.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    ).rstrip(os.pathsep),
+    "PYTHONUNBUFFERED": "1",
+}
 
 
 def run(
@@ -61,7 +67,7 @@ def run(
         with (directory / "log.txt").open("w") as log:
             recorder = Recorder(record, log, display, hidden, save)
             scrubbed: Any = Scrubbed(log, hidden)
-            with recorder.installed(), display.shown(), contextlib.redirect_stdout(scrubbed):
+            with mended(recorder), display.shown(), contextlib.redirect_stdout(scrubbed):
                 start_kfp(runner, image, directory / "artifacts")
                 pipeline(**parameters)
         record["status"] = "SUCCEEDED"
@@ -196,32 +202,7 @@ class Recorder:
     save: Callable[[], None]
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)  # loops have threads
 
-    @contextlib.contextmanager
-    def installed(self) -> Iterator[None]:
-        """Have kfp's local runner call this recorder.
-
-        kfp puts sys.executable for python3 wherever it stands, in parameters and paths too, and
-        unquoted; with "python3" itself, found on PATH, nothing changes.
-        """
-        path = os.pathsep.join([str(pathlib.Path(sys.prefix, "bin")), os.environ.get("PATH", "")])
-        patch = mock.patch.object
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(patch(sys, "executable", "python3"))
-            stack.enter_context(mock.patch.dict(os.environ, PATH=path))
-            stack.enter_context(
-                patch(subprocess_task_handler, "run_local_subprocess", self.run_process)
-            )
-            with contextlib.suppress(ImportError):
-                from kfp.local import docker_task_handler
-
-                stack.enter_context(
-                    patch(docker_task_handler, "run_docker_container", self.run_container)
-                )
-            stack.enter_context(warnings.catch_warnings())
-            warnings.filterwarnings("ignore", module="kfp")
-            yield
-
-    def run_process(self, full_command: list[str], env_vars: Optional[dict] = None) -> int:
+    def run_process(self, full_command: list[str], env_vars: dict | None = None) -> int:
         """Run a step as a process; return its exit status."""
         with subprocess.Popen(
             full_command,
@@ -229,18 +210,14 @@ class Recorder:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env_vars or {})},
+            env={**os.environ, **OWN_ENVIRONMENT, **(env_vars or {})},
         ) as process:
             return self.follow(full_command, process.stdout or (), process.wait)
 
     def run_container(
         self, client: Any, image: str, command: list[str], volumes: dict, **options: Any
     ) -> int:
-        """Run a step in a container; return its exit status.
-
-        kfp 2.17.0 has the container removed before it asks how it ended, and takes that for
-        success: https://github.com/kubeflow/pipelines/issues/13332
-        """
+        """Run a step in a container; return its exit status."""
         installs = any("pip install" in part for part in command[:3])
         inputs = executor_input(command)["inputs"]
         network, paths = reachable(inputs.get("parameterValues", {}))
@@ -289,7 +266,7 @@ class Recorder:
                 self.record["error"] = f"{name}: {error or f'exit status {status}'}"
             else:
                 step["outputs"], step["metrics"] = read_outputs(output_file, outputs)
-            if name in ("evaluate", "merge") and "accuracy" in step["metrics"]:
+            if "accuracy" in step["metrics"]:  # the headline of the run: that of its last such step
                 self.record["accuracy"] = step["metrics"]["accuracy"]
             self.save()
         self.display.end(name, step["status"], step["seconds"])

@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 
+from mnist_mxnet.reports.page import shared_style
 from runner.graph import Box, arrange, arrows, unroll
 
 SIGNS = {"SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "RUNNING": "…", "WAITING": "○"}
@@ -37,6 +38,7 @@ def write_page(directory: pathlib.Path, record: dict[str, Any], boxes: list[Box]
     )
     environment.filters.update(number=number, text=text)
     page = environment.get_template("page.html").render(
+        style=shared_style(),
         run=record,
         run_id=directory.name,
         signs=SIGNS,

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from typing import Any, Optional
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -40,19 +40,19 @@ class Run:
         }
 
     def history(self) -> list[dict[str, float]]:
-        """Return what the evaluated model's model.json says of each epoch, empty if there is none.
+        """Return what the model.json of the run's model says of each epoch, empty without a model.
 
-        That is the model of train, or in a sweep the best one.
+        Where one of several was chosen, it is that one.
         """
-        for step in self.record["steps"]:
-            for name in ("model", "best_model"):
-                if step["name"] in ("train", "compare") and name in step["outputs"]:
+        for name in ("best_model", "model"):
+            for step in self.record["steps"]:
+                if name in step["outputs"]:
                     path = self.path(step["outputs"][name]) / "model.json"
                     if path.is_file():
                         return json.loads(path.read_text())["history"]
         return []
 
-    def confusion_matrix(self) -> Optional[tuple[list[str], list[list[int]]]]:
+    def confusion_matrix(self) -> tuple[list[str], list[list[int]]] | None:
         """Return the names of the classes and the counts of evaluate, None if it did not run."""
         for step in self.record["steps"]:
             uri = step["outputs"].get("confusion_matrix")

@@ -1,28 +1,23 @@
 """The components of the suite, and the YAML by which other pipelines load them."""
 
+import importlib
 import pathlib
 from typing import Any
 
-from components.compare import compare
-from components.evaluate import evaluate
-from components.ingest import ingest
-from components.ingest_images import ingest_images
-from components.merge import merge
-from components.plan import plan
-from components.predict import predict
-from components.train import train
-from components.upload import upload
+import components
 from runner.target import write_yaml
 
-COMPONENTS: dict[str, Any] = {
-    component.python_func.__name__: component
-    for component in (
-        *(ingest, train, evaluate, predict),
-        *(plan, compare),
-        *(ingest_images, merge, upload),
-    )
-}
-YAML = pathlib.Path(__file__).parents[1] / "components" / "yaml"
+DIRECTORY = pathlib.Path(components.__file__).parent
+YAML = DIRECTORY / "yaml"
+
+
+def load_components() -> dict[str, Any]:
+    """Return every component by its name: each is in a file of that name."""
+    names = sorted(path.stem for path in DIRECTORY.glob("[a-z]*.py"))
+    return {name: getattr(importlib.import_module(f"components.{name}"), name) for name in names}
+
+
+COMPONENTS = load_components()
 
 
 def main() -> None:

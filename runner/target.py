@@ -7,13 +7,18 @@ import itertools
 import os
 import pathlib
 import tempfile
-from typing import Any, Callable, Optional
+from collections.abc import Callable, Collection
+from typing import Any, Literal
 
 import yaml
 from kfp import compiler, dsl, kubernetes
 from kfp.compiler import pipeline_spec_builder
 
-from components._step import on_image, with_cuda
+from mnist_mxnet.model.hyperparameters import RULES
+from mnist_mxnet.shipping.decorator import step_of
+from mnist_mxnet.shipping.journey import Journey
+from mnist_mxnet.shipping.programs import ARTIFACT
+from mnist_mxnet.shipping.weight import limit_iterations
 
 GPU = "nvidia.com/gpu"
 GPU_PARAMETERS = ("gpu_count", "gpu_node_selector", "gpu_tolerations")
@@ -41,28 +46,41 @@ class Needs:
 class Target:
     """Where the steps of a pipeline run: chosen once, when the pipeline is made.
 
-    gpu: training asks for GPUs. image: an image that has kfp and all packages; empty for the
-    public Python image, on which each step installs its packages. gpu_image: the same for
-    training on GPUs. node_selector: a label (key, value) of the GPU nodes that is fixed in the
-    YAML, in a form that back ends of Kubeflow Pipelines before 2.15 can read. local: no cluster.
+    place: the cluster, containers on this machine, or processes in this Python environment.
+    gpu: training asks for GPUs. image: an image that has the library, kfp and all packages;
+    gpu_image: the same for training on GPUs. package: a requirement of the library that pip
+    installs on the public Python image; index: address of the index that has it. With neither,
+    steps run on the public Python image and carry what they import.
+    node_selector: a label (key, value) of the GPU nodes that is fixed in the YAML, in a form that
+    back ends of Kubeflow Pipelines before 2.15 can read.
     """
 
+    place: Literal["cluster", "containers", "processes"] = "cluster"
     gpu: bool = False
     image: str = ""
     gpu_image: str = ""
-    node_selector: Optional[tuple[str, str]] = None
-    local: bool = False
+    package: str = ""
+    index: str = ""
+    node_selector: tuple[str, str] | None = None
 
     def pipeline(self, **about: str) -> Callable[[Callable[..., Any]], Any]:
-        """Return dsl.pipeline; only a pipeline that can use the parameters gpu_* has them."""
+        """Return dsl.pipeline for a function; ** in its signature stands for hyperparameters.
 
-        def decorate(func: Callable[..., Any]) -> Any:
+        Only a pipeline that can use the parameters gpu_* has them.
+        """
+
+        def decorate(function: Callable[..., Any]) -> Any:
             fixed = not self.gpu or self.node_selector is not None
-            return dsl.pipeline(**about)(without_gpu_parameters(func) if fixed else func)
+            left_out = GPU_PARAMETERS if fixed else ()
+            made = dsl.pipeline(**about)(with_parameters(function, left_out))
+            if self.place == "cluster":
+                drop_descriptions(made.pipeline_spec)
+                limit_iterations(made.pipeline_spec)
+            return made
 
         return decorate
 
-    def display_name(self, text: str) -> Optional[str]:
+    def display_name(self, text: str) -> str | None:
         """Return the name that the UI shows for a part of the pipeline, None for kfp's own.
 
         Back ends before 2.14 look for the outputs of a task under the name that is shown:
@@ -70,80 +88,153 @@ class Target:
         """
         return text if self.node_selector is None else None
 
-    def step(self, component: Any, needs: Needs) -> Callable[..., dsl.PipelineTask]:
-        """Return a function that adds the component as it runs on this target."""
-        made = on_image(component, self.image) if self.image else component
-        return self.task(made, needs)
+    def journey(self, *components: Any, in_loop: Any = None) -> "PipelineSteps":
+        """Return what adds components to a pipeline, in the order in which they run.
 
-    def gpu_step(self, component: Any, needs: Needs) -> Callable[..., dsl.PipelineTask]:
+        in_loop: the one of them that is in a loop, if any.
+        """
+        steps = [step_of(component) for component in components]
+        if self.place == "processes" or self.image or self.package or None in steps:
+            return PipelineSteps(self, None)
+        looping = frozenset({in_loop.python_func.__name__} if in_loop else ())
+        return PipelineSteps(self, Journey(tuple(step for step in steps if step), looping))
+
+    def made(self, component: Any, cuda: bool, journey: Journey | None) -> Any:
+        """Return a component in the form in which its code travels to this target."""
+        step, image = step_of(component), self.gpu_image if cuda else self.image
+        if step is None:  # loaded from YAML, it is what it is
+            return component
+        if self.place == "processes":
+            return step.local()
+        if image:
+            return step.installed(image)
+        if self.package:
+            return step.packaged(self.package, self.index, cuda)
+        return journey.component(step, cuda) if journey else component
+
+    def settle(self, task: dsl.PipelineTask, name: str, needs: Needs) -> dsl.PipelineTask:
+        """Give a task what it needs on the cluster, and its name there.
+
+        name: of the component.
+        """
+        if self.place != "cluster":
+            return task
+        task.set_cpu_request(needs.cpu).set_cpu_limit(needs.cpu_limit)
+        task.set_memory_request(needs.memory).set_memory_limit(needs.memory_limit)
+        if needs.retries:
+            task.set_retry(needs.retries, "30s", 2.0, "300s")
+        kubernetes.set_timeout(task, needs.timeout)
+        kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "kfp-mnist-mxnet")
+        if needs.store:
+            kubernetes.use_secret_as_env(task, STORE_SECRET, STORE_KEYS, optional=True)
+        shown = self.display_name(name.replace("-", " ").capitalize())
+        if shown:
+            task.set_display_name(shown)
+            kubernetes.add_pod_label(task, "app.kubernetes.io/component", name)
+        elif needs.store:
+            # The drivers of back ends before 2.4.1, and 2.14, refuse a field they don't know.
+            (secret,) = task.platform_config["kubernetes"]["secretAsEnv"]
+            del secret["optional"], secret["secretNameParameter"]
+        return task
+
+    def ask_for_gpus(
+        self, task: dsl.PipelineTask, count: Any, node_selector: Any, tolerations: Any
+    ) -> None:
+        """Have a task ask for the target's GPUs, where it has them."""
+        if not self.gpu:
+            return
+        task.set_accelerator_type(GPU)
+        if self.node_selector:
+            task.set_accelerator_limit("1")
+            kubernetes.add_node_selector(task, *self.node_selector)
+            kubernetes.add_toleration(task, **GPU_TOLERATION)
+        else:
+            task.set_accelerator_limit(count)
+            kubernetes.add_node_selector_json(task, node_selector)
+            kubernetes.add_toleration_json(task, tolerations)
+
+
+class PipelineSteps:
+    """Adds the steps of a pipeline, each in the form in which its code travels to the target."""
+
+    def __init__(self, target: Target, journey: Journey | None) -> None:
+        self.target, self.journey = target, journey
+        self.tasks: dict[str, dsl.PipelineTask] = {}
+
+    def step(self, component: Any, needs: Needs, cuda: bool = False) -> Callable[..., Any]:
+        """Return a function that adds a component; cuda: it trains on the target's GPUs, if any."""
+        made = self.target.made(component, cuda and self.target.gpu, self.journey)
+
+        def add(**arguments: Any) -> dsl.PipelineTask:
+            step = step_of(component)
+            before = self.journey.before(step) if self.journey and step else None
+            if before:
+                arguments[ARTIFACT] = self.tasks[before.name].outputs[ARTIFACT]
+            task = self.target.settle(made(**arguments), made.name, needs)
+            if step:
+                self.tasks[step.name] = task
+            return task
+
+        return add
+
+    def gpu_step(self, component: Any, needs: Needs) -> Callable[..., Any]:
         """Return the same for a step that uses the target's GPUs, where it has them.
 
         The function takes also the count, node selector and tolerations that go to the task.
         """
-        image = self.gpu_image if self.gpu else self.image
-        if image:
-            component = on_image(component, image)
-        elif self.gpu:
-            component = with_cuda(component)
-        add = self.task(component, needs)
+        add = self.step(component, needs, cuda=True)
 
         def add_with_gpu(
             gpu_count: Any, gpu_node_selector: Any, gpu_tolerations: Any, **arguments: Any
         ) -> dsl.PipelineTask:
             task = add(**arguments)
-            if self.gpu and self.node_selector:
-                task.set_accelerator_type(GPU).set_accelerator_limit("1")
-                kubernetes.add_node_selector(task, *self.node_selector)
-                kubernetes.add_toleration(task, **GPU_TOLERATION)
-            elif self.gpu:
-                task.set_accelerator_type(GPU).set_accelerator_limit(gpu_count)
-                kubernetes.add_node_selector_json(task, gpu_node_selector)
-                kubernetes.add_toleration_json(task, gpu_tolerations)
+            self.target.ask_for_gpus(task, gpu_count, gpu_node_selector, gpu_tolerations)
             return task
 
         return add_with_gpu
 
-    def task(self, component: Any, needs: Needs) -> Callable[..., dsl.PipelineTask]:
-        """Return a function that adds a component to the pipeline with what it needs."""
 
-        def add(**arguments: Any) -> dsl.PipelineTask:
-            task = component(**arguments)
-            if self.local:
-                return task
-            name = component.python_func.__name__
-            task.set_cpu_request(needs.cpu).set_cpu_limit(needs.cpu_limit)
-            task.set_memory_request(needs.memory).set_memory_limit(needs.memory_limit)
-            if needs.retries:
-                task.set_retry(needs.retries, "30s", 2.0, "300s")
-            kubernetes.set_timeout(task, needs.timeout)
-            kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "kfp-mnist-mxnet")
-            if needs.store:
-                kubernetes.use_secret_as_env(task, STORE_SECRET, STORE_KEYS, optional=True)
-            shown = self.display_name(name.replace("_", " ").capitalize())
-            if shown:
-                task.set_display_name(shown)
-                label = name.replace("_", "-")
-                kubernetes.add_pod_label(task, "app.kubernetes.io/component", label)
-            elif needs.store:
-                # The drivers of back ends before 2.4.1, and 2.14, refuse a field they don't know.
-                (secret,) = task.platform_config["kubernetes"]["secretAsEnv"]
-                del secret["optional"], secret["secretNameParameter"]
-            return task
+def drop_descriptions(spec: Any) -> None:
+    """Drop what a pipeline's specification says of its tasks' inputs and outputs.
 
-        return add
+    The UI does not show it, and the back end keeps it nine times for each task. The components' own
+    YAML has it. spec: kfp's protobuf message, which is changed.
+    """
+    for component in spec.components.values():
+        for definitions in (component.input_definitions, component.output_definitions):
+            for described in (*definitions.parameters.values(), *definitions.artifacts.values()):
+                described.ClearField("description")
 
 
-def without_gpu_parameters(func: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a pipeline function without the parameters gpu_*, which keep their defaults."""
-    signature = inspect.signature(func)
-    parameters = [p for name, p in signature.parameters.items() if name not in GPU_PARAMETERS]
+def with_parameters(function: Callable[..., Any], left_out: Collection[str]) -> Callable[..., Any]:
+    """Return a pipeline function without some parameters, and with hyperparameters spelled out.
 
-    @functools.wraps(func)
+    left_out: names of parameters, which keep their defaults. The hyperparameters that training can
+    be told stand in the place of **, each left open.
+    """
+    signature = inspect.signature(function)
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            parameters += map(hyperparameter, RULES)
+        elif name not in left_out:
+            parameters.append(parameter)
+
+    @functools.wraps(function)
     def wrapper(*arguments: Any) -> Any:
-        return func(**dict(zip((parameter.name for parameter in parameters), arguments)))
+        return function(**dict(zip((p.name for p in parameters), arguments, strict=True)))
 
     wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return wrapper
+
+
+def hyperparameter(name: str) -> inspect.Parameter:
+    """Return a hyperparameter as a parameter of a pipeline, left open to the recipe."""
+    rule = RULES[name]
+    kind = list[int] if rule.kind is list else rule.kind
+    return inspect.Parameter(
+        name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=rule.open, annotation=kind
+    )
 
 
 def write_yaml(pipeline: Any, path: pathlib.Path) -> None:

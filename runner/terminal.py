@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -119,7 +119,7 @@ class Activity:
         self.started = time.monotonic()
         self.status = "RUNNING"
         self.seconds = 0.0
-        self.share: Optional[float] = None
+        self.share: float | None = None
         self.text = ""
         self.validation = ""
         self.spinner = Spinner("dots", style="cyan")

@@ -13,13 +13,14 @@ import pytest
 from kfp import dsl
 
 import pipeline
-from components._dataset import write_dataset
 from components.compare import compare
 from components.evaluate import evaluate
 from components.ingest import ingest
 from components.merge import merge
 from components.predict import predict
 from components.train import train
+from mnist_mxnet.data.dataset import DatasetInfo, Split, write_dataset
+from runner.cli import LOCAL
 from runner.graph import read_graph
 from runner.local import new_record
 from runner.page import write_page
@@ -59,7 +60,7 @@ def write_idx_set(
         labels = (np.arange(n) % classes).astype(np.uint8)
         images = generator.integers(0, 60, (n, *shape), dtype=np.uint8)
         height = shape[0] // classes
-        for image, label in zip(images, labels):
+        for image, label in zip(images, labels, strict=True):
             image[label * height : (label + 1) * height] += 150
         rank = images.ndim
         write_idx(directory / f"{name}-images-idx{rank}-ubyte", images)
@@ -182,7 +183,7 @@ def made_run(reports, tmp_path) -> Callable[..., pathlib.Path]:
             (root / "executor_output.json").write_text(json.dumps({"artifacts": content}))
             record = {"name": step, "status": "SUCCEEDED", "seconds": float(seconds)}
             steps.append({**record, "outputs": outputs, "metrics": {"images": 25, "loss": 0.5}})
-        made_pipeline = pipeline.train_pipeline(pipeline.LOCAL)
+        made_pipeline = pipeline.train_pipeline(LOCAL)
         record = new_record(made_pipeline, {"epochs": 3, "data_uri": "/a <b>"}, {})
         record.update(status="SUCCEEDED", accuracy=0.96, seconds=10.0, steps=steps)
         record.update(changes)
@@ -191,6 +192,13 @@ def made_run(reports, tmp_path) -> Callable[..., pathlib.Path]:
         return directory
 
     return make
+
+
+def as_split(images: np.ndarray, labels: np.ndarray, num_classes: int = 10) -> Split:
+    """Images, uint8 (N, C, H, W), and labels, uint8 (N,), as the library takes a data set."""
+    _, channels, height, width = images.shape
+    shape = (channels, height, width)
+    return Split(images, labels, DatasetInfo(len(images), shape, num_classes, [], "made up", ""))
 
 
 def new_data(artifacts, images, labels, num_classes: int, name: str = "data"):

@@ -21,8 +21,6 @@ import pytest
 from conftest import damage_model, new_data, write_idx_set
 from kfp import dsl
 
-from components._idx import open_idx, read_labels
-from components._model import parse_parameters
 from components.compare import compare
 from components.evaluate import evaluate
 from components.ingest_images import ingest_images
@@ -31,16 +29,19 @@ from components.plan import plan
 from components.predict import predict
 from components.train import train
 from components.upload import upload
+from mnist_mxnet.data.idx import IdxFile
+from mnist_mxnet.errors import InvalidInput
+from mnist_mxnet.model.parameters import parse_parameters
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 
 def refused(root: pathlib.Path, message: str, call, *arguments, **parameters) -> None:
-    """Assert that a call raises a ValueError of one line and leaves nothing under the root."""
+    """Assert that a call is refused in one line and leaves nothing under the root."""
     before = sorted(root.rglob("*")) if root.exists() else []
     with pytest.raises(ValueError, match=message) as caught:
         call(*arguments, **parameters)
-    assert type(caught.value) is ValueError
+    assert isinstance(caught.value, InvalidInput)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1500
     assert (sorted(root.rglob("*")) if root.exists() else []) == before
@@ -115,8 +116,8 @@ def test_a_gzip_bomb_behind_the_labels_takes_no_memory(tmp_path):
     (tmp_path / "bomb").write_bytes(bomb)
     tracemalloc.start()
     try:
-        with open_idx(tmp_path / "bomb", "bomb") as opened:
-            refused(tmp_path, "bomb is too long", read_labels, opened)
+        with IdxFile(tmp_path / "bomb", "bomb") as opened:
+            refused(tmp_path, "bomb is too long", opened.labels)
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()

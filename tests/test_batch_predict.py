@@ -16,13 +16,11 @@ from conftest import write_idx, write_idx_set
 from kfp import dsl
 
 import pipeline
-from components._mxnet import import_mxnet
 from components.ingest_images import ingest_images
 from components.merge import merge
 from components.predict import predict
 from components.upload import upload
 
-import_mxnet()
 ROOT = pathlib.Path(pipeline.__file__).parent
 FILES = ["labels.npy", "predictions.csv", "probabilities.npy"]
 

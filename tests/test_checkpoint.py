@@ -2,41 +2,40 @@ import pathlib
 
 import numpy as np
 import pytest
+from conftest import as_split
 
-from components._checkpoint import open_checkpoint
-from components._hyperparameters import choose_hyperparameters
-from components._mxnet import import_mxnet
-from components._network import build_network
-from components._training import fit, prepare_module
-
-mx = import_mxnet()
+from mnist_mxnet.model.hyperparameters import choose_hyperparameters
+from mnist_mxnet.runtime.engine import mx
+from mnist_mxnet.storage.store import FileStore, Store, open_store
+from mnist_mxnet.training.checkpoint import Checkpoint
+from mnist_mxnet.training.trainer import Trainer
 
 
-def train(checkpoint, parameters: dict, contexts: int = 1, stop_after: int = 0) -> bytes:
-    """Train for three epochs on 40 random images and return the parameters.
+class Stopping(FileStore):
+    """A store that interrupts the training after so many checkpoints."""
 
-    stop_after: the epoch, counted from 1, after which training is interrupted.
-    """
+    def __init__(self, directory: str, after: int) -> None:
+        super().__init__(directory)
+        self.after = after
+
+    def write(self, name: str, content: bytes) -> None:
+        super().write(name, content)
+        self.after -= 1
+        if self.after == 0:
+            raise KeyboardInterrupt
+
+
+def train(store: Store, parameters: dict, contexts: int = 1) -> bytes:
+    """Train for three epochs on 40 random images and return the parameters."""
     small = {"epochs": 3, "kernels": [3], "filters": [4], "hidden_units": [6, 2], "batch_size": 8}
     chosen = choose_hyperparameters("best", {**small, **parameters})
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (40, 1, 8, 8), np.uint8)
-    labels = generator.integers(0, 2, 40, np.uint8)
-    where = [mx.cpu(i) for i in range(contexts)]
-    module = prepare_module(build_network(chosen), [1, 8, 8], chosen, 1, where)
-    name, read, write = checkpoint
-
-    def write_and_stop(content: bytes) -> None:
-        nonlocal stop_after
-        write(content)
-        stop_after -= 1
-        if stop_after == 0:
-            raise KeyboardInterrupt
-
-    arguments = (module, images, labels, (images, labels), chosen, 1)
-    fit(*arguments, (name, read, write_and_stop), {"seed": 1, **chosen})
+    split = as_split(images, generator.integers(0, 2, 40, np.uint8), 2)
+    trainer = Trainer(split, split, chosen, 1, [mx.cpu(i) for i in range(contexts)])
+    trainer.fit(Checkpoint(store))
     return b"".join(
-        array.asnumpy().tobytes() for half in module.get_params() for array in half.values()
+        array.asnumpy().tobytes() for half in trainer.module.get_params() for array in half.values()
     )
 
 
@@ -44,16 +43,16 @@ def train(checkpoint, parameters: dict, contexts: int = 1, stop_after: int = 0) 
 @pytest.mark.parametrize("optimizer", ["nag", "sgd", "adam"])
 def test_resumed_training_ends_with_the_same_bytes(tmp_path, optimizer, contexts):
     parameters = {"optimizer": optimizer, "learning_rate": 0.01}
-    whole = train(open_checkpoint(str(tmp_path / "whole"), ""), parameters, contexts)
-    checkpoint = open_checkpoint(str(tmp_path / "stopped"), "")
+    whole = train(FileStore(str(tmp_path / "whole")), parameters, contexts)
+    checkpoint = FileStore(str(tmp_path / "stopped"))
     with pytest.raises(KeyboardInterrupt):
-        train(checkpoint, parameters, contexts, stop_after=2)
+        train(Stopping(str(tmp_path / "stopped"), after=2), parameters, contexts)
     assert train(checkpoint, parameters, contexts) == whole
     assert train(checkpoint, parameters, contexts) == whole  # there is nothing left to do
 
 
 def test_refuses_a_checkpoint_of_other_hyperparameters(tmp_path):
-    checkpoint = open_checkpoint(str(tmp_path), "")
+    checkpoint = FileStore(str(tmp_path))
     train(checkpoint, {})
     with pytest.raises(ValueError, match=r"another training: dropout was 0\.4 and is 0\.1 now; "):
         train(checkpoint, {"dropout": 0.1})
@@ -61,7 +60,7 @@ def test_refuses_a_checkpoint_of_other_hyperparameters(tmp_path):
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
 def test_refuses_a_damaged_checkpoint(tmp_path, damage):
-    checkpoint = open_checkpoint(str(tmp_path), "")
+    checkpoint = FileStore(str(tmp_path))
     train(checkpoint, {})
     path = tmp_path / "checkpoint.npz"
     content = bytearray(path.read_bytes())
@@ -73,10 +72,10 @@ def test_refuses_a_damaged_checkpoint(tmp_path, damage):
 
 
 def test_a_failed_write_leaves_the_checkpoint_as_it_was(tmp_path):
-    _, read, write = open_checkpoint(f"file://{tmp_path}/new", "")
-    assert read() is None
-    write(b"first")
+    store = open_store(f"file://{tmp_path}/new", "", "checkpoint_uri")
+    assert store.read("checkpoint.npz") is None
+    store.write("checkpoint.npz", b"first")
     with pytest.raises(TypeError):
-        write("no bytes")
-    assert read() == b"first"
+        store.write("checkpoint.npz", "no bytes")  # type: ignore[arg-type]
+    assert store.read("checkpoint.npz") == b"first"
     assert pathlib.Path(tmp_path, "new", "checkpoint.npz").read_bytes() == b"first"

@@ -6,17 +6,23 @@ import re
 import subprocess
 import sys
 import types
+from typing import Any
 
 import pytest
 
-from components._step import on_image
+from components.plan import plan
+from components.train import train
+from mnist_mxnet.model.hyperparameters import (
+    DESCRIPTIONS,
+    RULES,
+    choose_hyperparameters,
+    take_trial,
+)
+from mnist_mxnet.shipping.decorator import STEPS
+from mnist_mxnet.shipping.programs import module_source
 from runner import suite
 
 COMPONENTS = list(suite.COMPONENTS.values())
-
-
-def shipped_source(component) -> str:
-    return component.component_spec.implementation.container.command[-1]
 
 
 def global_names(code: types.CodeType) -> set[str]:
@@ -40,9 +46,9 @@ def missing_names(source: str) -> set[str]:
     return read - set(namespace) - set(vars(builtins))
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
-def test_shipped_source_has_every_name(component):
-    assert missing_names(shipped_source(component)) == set()
+@pytest.mark.parametrize("name", suite.COMPONENTS)
+def test_a_function_takes_nothing_from_its_own_module(name):
+    assert missing_names(module_source(STEPS[name].source)) == set()
 
 
 def test_a_missing_name_is_found():
@@ -63,51 +69,16 @@ def test_every_input_and_output_has_a_description(component):
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_every_package_is_pinned(component):
-    pip = component.component_spec.implementation.container.command[2]
-    packages = pip.split("--no-warn-script-location ")[1].split(" && ")[0].split()
+    script = component.component_spec.implementation.container.command[2]
+    packages = re.search(r'packages="([^"]*)"', script)
     assert packages
-    assert all("==" in package for package in packages)
-
-
-def imported_packages(source: str, entry: str) -> set[str]:
-    """The packages that a function imports, or one of the functions that it calls."""
-    namespace: dict = {"__name__": "shipped"}
-    exec(source, namespace)
-    seen: set[str] = set()
-    waiting, modules = [entry], set()
-    while waiting:
-        function = namespace.get(waiting.pop())
-        if isinstance(function, types.FunctionType) and function.__name__ not in seen:
-            seen.add(function.__name__)
-            waiting += global_names(function.__code__)
-            modules |= imported_modules(function.__code__)
-    names = {"PIL": "pillow", "sklearn": "scikit-learn"}
-    return {names.get(name, name) for name in modules - set(sys.stdlib_module_names)}
-
-
-def imported_modules(code: types.CodeType) -> set[str]:
-    """The top-level modules that a code object, or one inside it, imports."""
-    found = {i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME"}
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            found |= imported_modules(constant)
-    return {name.partition(".")[0] for name in found}
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in packages[1].split())
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_a_step_installs_just_what_it_imports(component):
-    pip = component.component_spec.implementation.container.command[2]
-    installed = {package.partition("==")[0] for package in re.findall(r"'([\w.-]+==[^']+)'", pip)}
-    imported = imported_packages(shipped_source(component), component.python_func.__name__)
-    assert installed - {"kfp"} == imported
-
-
-@pytest.mark.parametrize("component", COMPONENTS)
-def test_an_own_image_has_no_pip_stage(component):
-    container = on_image(component, "example.org/mxnet:1").component_spec.implementation.container
-    assert container.image == "example.org/mxnet:1"
-    assert "pip install" not in " ".join(container.command[:-1])
-    assert container.command[-1] == shipped_source(component)
+def test_the_function_stands_in_the_program_as_plain_text(component):
+    program = component.component_spec.implementation.container.command[-1]
+    assert STEPS[component.name.replace("-", "_")].source in program
 
 
 def test_importing_a_component_needs_only_kfp():
@@ -116,3 +87,52 @@ def test_importing_a_component_needs_only_kfp():
         "import components.train, components.ingest, components.evaluate, components.predict"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_train_takes_every_hyperparameter_as_it_is_declared():
+    taken = {
+        name: spec.default
+        for name, spec in train.component_spec.inputs.items()
+        if name in DESCRIPTIONS
+    }
+    assert taken == {name: rule.open for name, rule in RULES.items()}
+    for name, spec in train.component_spec.inputs.items():
+        if name in RULES:
+            assert spec.description == DESCRIPTIONS[name]
+            kinds = {int: "Integer", float: "Float", str: "String", list: "List[Integer]"}
+            assert spec.type == kinds[RULES[name].kind]
+
+
+def through_json(value: Any) -> Any:
+    """A parameter as the back end hands it to a step: Go's JSON writes whole floats as integers."""
+    if isinstance(value, dict):
+        return {name: through_json(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [through_json(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def test_a_sweep_takes_numbers_as_the_back_end_hands_them_over(trained):
+    splits = {name: trained[name] for name in ("train_data", "validation_data")}
+    trials = [
+        {"learning_rate": 0.05},
+        {"learning_rate": 1.0},
+        {"epochs": 2.0, "dropout": 0.0, "kernels": [3.0], "filters": [4.0]},
+        {"momentum": 0, "optimizer": "sgd"},
+    ]
+    for form in (trials, through_json(trials)):
+        assert plan.python_func(**splits, trials=form, epochs=through_json(-1.0)) == form
+    defaults = {name: through_json(rule.open) for name, rule in RULES.items()}
+    for trial in trials:
+        recipe, own = take_trial("default", defaults, through_json(trial))
+        chosen = choose_hyperparameters(recipe, own)
+        for name, value in chosen.to_dict().items():
+            kind = RULES[name].kind if name in RULES else object
+            assert isinstance(value, kind), (trial, name)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_every_default_survives_the_back_end(component):
+    for name, spec in component.component_spec.inputs.items():
+        if spec.optional and spec.default is not None:
+            assert through_json(spec.default) == spec.default, name

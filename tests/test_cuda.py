@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from components._cuda import check_compute_capability, gpu_capabilities, load_cuda
-from components._step import pins
+from mnist_mxnet.runtime.cuda import check_compute_capability, gpu_capabilities, load_cuda
+from mnist_mxnet.shipping.install import CUDA_PINS, pins
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -93,7 +93,7 @@ def run_cuda(program: str, library_path: pathlib.Path) -> subprocess.CompletedPr
     return subprocess.run(command, capture_output=True, text=True, env=env)
 
 
-IMPORT = "from components._mxnet import *; mx = import_mxnet(); print(mx.context.num_gpus())"
+IMPORT = "from mnist_mxnet.runtime.engine import mx; print(mx.context.num_gpus())"
 
 
 @needs_cuda_build
@@ -107,13 +107,13 @@ def test_the_cuda_build_imports_with_only_the_driver_stubbed(tmp_path):
 def test_the_cuda_build_without_a_driver_is_one_sentence(tmp_path):
     done = run_cuda(IMPORT, tmp_path)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("RuntimeError: this node has no NVIDIA driver")
+    assert "MissingLibrary: this node has no NVIDIA driver" in done.stderr.splitlines()[-1]
 
 
 @needs_cuda_build
 def test_device_gpu_without_a_gpu_says_what_was_found(tmp_path):
     make_driver(tmp_path, init=100)
-    program = "from components._mxnet import *; import_mxnet(); contexts('gpu', count_gpus())"
+    program = "from mnist_mxnet.runtime.devices import *; contexts('gpu', count_gpus())"
     done = run_cuda(program, tmp_path)
     assert "is built for CUDA" in done.stderr.splitlines()[-1]
     assert "0 GPUs are visible" in done.stderr.splitlines()[-1]
@@ -123,4 +123,4 @@ def test_device_gpu_without_a_gpu_says_what_was_found(tmp_path):
 def test_every_library_but_the_drivers_is_a_pinned_package():
     command = [CUDA_PYTHON, "-m", "pip", "list", "--format=freeze"]
     installed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    assert set(pins("requirements-gpu.txt")) <= set(installed)
+    assert set(pins(CUDA_PINS)) <= set(installed)

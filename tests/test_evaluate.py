@@ -9,12 +9,11 @@ from conftest import damage_model, new_data
 from kfp import dsl
 from sklearn import metrics as sklearn_metrics
 
-from components._evaluation import calibration_bins, calibration_error, roc_points, wilson_interval
-from components._mxnet import import_mxnet
 from components.evaluate import evaluate
 from components.predict import predict
-
-import_mxnet()
+from mnist_mxnet.evaluation.calibration import calibrate
+from mnist_mxnet.evaluation.scores import roc_points
+from mnist_mxnet.reports.evaluation import write_evaluation_report
 
 
 def score(artifacts, model, data, **parameters):
@@ -36,7 +35,7 @@ def hard_data(artifacts):
     generator = np.random.default_rng(0)
     images = generator.integers(0, 120, (2500, 1, 12, 12), dtype=np.uint8)
     labels = (np.arange(2500) % 3).astype(np.uint8)
-    for image, label in zip(images, labels):
+    for image, label in zip(images, labels, strict=True):
         image[0, label * 4 : label * 4 + 4] += 30
     return new_data(artifacts, images, labels, 3)
 
@@ -112,10 +111,8 @@ def test_roc_is_short_finite_and_close_to_the_whole_curve(hard_data, probabiliti
 def test_calibration_error_of_an_example_by_hand():
     labels = np.array([0, 0, 0, 1], np.uint8)
     sure = np.array([[0.95, 0.05]] * 3 + [[0.55, 0.45]], np.float32)
-    assert calibration_bins(labels, sure)["count"].tolist() == [0] * 8 + [1] + [0] * 5 + [3]
-    assert calibration_error(calibration_bins(labels, sure)) == pytest.approx(
-        3 / 4 * 0.05 + 1 / 4 * 0.55
-    )
+    assert calibrate(labels, sure).count.tolist() == [0] * 8 + [1] + [0] * 5 + [3]
+    assert calibrate(labels, sure).error == pytest.approx(3 / 4 * 0.05 + 1 / 4 * 0.55)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +125,14 @@ def test_calibration_error_of_an_example_by_hand():
         (1, 29, 0.0061, 0.1718),
     ],
 )
-def test_wilson_interval_is_the_published_one(hits, images, low, high):
-    assert wilson_interval(hits, images) == pytest.approx((low, high), abs=5e-5)
+def test_the_interval_in_the_report_is_the_published_one(tmp_path, hits, images, low, high):
+    labels = (np.arange(images) >= hits).astype(np.uint8)
+    probabilities = np.tile(
+        np.array([0.9, 0.1], np.float32), (images, 1)
+    )  # hits are those of the label 0
+    pixels = np.zeros((images, 1, 2, 2), np.uint8)
+    write_evaluation_report(tmp_path / "page.html", pixels, labels, probabilities, ["a", "b"])
+    assert f"<dd>{low:.2%} to {high:.2%}</dd>" in (tmp_path / "page.html").read_text()
 
 
 def test_class_names_stand_in_matrix_and_report(artifacts, trained):

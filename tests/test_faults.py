@@ -23,8 +23,6 @@ from kfp import dsl
 from step_process import Fault, Step, sentence
 
 import pipeline
-from components._idx import open_idx
-from components._source import download, http_getter, keep_mnist, s3_getter
 from components.compare import compare
 from components.evaluate import evaluate
 from components.ingest import ingest
@@ -33,6 +31,12 @@ from components.merge import merge
 from components.predict import predict
 from components.train import train
 from components.upload import upload
+from mnist_mxnet.data import mnist
+from mnist_mxnet.data.download import HttpServer, S3Server, download
+from mnist_mxnet.data.idx import IdxFile
+from mnist_mxnet.data.names import SourceFile
+from mnist_mxnet.errors import NotThere, Unavailable
+from mnist_mxnet.storage.address import Address
 from runner import local
 
 ROOT = pathlib.Path(pipeline.__file__).parent
@@ -183,7 +187,7 @@ def test_a_step_at_its_memory_limit_fails_in_one_sentence(tmp_path):
     (tmp_path / "out").mkdir()
     done = step.run(tmp_path / "out", tmp_path, Fault(memory=150 << 20))
     assert done.returncode == 1, done.stdout
-    assert "MemoryError: the memory is used up: give the step more of it" in sentence(done)
+    assert "OutOfMemory: the memory is used up: give the step more of it" in sentence(done)
     assert changes(tmp_path / "out") == {}
 
 
@@ -224,7 +228,7 @@ def test_the_runner_says_which_signal_ended_a_step(status, sentence):
 
 def test_a_file_that_is_truncated_while_it_is_read_is_refused(tmp_path):
     path = write_idx(tmp_path / "file", np.zeros((8000, 28, 28), np.uint8))
-    with open_idx(path, "the file") as idx:
+    with IdxFile(path, "the file") as idx:
         os.truncate(path, 3 << 20)
         with pytest.raises(ValueError, match=r"the file is too short: its shape .* found "):
             list(idx.blocks)
@@ -298,8 +302,8 @@ class FaultyServer(http.server.ThreadingHTTPServer):
 
     def getter(self, scheme: str):
         if scheme == "http":
-            return http_getter(self.url, timeout=0.5)
-        return s3_getter("s3://data", self.url, timeout=0.5)
+            return HttpServer(Address.parse(self.url), timeout=0.5)
+        return S3Server(Address.parse("s3://data"), self.url, timeout=0.5)
 
 
 @pytest.fixture
@@ -325,7 +329,7 @@ def test_a_fault_of_a_server_that_passes_changes_no_byte(faulty, tmp_path, schem
 @pytest.mark.parametrize("fault", ["stall", "reset", "500", "403"])
 def test_a_fault_of_a_server_that_stays_is_one_sentence(faulty, tmp_path, scheme, fault):
     faulty.faults = [fault] * 99
-    with pytest.raises((ValueError, FileNotFoundError)) as error:
+    with pytest.raises((Unavailable, FileNotFoundError)) as error:
         download(faulty.getter(scheme), "file", tmp_path / "file", "the file", attempts=1)
     words = {
         "stall": "the server sends nothing",
@@ -345,7 +349,7 @@ def test_a_source_that_changes_on_the_way_is_never_mixed_over_http(faulty, tmp_p
 
 def test_a_source_that_changes_on_the_way_is_never_mixed_over_s3(faulty, tmp_path):
     faulty.faults = ["change"]
-    with pytest.raises(ValueError, match=r"s3://data at .* answers PreconditionFailed"):
+    with pytest.raises(NotThere, match=r"s3://data at .* answers PreconditionFailed"):
         download(faulty.getter("s3"), "file", tmp_path / "file", "the file")
 
 
@@ -383,10 +387,10 @@ def test_two_that_fill_the_cache_at_once_leave_whole_files(tmp_path, monkeypatch
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "file").write_bytes(CONTENT * 8)
     kept = tmp_path / "cache" / "kfp-mnist-mxnet" / "file"
-    files = {"part": (tmp_path / "file", "somewhere/file")}
-    keep_mnist(files)
+    files = {"part": SourceFile(tmp_path / "file", "somewhere/file")}
+    mnist.keep(files)
     with ThreadPoolExecutor(2) as threads:
-        writing = [threads.submit(keep_mnist, files) for _ in range(40)]
+        writing = [threads.submit(mnist.keep, files) for _ in range(40)]
         while not all(future.done() for future in writing):
             assert not kept.exists() or kept.read_bytes() == CONTENT * 8
     assert kept.read_bytes() == CONTENT * 8

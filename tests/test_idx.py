@@ -8,8 +8,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from components._dataset import check_room, open_images
-from components._idx import image_blocks, image_shape, open_idx, read_labels, to_uint8
+from mnist_mxnet.data.dataset import ImageWriter, check_room
+from mnist_mxnet.data.idx import IdxFile, to_uint8
 
 CODES = {"u1": 0x08, "i1": 0x09, ">i2": 0x0B, ">i4": 0x0C, ">f4": 0x0D, ">f8": 0x0E}
 
@@ -25,7 +25,7 @@ def idx_bytes(array: np.ndarray, dtype: str = "u1") -> bytes:
 
 def read(path: pathlib.Path, content: bytes, sha256: str = "") -> np.ndarray:
     path.write_bytes(content)
-    with open_idx(path, "the file", sha256) as idx:
+    with IdxFile(path, "the file", sha256) as idx:
         return np.concatenate([np.empty((0, *idx.shape[1:]), np.uint8), *idx.blocks])
 
 
@@ -58,8 +58,11 @@ def test_images_come_back_from_the_npy_channels_first(path, images, dtype, zippe
     content = idx_bytes(images, dtype)
     path.write_bytes(gzip.compress(content) if zipped else content)
     directory = path.parent / f"set-{len(list(path.parent.iterdir()))}"
-    with open_idx(path, "") as idx, open_images(directory, len(images), image_shape(idx)) as stored:
-        for block in image_blocks(idx):
+    with (
+        IdxFile(path, "") as idx,
+        ImageWriter(directory, len(images), idx.image_shape) as stored,
+    ):
+        for block in idx.images():
             stored.append(block)
     expected = images[:, None] if images.ndim == 3 else np.moveaxis(images, 3, 1)
     assert np.array_equal(np.load(directory / "images.npy"), expected)
@@ -135,8 +138,8 @@ def test_refuses_values_that_uint8_would_change(value):
 def test_a_gzip_bomb_is_not_unpacked_beyond_its_header(path):
     header = struct.pack(">BBBBI", 0, 0, 8, 1, 10)
     path.write_bytes(gzip.compress(header + bytes(50_000_000)))
-    with open_idx(path, "bomb") as idx, pytest.raises(ValueError, match="bomb is too long"):
-        read_labels(idx)
+    with IdxFile(path, "bomb") as idx, pytest.raises(ValueError, match="bomb is too long"):
+        idx.labels()
 
 
 def test_checks_the_digest_of_what_is_inside(path):
@@ -145,18 +148,20 @@ def test_checks_the_digest_of_what_is_inside(path):
         read(path, content, "0" * 64)
 
 
-@pytest.mark.parametrize(("shape", "read"), [((2, 2), image_shape), ((2, 2), read_labels)])
+@pytest.mark.parametrize(
+    ("shape", "read"), [((2, 2), lambda idx: idx.image_shape), ((2, 2), IdxFile.labels)]
+)
 def test_refuses_other_ranks(path, shape, read):
     path.write_bytes(idx_bytes(np.zeros(shape, np.uint8)))
-    with open_idx(path, "the file") as idx, pytest.raises(ValueError, match=r"shape \(2, 2\)"):
+    with IdxFile(path, "the file") as idx, pytest.raises(ValueError, match=r"shape \(2, 2\)"):
         read(idx)
 
 
 def test_names_a_missing_file_and_a_directory(tmp_path):
     with pytest.raises(ValueError, match="no can't be read: No such file"):
-        open_idx(tmp_path / "no", "no").__enter__()
+        IdxFile(tmp_path / "no", "no")
     with pytest.raises(ValueError, match="yes is a directory, expected an IDX file"):
-        open_idx(tmp_path, "yes").__enter__()
+        IdxFile(tmp_path, "yes")
 
 
 def test_refuses_more_images_than_the_disk_holds(tmp_path):

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from conftest import write_idx, write_idx_set
 
-from components._ingestion import hold_out, ingest_files
-from components._source import mnist_cache, standard_names
+from mnist_mxnet.data.ingestion import hold_out, ingest_files
+from mnist_mxnet.data.mnist import cache_directory
+from mnist_mxnet.data.names import STANDARD_NAMES, SourceFile
 
 
 def load(artifact) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +37,7 @@ def test_gzipped_files_give_the_same_artifacts(tmp_path, artifacts):
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
     zipped = load(artifacts.ingest(source)["train_data"])
-    assert all(np.array_equal(a, b) for a, b in zip(plain, zipped))
+    assert all(np.array_equal(a, b) for a, b in zip(plain, zipped, strict=True))
 
 
 def test_colour_images_become_channels_first(tmp_path, artifacts):
@@ -280,13 +281,13 @@ def test_refuses_a_fraction_that_leaves_nothing(tmp_path, artifacts):
 def test_needs_memory_for_a_few_blocks_only(tmp_path):
     count = 30_000
     files = {}
-    for part, name in standard_names().items():
+    for part, name in STANDARD_NAMES.items():
         shape = (count, 32, 32) if part.endswith("images") else (count,)
         path = tmp_path / f"{name}.gz"
         labels = (np.arange(count) % 2).astype(np.uint8).tobytes()
         data = labels if len(shape) == 1 else bytes(count * 1024)
         path.write_bytes(gzip.compress(header(*shape) + data, 1))
-        files[part] = (path, name)
+        files[part] = SourceFile(path, name)
     directories = [tmp_path / name for name in ("train", "validation", "test")]
     tracemalloc.start()
     try:
@@ -299,7 +300,8 @@ def test_needs_memory_for_a_few_blocks_only(tmp_path):
 
 
 def test_mnist_is_the_real_one(artifacts):
-    if not mnist_cache().is_dir():
+    cache = cache_directory()
+    if cache is None or not cache.is_dir():
         pytest.skip("MNIST is not on this machine: make run gets it")
     outputs = artifacts.ingest("mnist", validation_fraction=0)
     assert load(outputs["train_data"])[1][42] == 7

@@ -12,9 +12,11 @@ import pytest
 from conftest import write_idx_set
 
 import pipeline
-from components._checkpoint import open_checkpoint
-from components._source import fetch, standard_names, without_secrets
-from components._upload import split_destination
+from mnist_mxnet.data.names import STANDARD_NAMES
+from mnist_mxnet.data.sources import Mirror, fetch
+from mnist_mxnet.storage.address import parse_destination, without_secrets
+from mnist_mxnet.storage.store import open_store
+from runner.cli import yaml_name
 from runner.local import scrub, secret_words
 
 ROOT = pathlib.Path(pipeline.__file__).parent
@@ -109,7 +111,7 @@ def test_a_compiled_pipeline_holds_nothing_of_the_environment(name, tmp_path):
         check=True,
     )
     assert leaks([path]) == {}
-    assert path.read_text() == (ROOT / pipeline.yaml_name(name, "gpu")).read_text()
+    assert path.read_text() == (ROOT / yaml_name(name, "gpu")).read_text()
 
 
 @pytest.mark.parametrize("name", ["checkpoint_uri", "model_uri", "data_uri"])
@@ -126,7 +128,9 @@ def test_a_password_in_any_parameter_stays_out_of_a_failed_run(name, tmp_path):
 @pytest.mark.parametrize(
     "uri", ["s3://me:hid-word@bucket/prefix", "s3://bucket/prefix?sig=hid-signature"]
 )
-@pytest.mark.parametrize("use", [lambda uri: open_checkpoint(uri, ""), split_destination])
+@pytest.mark.parametrize(
+    "use", [lambda uri: open_store(uri, "", "checkpoint_uri"), parse_destination]
+)
 def test_an_object_store_is_named_without_credentials(use, uri):
     with pytest.raises(ValueError, match="without credentials") as error:
         use(uri)
@@ -135,7 +139,7 @@ def test_an_object_store_is_named_without_credentials(use, uri):
 
 def test_a_source_in_an_object_store_is_named_without_credentials(tmp_path):
     with pytest.raises(ValueError, match="must have no user and password") as error:
-        fetch("s3://me:hid-word@bucket/prefix", standard_names(), tmp_path)
+        fetch(Mirror("s3://me:hid-word@bucket/prefix", {}), STANDARD_NAMES, tmp_path, "")
     assert "hid-" not in str(error.value)
 
 

@@ -8,11 +8,13 @@ import pytest
 from conftest import new_data
 from kfp import dsl
 
-from components._idx import open_idx
-from components._model import advise
-from components._shards import shard_range
-from components._source import find_files, mnist_cache, standard_names
 from components.predict import predict
+from mnist_mxnet.data.idx import IdxFile
+from mnist_mxnet.data.memory import advise
+from mnist_mxnet.data.mnist import cache_directory
+from mnist_mxnet.data.names import STANDARD_NAMES
+from mnist_mxnet.data.sources import find_files
+from mnist_mxnet.prediction.shard_range import shard_range
 
 
 def run_predict(artifacts, model, data, name="predictions", **parameters):
@@ -176,12 +178,12 @@ def test_shards_one_after_the_other_are_the_whole(artifacts, trained):
 
 def test_test_image_24_of_mnist_is_a_4(artifacts):
     try:
-        files = find_files(mnist_cache(), standard_names())
+        files = find_files(cache_directory() or pathlib.Path("none"), STANDARD_NAMES)
     except ValueError as error:
         pytest.skip(f"no MNIST on this machine: {error}")
     parts = {}
     for part, (path, name) in files.items():
-        with open_idx(path, name) as idx:
+        with IdxFile(path, name) as idx:
             parts[part] = np.concatenate(list(itertools.islice(idx.blocks, 8)))[:10_000]
     images, labels = parts["train_images"][:, None], parts["train_labels"]
     data = {"train_data": new_data(artifacts, images, labels, 10, "train")}

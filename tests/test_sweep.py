@@ -11,10 +11,10 @@ from conftest import write_idx_set
 from kfp import dsl
 
 import pipeline
-from components._hyperparameters import left_open, recipe_hyperparameters
 from components.compare import compare
 from components.plan import plan
 from components.train import train
+from mnist_mxnet.model.hyperparameters import LEFT_OPEN, RULES
 
 ROOT = pathlib.Path(pipeline.__file__).parent
 
@@ -29,9 +29,9 @@ def test_every_hyperparameter_can_be_left_open():
     defaults = {
         name: parameter.default
         for name, parameter in inspect.signature(train.python_func).parameters.items()
-        if name in recipe_hyperparameters("default")
+        if name in RULES
     }
-    assert left_open() == defaults
+    assert defaults == LEFT_OPEN
 
 
 def test_plan_gives_the_trials(splits):

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from conftest import write_idx_set
 from rich.console import Console
 
-import pipeline
+from runner import cli
 from runner.terminal import Display
 
-ROOT = pathlib.Path(pipeline.__file__).parent
+ROOT = pathlib.Path(cli.__file__).parents[1]
 LOGGED = "[KFP Executor 2026-01-31 12:00:00,000 {}]: {}\n"
 BATCH = "Epoch[1] Batch [0-84]\tSpeed: 1286.60 samples/sec\taccuracy=0.775112\t80 s left"
 DOWNLOAD = "train-images-idx3-ubyte.gz:  45%|####5     | 4.2M/9.9M [00:05<00:06, 800kB/s]"
@@ -123,11 +123,11 @@ def test_the_live_table_tells_what_has_ended_and_what_waits():
     assert lines[2:] == [["predict", "waiting"]]
 
 
-@pytest.mark.parametrize("command", pipeline.main.commands)
+@pytest.mark.parametrize("command", cli.main.commands)
 def test_help_has_examples_that_are_valid(command):
-    text = CliRunner().invoke(pipeline.main, [command, "--help"]).output
+    text = CliRunner().invoke(cli.main, [command, "--help"]).output
     lines = re.findall(r"^    python pipeline.py (\S+)(.*)", text, re.MULTILINE)
-    options = {name for option in pipeline.main.commands[command].params for name in option.opts}
+    options = {name for option in cli.main.commands[command].params for name in option.opts}
     assert lines
     for name, rest in lines:
         assert name == command
@@ -144,7 +144,7 @@ def test_help_has_examples_that_are_valid(command):
     ],
 )
 def test_a_wrong_name_gets_the_nearest_right_one(arguments, message):
-    done = CliRunner().invoke(pipeline.main, arguments)
+    done = CliRunner().invoke(cli.main, arguments)
     assert done.exit_code == 2
     assert message in done.output
 

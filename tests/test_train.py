@@ -7,21 +7,31 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import write_idx_set
+from conftest import as_split, write_idx_set
 from kfp import dsl
 
-from components._augmentation import warper
-from components._dataset import write_dataset
-from components._hyperparameters import choose_hyperparameters
-from components._model import save_parameters
-from components._mxnet import available_cpus, contexts, import_mxnet
-from components._network import build_network, describe_layers
-from components._training import learning_rate_at, prepare_module, score, training_batches
 from components.evaluate import evaluate
-
-mx = import_mxnet()
+from mnist_mxnet.data.dataset import write_dataset
+from mnist_mxnet.model.hyperparameters import choose_hyperparameters
+from mnist_mxnet.model.layers import describe_layers
+from mnist_mxnet.model.network import build_network
+from mnist_mxnet.model.saving import save_parameters
+from mnist_mxnet.runtime.cpus import available_cpus
+from mnist_mxnet.runtime.devices import contexts
+from mnist_mxnet.runtime.engine import mx
+from mnist_mxnet.training.augmentation import Warper
+from mnist_mxnet.training.batches import training_batches
+from mnist_mxnet.training.schedule import learning_rate_at
+from mnist_mxnet.training.scoring import score
+from mnist_mxnet.training.trainer import Trainer
 
 ROOT = pathlib.Path(__file__).parent.parent
+
+
+def new_module(chosen, images, labels, seed: int = 0):
+    """A Module with its first parameters."""
+    split = as_split(images, labels)
+    return Trainer(split, split.empty(), chosen, seed, [mx.cpu()]).module
 
 
 def test_learns(trained):
@@ -74,7 +84,10 @@ def test_trains_without_validation_images(tmp_path, artifacts):
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "softrelu", "softsign", "tanh"])
 def test_takes_every_activation(tmp_path, artifacts, activation):
     data = artifacts.ingest(write_idx_set(tmp_path / "idx"))
-    artifacts.train(data, activation=activation, epochs=1)
+    model = artifacts.train(data, activation=activation, epochs=1)["model"]
+    symbol = json.loads(pathlib.Path(model.path, "model-symbol.json").read_text())
+    used = [node["attrs"]["act_type"] for node in symbol["nodes"] if node["op"] == "Activation"]
+    assert set(used) == {activation}
 
 
 def test_takes_any_number_of_layers(tmp_path, artifacts):
@@ -175,11 +188,11 @@ def test_a_recipe_gives_way_to_small_images(tmp_path, artifacts, recipe, pixels,
 
 
 def test_a_convolution_may_go_without_pooling():
-    chosen = {**choose_hyperparameters("best", {}), "hidden_units": [128, 10]}
+    chosen = choose_hyperparameters("best", {"hidden_units": [128, 10]})
     sizes = {
-        layer["name"]: layer["output"]
+        layer.name: layer.output
         for layer in describe_layers(build_network(chosen), [1, 28, 28])
-        if layer["name"].startswith(("conv", "pool"))
+        if layer.name.startswith(("conv", "pool"))
     }
     assert sizes == {
         "conv0": [32, 24, 24],
@@ -195,7 +208,7 @@ def test_a_convolution_may_go_without_pooling():
 def test_kernels_of_ones_own_are_all_followed_by_pooling():
     own = {"kernels": [3, 3], "filters": [8, 8]}
     chosen = choose_hyperparameters("best", own)
-    assert (chosen["padding"], chosen["pooling"]) == ([0, 0], [True, True])
+    assert (chosen.padding, chosen.pooling) == ([0, 0], [True, True])
 
 
 def test_refuses_validation_images_of_another_shape(tmp_path, artifacts):
@@ -212,17 +225,17 @@ def test_every_recipe_trains(tmp_path, artifacts, recipe):
 
 def test_the_tutorial_is_a_recipe():
     chosen = choose_hyperparameters("tutorial", {"activation": "relu", "epochs": -1})
-    assert chosen["filters"] == [20, 50]
-    assert (chosen["batch_size"], chosen["learning_rate"], chosen["epochs"]) == (100, 0.1, 10)
-    assert (chosen["optimizer"], chosen["initializer"]) == ("sgd", "uniform")
-    assert chosen["activation"] == "relu"
+    assert chosen.filters == [20, 50]
+    assert (chosen.batch_size, chosen.learning_rate, chosen.epochs) == (100, 0.1, 10)
+    assert (chosen.optimizer, chosen.initializer) == ("sgd", "uniform")
+    assert chosen.activation == "relu"
 
 
 def test_whole_numbers_may_come_as_floats():
     given = {"kernels": [3.0], "filters": [8.0], "hidden_units": [16.0, -1.0]}
     chosen = choose_hyperparameters("default", given)
-    assert [type(size) for size in chosen["hidden_units"]] == [int, int]
-    assert chosen["hidden_units"] == [16, -1]
+    assert [type(size) for size in chosen.hidden_units] == [int, int]
+    assert chosen.hidden_units == [16, -1]
 
 
 def test_one_cycle_rises_and_falls():
@@ -240,7 +253,7 @@ def test_an_epoch_is_a_permutation_and_fills_its_last_batch():
     chosen = choose_hyperparameters("default", {"batch_size": 64, "augmentation": 0.0})
 
     def epoch(number: int) -> list:
-        batches = training_batches(images, labels, chosen, 1, number, mx.cpu())
+        batches = training_batches(as_split(images, labels), chosen, 1, number, mx.cpu())
         return [(data.asnumpy()[:, 0, 0, 0], label, new) for data, label, new in batches]
 
     batches = epoch(0)
@@ -259,7 +272,7 @@ def test_a_weak_warp_is_close_to_the_image_and_a_strong_one_is_not():
 
     def change(strength: float) -> float:
         chosen = choose_hyperparameters("default", {"batch_size": 8, "augmentation": strength})
-        ((data, _, _),) = training_batches(images, labels, chosen, 0, 0, mx.cpu())
+        ((data, _, _),) = training_batches(as_split(images, labels), chosen, 0, 0, mx.cpu())
         assert data.shape == images.shape
         return float(np.abs(data.asnumpy() - images).mean())
 
@@ -269,9 +282,9 @@ def test_a_weak_warp_is_close_to_the_image_and_a_strong_one_is_not():
 def test_each_image_is_warped_with_a_strength_of_its_own():
     square = np.zeros((1, 28, 28), np.uint8)
     square[:, 8:20, 8:20] = 200
-    warp = warper([1, 28, 28], 1.0, mx.cpu())
+    warper = Warper([1, 28, 28], 1.0, mx.cpu())
     images = np.stack([square] * 500)
-    warped = warp(images, np.random.default_rng(0)).asnumpy()
+    warped = warper.warp(images, np.random.default_rng(0)).asnumpy()
     change = np.sort(np.abs(warped - images).mean((1, 2, 3)))
     assert change[5] < 0.1 * change[250]  # 1 % of them, against the median
 
@@ -279,8 +292,8 @@ def test_each_image_is_warped_with_a_strength_of_its_own():
 def test_layers_add_up_to_the_parameters_and_the_flops():
     chosen = choose_hyperparameters("tutorial", {"hidden_units": [500, 10]})
     layers = describe_layers(build_network(chosen), [1, 28, 28])
-    assert sum(layer["parameters"] for layer in layers) == 431_080
-    assert {layer["name"]: layer["flops"] for layer in layers if layer["flops"]} == {
+    assert sum(layer.parameters for layer in layers) == 431_080
+    assert {layer.name: layer.flops for layer in layers if layer.flops} == {
         "conv0": 2 * 20 * 25 * 24 * 24,
         "conv1": 2 * 50 * 20 * 25 * 8 * 8,
         "dense0": 2 * 800 * 500,
@@ -297,7 +310,7 @@ def test_two_contexts_train_as_one(tmp_path, artifacts, monkeypatch):
 
     one = parameters()
     cpus = [mx.cpu(0), mx.cpu(1)]
-    monkeypatch.setattr("components.train.contexts", lambda device, num_gpus: cpus)
+    monkeypatch.setattr("mnist_mxnet.runtime.devices.contexts", lambda device, num_gpus: cpus)
     two = parameters()
     assert one.keys() == two.keys()
     for name, array in one.items():
@@ -351,23 +364,21 @@ def test_metrics_are_plain_numbers(trained):
 def test_huge_data_stays_out_of_memory(tmp_path):
     program = f"""
 import itertools, resource
-from components._mxnet import import_mxnet
-mx = import_mxnet()
 import numpy as np
-from components import _hyperparameters, _network, _training
+from mnist_mxnet.data.dataset import DatasetInfo, Split
+from mnist_mxnet.model.hyperparameters import choose_hyperparameters
+from mnist_mxnet.runtime.engine import mx
+from mnist_mxnet.training.trainer import Trainer
 path = {str(tmp_path / "images.npy")!r}
 np.lib.format.open_memmap(path, "w+", np.uint8, (6_000_000, 1, 28, 28))  # sparse: no disk
 images = np.load(path, mmap_mode="r")
 labels = np.zeros(len(images), np.uint8)
 given = {{"kernels": [3], "filters": [8], "hidden_units": [16, 10]}}
-chosen = _hyperparameters.choose_hyperparameters("default", given)
-network = _network.build_network(chosen)
-module = _training.prepare_module(network, [1, 28, 28], chosen, 0, [mx.cpu()])
-_training.start_optimizer(module, chosen, 100_000, 0)
-batches = _training.training_batches(images, labels, chosen, 0, 0, mx.cpu())
-for data, label, _ in itertools.islice(batches, 100):
-    module.forward_backward(mx.io.DataBatch([data], [mx.nd.array(label)]))
-    module.update()
+chosen = choose_hyperparameters("default", {{**given, "epochs": 2}})
+split = Split(images, labels, DatasetInfo(len(images), (1, 28, 28), 10, [], "", ""))
+trainer = Trainer(split, split.empty(), chosen, 0, [mx.cpu()])
+trainer.resume(None)
+for _ in itertools.islice(trainer.outputs(0), 100):
     mx.nd.waitall()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
@@ -380,20 +391,18 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def test_parameters_that_do_not_fit_on_the_disk_are_an_os_error(units):
     small = {"kernels": [3], "filters": [1], "hidden_units": [units, 2], "batch_size": 4}
     chosen = choose_hyperparameters("default", small)
-    module = prepare_module(build_network(chosen), [1, 8, 8], chosen, 0, [mx.cpu()])
+    images, labels = np.zeros((4, 1, 8, 8), np.uint8), np.zeros(4, np.uint8)
+    module = new_module(chosen, images, labels)
     with pytest.raises(OSError, match="could not be written whole"):
-        save_parameters(module, "/dev/full")
+        save_parameters(module, pathlib.Path("/dev/full"))
 
 
 def test_scores_the_parameters_of_now():
-    chosen = {**choose_hyperparameters("default", {}), "hidden_units": [8, 3], "batch_size": 4}
+    chosen = choose_hyperparameters("default", {"hidden_units": [8, 3], "batch_size": 4})
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (90, 1, 28, 28), np.uint8)
     labels = generator.integers(0, 3, 90).astype(np.uint8)
-    first, second = (
-        prepare_module(build_network(chosen), [1, 28, 28], chosen, seed, [mx.cpu()])
-        for seed in (1, 2)
-    )
+    first, second = (new_module(chosen, images, labels, seed) for seed in (1, 2))
     before, expected = score(first, images, labels), score(second, images, labels)
     first.set_params(*second.get_params())
     assert before != expected

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from conftest import write_idx_set
 
 from components._command import command
-from components._hyperparameters import choose_hyperparameters
 from components.train import train
+from mnist_mxnet.model.hyperparameters import DESCRIPTIONS, RULES, choose_hyperparameters
 
 ROOT = pathlib.Path(__file__).parent.parent
 KATIB = yaml.safe_load((ROOT / "docs" / "katib-experiment.yaml").read_text())["spec"]
@@ -41,7 +41,9 @@ def start(options: list[str]) -> subprocess.Popen:
 
 
 def test_has_the_defaults_of_the_component():
-    options = {option.name: option.default for option in command(train).params}
+    options = {
+        option.name: option.default for option in command(train, descriptions=DESCRIPTIONS).params
+    }
     assert "hyperparameters" not in options  # each has an option of its own
     for name, parameter in inspect.signature(train.python_func).parameters.items():
         if parameter.default is not inspect.Parameter.empty:
@@ -82,7 +84,7 @@ def test_starts_without_the_compiler_of_kfp():
 def test_says_what_is_wrong_in_one_sentence(tmp_path, artifacts):
     data = artifacts.ingest(write_idx_set(tmp_path / "idx"))
     options = [*arguments(data, tmp_path / "model"), "--epochs=0"]
-    done = CliRunner().invoke(command(train), options)
+    done = CliRunner().invoke(command(train, descriptions=DESCRIPTIONS), options)
     assert done.exit_code == 1
     assert done.output == "Error: epochs must be at least 1, got 0\n"
 
@@ -98,7 +100,9 @@ def test_says_what_is_wrong_in_one_sentence(tmp_path, artifacts):
 )
 def test_refuses_a_bad_option(tmp_path, option, message):
     options = [f"--train-data={tmp_path}", f"--model={tmp_path / 'model'}", option]
-    done = CliRunner().invoke(command(train, optional=("validation_data",)), options)
+    done = CliRunner().invoke(
+        command(train, optional=("validation_data",), descriptions=DESCRIPTIONS), options
+    )
     assert done.exit_code == 2
     assert message in done.output
 
@@ -129,15 +133,13 @@ def test_katib_experiment_gives_options_that_exist(end):
     program = trial_command(choose)
     assert program[:3] == ["python3", "-m", "components.train"]
     options = [text.partition("=")[0] for text in program[3:]]
-    assert set(options) <= {option.opts[0] for option in command(train).params}
+    assert set(options) <= {
+        option.opts[0] for option in command(train, descriptions=DESCRIPTIONS).params
+    }
     given = [text for text in program[3:] if "-data=" not in text]
-    made = command(train, optional=("validation_data",))
+    made = command(train, optional=("validation_data",), descriptions=DESCRIPTIONS)
     with made.make_context("train", [*given, f"--train-data={ROOT}"]) as context:
-        hyperparameters = {
-            name: value
-            for name, value in context.params.items()
-            if name in choose_hyperparameters("default", {})
-        }
+        hyperparameters = {name: value for name, value in context.params.items() if name in RULES}
     choose_hyperparameters("default", hyperparameters)
     assert hyperparameters["epochs"] == 3
 

@@ -15,27 +15,25 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
+from mnist_mxnet.errors import InvalidInput
+from mnist_mxnet.model.hyperparameters import Hyperparameters
+
 PLACE = pathlib.Path(tempfile.gettempdir(), f"fuzz-artifacts-{os.getpid()}")
 TRAINING = {"seed": 1}
-CHOSEN = {
-    "activation": "relu",
-    "batch_norm": True,
-    "dropout": 0.5,
-    "filters": [2],
-    "kernels": [3],
-    "padding": [0],
-    "pooling": [True],
-    "hidden_units": [3, 2],
-    "batch_size": 2,
-    "augmentation": 0,
-    "initializer": "he",
-    "optimizer": "nag",
-    "learning_rate": 0.1,
-    "weight_decay": 0.0,
-    "momentum": 0.9,
-    "epochs": 2,
-    "schedule": "constant",
-}
+CHOSEN = Hyperparameters(
+    activation="relu",
+    dropout=0.5,
+    filters=[2],
+    kernels=[3],
+    padding=[0],
+    pooling=[True],
+    hidden_units=[3, 2],
+    batch_size=2,
+    augmentation=0.0,
+    weight_decay=0.0,
+    epochs=2,
+    schedule="constant",
+)
 SHAPE = [1, 6, 6]
 EDITS: tuple[Any, ...] = (
     *(-1, 0, 1, 2, 3, 5, 7, 12, 99, 2**31, 2**63, 10**30, 0.5, True, None, [], {}, "", "null"),
@@ -50,32 +48,31 @@ def good_files() -> dict[str, bytes]:
     """Return the files of a data set, predictions, a model and a checkpoint, all tiny."""
     import numpy as np
 
-    from components._checkpoint import pack_progress
-    from components._dataset import write_dataset
-    from components._model import load_model, save_model
-    from components._mxnet import import_mxnet
-    from components._network import build_network
-    from components._prediction import write_predictions
-    from components._training import prepare_module, start_optimizer
+    from mnist_mxnet.data.dataset import write_dataset
+    from mnist_mxnet.model.info import ModelInfo
+    from mnist_mxnet.model.saving import save_model
+    from mnist_mxnet.prediction.predictions import write_predictions
+    from mnist_mxnet.prediction.predictor import Predictor
+    from mnist_mxnet.runtime.engine import mx
+    from mnist_mxnet.storage.store import FileStore
+    from mnist_mxnet.training.checkpoint import Checkpoint
+    from mnist_mxnet.training.history import Epoch
 
-    mx = import_mxnet()
     images, labels = np.zeros((4, *SHAPE), np.uint8), np.array([0, 1, 0, 1], np.uint8)
     with tempfile.TemporaryDirectory() as scratch:
         root = pathlib.Path(scratch)
         write_dataset(root / "data", images, labels, 2, "fuzz")
-        module = prepare_module(build_network(CHOSEN), SHAPE, CHOSEN, 0, [mx.cpu()])
+        trainer = new_trainer(root / "data")
         record = {"train_accuracy": 0.5, "train_loss": 0.5, "validation_accuracy": 0.5}
-        about = {"input_shape": SHAPE, "num_classes": 2, "history": [record]}
-        save_model(root / "model", module, {**about, "hyperparameters": {"epochs": 1}})
-        write_predictions(root / "predictions", load_model(str(root / "model"), 2)[0], images, 2)
-        start_optimizer(module, CHOSEN, 4, 0)
+        info = ModelInfo(SHAPE, 2, hyperparameters={"epochs": 1}, history=[record])
+        save_model(root / "model", trainer.module, info)
+        write_predictions(root / "predictions", Predictor(str(root / "model"), 2), images)
+        trainer.resume(None)
         batch = mx.io.DataBatch([mx.nd.array(images[:2])], [mx.nd.array(labels[:2])])
-        module.forward_backward(batch)
-        module.update()
-        times = {"seconds": 1.0, "samples_per_second": 4.0, "curve": [[1.0, 0.5, 0.5, 0.1]]}
-        (root / "checkpoint.npz").write_bytes(
-            pack_progress(module, TRAINING, [{**record, **times}])
-        )
+        trainer.module.forward_backward(batch)
+        trainer.module.update()
+        epoch = Epoch(0.5, 0.5, 1.0, 4.0, [[1.0, 0.5, 0.5, 0.1]], 0.5)
+        Checkpoint(FileStore(str(root))).save(trainer.module, TRAINING, [epoch])
         return {
             str(path.relative_to(root)): path.read_bytes()
             for path in root.rglob("*")
@@ -83,50 +80,55 @@ def good_files() -> dict[str, bytes]:
         }
 
 
+def new_trainer(directory: pathlib.Path) -> Any:
+    """Return a trainer with its first parameters, for a data set directory."""
+    from mnist_mxnet.data.dataset import read_dataset
+    from mnist_mxnet.runtime.engine import mx
+    from mnist_mxnet.training.trainer import Trainer
+
+    split = read_dataset(directory)
+    return Trainer(split, split.empty(), CHOSEN, 0, [mx.cpu()])
+
+
 def targets() -> dict[str, Any]:
     """Return each file that is fuzzed, and the function that reads it."""
-    from components._checkpoint import check_arrays, restore, unpack_progress
-    from components._comparison import name_trials, read_trials
-    from components._dataset import read_dataset
-    from components._hyperparameters import check_trials, left_open
-    from components._model import load_model, predict_probabilities
-    from components._mxnet import import_mxnet
-    from components._network import build_network
-    from components._shards import order_shards, read_true_labels
-    from components._training import prepare_module, start_optimizer
-
-    mx = import_mxnet()
     import numpy as np
+
+    from mnist_mxnet.data.dataset import read_dataset
+    from mnist_mxnet.evaluation.comparison import Trial, name_trials
+    from mnist_mxnet.model.hyperparameters import LEFT_OPEN, check_trials
+    from mnist_mxnet.prediction.predictor import Predictor
+    from mnist_mxnet.prediction.shards import order_shards, read_true_labels
+    from mnist_mxnet.storage.store import FileStore
+    from mnist_mxnet.training.checkpoint import Checkpoint
 
     def read_data(root: pathlib.Path) -> None:
         read_dataset(str(root / "data"))
         read_true_labels(str(root / "data"))
 
     def read_model(root: pathlib.Path) -> None:
-        name_trials(read_trials([str(root / "model")]))
-        module, about = load_model(str(root / "model"), 2)
-        list(predict_probabilities(module, np.zeros((3, *about["input_shape"]), np.uint8)))
+        name_trials([Trial.read(str(root / "model"))])
+        predictor = Predictor(str(root / "model"), 2)
+        list(predictor.probabilities(np.zeros((3, *predictor.info.input_shape), np.uint8)))
 
     def read_predictions(root: pathlib.Path) -> None:
-        order_shards([root / "predictions"], 4)
+        order_shards([str(root / "predictions")], 4)
 
     def read_checkpoint(root: pathlib.Path) -> None:
-        content = (root / "checkpoint.npz").read_bytes()
-        arrays, _ = unpack_progress(content, "checkpoint.npz", TRAINING)
-        module = prepare_module(build_network(CHOSEN), SHAPE, CHOSEN, 0, [mx.cpu()])
-        start_optimizer(module, CHOSEN, 4, 2)
-        check_arrays(module, arrays, "checkpoint.npz")
-        restore(module, arrays)
+        checkpoint = Checkpoint(FileStore(str(root)))
+        progress = checkpoint.load(TRAINING)
+        assert progress
+        trainer = new_trainer(root / "data")
+        trainer.start_optimizer()
+        checkpoint.restore(trainer.module, progress.arrays)
 
     def read_trials_json(root: pathlib.Path) -> None:
         try:
             trials = json.loads((root / "trials.json").read_bytes())
         except (ValueError, RecursionError):
             return  # Kubeflow's own part
-        about = {"num_images": 100, "image_shape": [1, 28, 28], "num_classes": 10}
-        check_trials(
-            trials if isinstance(trials, list) else [trials], "default", left_open(), about
-        )
+        trials = trials if isinstance(trials, list) else [trials]
+        check_trials(trials, "default", LEFT_OPEN, 100, (1, 28, 28), 10)
 
     return {
         "data/images.npy": read_data,
@@ -146,7 +148,7 @@ def targets() -> dict[str, Any]:
 def edited(symbol: bytes, edits: bytes) -> bytes:
     """Return a symbol with values in other places: 4 bytes an edit, node, entry, place, value."""
     graph = json.loads(symbol)
-    for node, entry, place, value in zip(*[iter(edits)] * 4):
+    for node, entry, place, value in zip(*[iter(edits)] * 4, strict=False):
         nodes = graph["nodes"]
         chosen = graph if node == 255 else nodes[node % len(nodes)]
         key = sorted(chosen)[entry % len(chosen)]
@@ -201,7 +203,7 @@ class Fuzzer:
         try:
             read(self.place)
         except ValueError as error:
-            assert type(error) is ValueError, error  # noqa: PT017 (an input may also be good)
+            assert isinstance(error, InvalidInput), error  # noqa: PT017 (an input may be good)
         assert set(self.place.rglob("*")) == before
 
 
@@ -215,13 +217,8 @@ def main() -> None:
     """Fuzz until a fault is found or libFuzzer's options say to stop."""
     import atheris
 
-    with atheris.instrument_imports(include=["components"]):
-        import components._checkpoint
-        import components._comparison
-        import components._dataset
-        import components._hyperparameters
-        import components._model
-        import components._shards  # noqa: F401
+    with atheris.instrument_imports(include=["mnist_mxnet"]):
+        targets()
     fuzzer = Fuzzer()
     atheris.Setup(sys.argv, fuzzer.try_input)
     atheris.Fuzz()

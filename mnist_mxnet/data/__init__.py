@@ -1,0 +1,1 @@
+"""Data sets: IDX files, where they come from, and the format of the artifact."""

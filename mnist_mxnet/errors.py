@@ -1,0 +1,51 @@
+"""What can go wrong, so that a caller can tell the cases apart.
+
+ValueError
+  InvalidInput       a parameter, a data set or a model is refused; no other try will help
+    DamagedFile      a file is not what it must be: another format, cut short, another digest
+    NotThere         a source has not what it is asked for, or refuses it; another mirror may have
+ConnectionError
+  Unavailable        a server or a store does not give; another try or another mirror may
+OSError
+  DiskFull
+MemoryError
+  OutOfMemory
+RuntimeError
+  MissingLibrary     a system library, a driver, or code for this GPU is not there
+FloatingPointError
+  Diverged           the loss became NaN or infinite
+
+Each is also the built-in error above it, which is what the components' docstrings name.
+"""
+
+
+class InvalidInput(ValueError):
+    """A parameter, a data set or a model is refused; no other try will help."""
+
+
+class DamagedFile(InvalidInput):
+    """A file is not what it must be: another format, cut short, another digest."""
+
+
+class NotThere(InvalidInput):
+    """A source has not what it is asked for, or refuses it; another mirror may have it."""
+
+
+class Unavailable(ConnectionError):
+    """A server or a store does not give what it was asked for; another one may, or later."""
+
+
+class DiskFull(OSError):
+    """There is no room for what a step writes."""
+
+
+class OutOfMemory(MemoryError):
+    """A step needs more memory than it has."""
+
+
+class MissingLibrary(RuntimeError):
+    """A system library, a driver, or code for this GPU is not there."""
+
+
+class Diverged(FloatingPointError):
+    """The loss became NaN or infinite."""

@@ -1,0 +1,1 @@
+"""Evaluation: what predictions and trials are worth."""

@@ -1,0 +1,1 @@
+"""Models: hyperparameters, the network, and the format of the artifact."""

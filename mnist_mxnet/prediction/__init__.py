@@ -1,0 +1,1 @@
+"""Prediction: a model applied to images of any number."""

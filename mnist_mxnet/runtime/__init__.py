@@ -1,0 +1,1 @@
+"""The machine: MXNet, CPUs, GPUs."""

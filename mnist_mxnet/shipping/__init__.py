@@ -1,0 +1,1 @@
+"""How code travels: from a function to the command of a step."""

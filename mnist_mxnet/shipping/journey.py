@@ -1,0 +1,72 @@
+"""What each step of a pipeline carries, where steps carry the library.
+
+The back end keeps a step's program eight times, and that of a step in a loop as often for each
+iteration. So a file travels once a pipeline: a step brings what those before it did not, and hands
+all of it on as an artifact. A step in a loop brings nothing: the one before it does.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+from mnist_mxnet.shipping import programs
+from mnist_mxnet.shipping.closure import ROOT
+from mnist_mxnet.shipping.source import bare, shake
+from mnist_mxnet.shipping.step import Step
+
+
+@dataclasses.dataclass(frozen=True)
+class Journey:
+    """Steps in the order in which they run; in_loop: the names of those that are in a loop."""
+
+    steps: tuple[Step, ...]
+    in_loop: frozenset[str] = frozenset()
+
+    @functools.cached_property
+    def files(self) -> dict[str, str]:
+        """The files, path to content, that all steps need: what their functions reach."""
+        names = sorted(set().union(*(step.closure.files for step in self.steps)))
+        files = {name: (ROOT / name).read_text(encoding="utf-8") for name in names}
+        modules = {name: bare(text) for name, text in files.items() if name.endswith(".py")}
+        return {**files, **shake(modules, "".join(step.source for step in self.steps))}
+
+    def before(self, step: Step) -> Step | None:
+        """Return the step that hands the library on to this one, None for the first."""
+        earlier = self.steps[: self.steps.index(step)]
+        return next((other for other in reversed(earlier) if other.name not in self.in_loop), None)
+
+    def hands_on(self, step: Step) -> bool:
+        """Tell whether a later step takes the library from this one."""
+        return any(self.before(other) == step for other in self.steps)
+
+    def has(self, step: Step) -> set[str]:
+        """Return the paths of the files that a step has once it has started."""
+        if step.name in self.in_loop:
+            return set()
+        before = self.before(step)
+        needing = [step, *self.loops_after(step)]
+        own = set().union(*(other.closure.files for other in needing))
+        return own | (self.has(before) if before else set())
+
+    def loops_after(self, step: Step) -> list[Step]:
+        """Return the steps in loops that take the library from this one."""
+        return [s for s in self.steps if s.name in self.in_loop and self.before(s) == step]
+
+    def brings(self, step: Step) -> dict[str, str]:
+        """Return the files, path to content, that a step carries."""
+        before = self.before(step)
+        missing = self.has(step) - (self.has(before) if before else set())
+        functions = {
+            f"{programs.handed_module(other.name)}.py": programs.module_source(other.source)
+            for other in self.loops_after(step)
+        }
+        return {**{name: self.files[name] for name in missing}, **functions}
+
+    def component(self, step: Step, cuda: bool = False) -> Any:
+        """Return the component of a step, for the public image."""
+        takes, hands_on = self.before(step) is not None, self.hands_on(step)
+        if step.name in self.in_loop:
+            program = programs.in_loop(step.name)
+        else:
+            program = programs.embedded(step.name, step.source, self.brings(step), takes, hands_on)
+        return step.embedded(program, cuda, takes, hands_on)

@@ -1,0 +1,121 @@
+"""The program of a step, in each of the forms in which code travels.
+
+embedded   the function in plain text, and files of the library that it imports; others may come as
+           an artifact of an earlier step, and go on to a later one
+in a loop  all files come from an earlier step: the back end stores the program of each iteration
+installed  the image has the library, or pip installs it
+"""
+
+from collections.abc import Mapping
+
+from mnist_mxnet.shipping.archive import BETWEEN, SAFE, UNSAFE, pack
+from mnist_mxnet.shipping.install import PROJECT
+
+ARTIFACT = "library"  # the output and the input by which files are handed on
+
+HEADER = """
+import kfp
+from kfp import dsl
+from kfp.dsl import *
+from typing import *
+
+"""
+ARTIFACTS = f"""
+import json, sys
+
+def library_artifact(way):
+    told = json.loads(sys.argv[sys.argv.index("--executor_input") + 1])
+    return dsl.Artifact(uri=told[way]["artifacts"]["{ARTIFACT}"]["artifacts"][0]["uri"]).path
+"""
+START = """
+# What the step imports of the library mnist_mxnet.
+import base64, bz2, pathlib, shutil, sys
+library = pathlib.Path(__file__).with_name("library")
+"""
+TAKE = """
+# Files that an earlier step has brought.
+shutil.copytree(library_artifact("inputs"), library)
+"""
+BRING = """
+# Files by bzip2 in base 85.
+text = "TEXT".translate(str.maketrans("SAFE", "UNSAFE"))
+files = bz2.decompress(base64.b85decode(text)).decode().split(BETWEEN)
+for name, content in zip(files[::2], files[1::2]):
+    (library / name).parent.mkdir(parents=True, exist_ok=True)
+    (library / name).write_text(content, encoding="utf-8")
+sys.path.insert(0, str(library))
+"""
+HAND_ON = """
+# A later step takes them all as an artifact.
+shutil.copytree(library, library_artifact("outputs"))
+"""
+ANNOTATE = f"""
+# kfp's executor looks for the annotation of every input artifact.
+NAME.__annotations__["{ARTIFACT}"] = dsl.Input[dsl.Artifact]
+"""
+IN_LOOP = """
+# An earlier step has brought the library: in a loop it would travel once an iteration.
+sys.path.insert(0, library_artifact("inputs"))
+from MODULE import NAME
+"""
+INSTALLED = f"""
+import importlib.metadata
+
+try:
+    installed = importlib.metadata.version("{PROJECT}")
+except importlib.metadata.PackageNotFoundError:
+    installed = "no version of it"
+if installed != "VERSION":
+    raise SystemExit(
+        f"this step was compiled for {PROJECT} VERSION, but {{installed}} is installed here: "
+        "use the image or the wheel of that version, or compile the pipeline again"
+    )
+from components.NAME import NAME
+"""
+
+
+def module_source(function: str) -> str:
+    """Return a module that has a step's function, its source, and what its signature needs."""
+    return HEADER + function
+
+
+def embedded(
+    name: str,
+    function: str,
+    files: Mapping[str, str],
+    takes: bool = False,
+    hands_on: bool = False,
+) -> str:
+    """Return the program with a function, its source, and the files that it brings.
+
+    takes: the library comes from an earlier step too; hands_on: it goes on to a later one.
+    """
+    bring = BRING.replace("UNSAFE", UNSAFE).replace("SAFE", SAFE).replace("BETWEEN", repr(BETWEEN))
+    parts = [module_source(function)]
+    parts += [ARTIFACTS] if takes or hands_on else []
+    parts += [START, *([TAKE] if takes else []), bring.replace("TEXT", pack(files))]
+    parts += [HAND_ON] if hands_on else []
+    parts += [ANNOTATE.replace("NAME", name)] if takes else []
+    return "".join(parts)
+
+
+def in_loop(name: str) -> str:
+    """Return the program of a step that takes the library, with its function, from another."""
+    take = IN_LOOP.replace("MODULE", handed_module(name)).replace("NAME", name)
+    annotate = ANNOTATE.replace("NAME", name)
+    return f"\nfrom kfp import dsl\n{ARTIFACTS}{take}{annotate}"
+
+
+def handed_module(name: str) -> str:
+    """Return the name of the module that has a step's function in what is handed on."""
+    return f"step_{name}"
+
+
+def installed(name: str, version: str) -> str:
+    """Return the program that imports a step from the library that is installed."""
+    return INSTALLED.replace("VERSION", version).replace("NAME", name)
+
+
+def local(name: str) -> str:
+    """Return the program that imports a step where this library itself is imported."""
+    return f"from components.{name} import {name}\n"

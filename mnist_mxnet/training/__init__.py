@@ -1,0 +1,1 @@
+"""Training: the trainer, its batches, augmentation and checkpoints."""

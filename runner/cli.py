@@ -1,0 +1,229 @@
+"""The command line: compile the pipelines for Kubeflow, submit them, or run them here."""
+
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+from google.protobuf import json_format
+
+from mnist_mxnet.errors import InvalidInput
+from mnist_mxnet.shipping.weight import check_weight
+from pipeline import PIPELINES
+from runner.command import (
+    COMPLETION,
+    Assignment,
+    Commands,
+    check_parameters,
+    chosen_target,
+    examples,
+    parse_parameters,
+    target_options,
+)
+from runner.runs import complete_run, find_run, show_runs
+from runner.target import Target, write_yaml
+
+LOCAL = Target(place="processes")
+
+
+def yaml_name(pipeline: str, target: str) -> str:
+    """Return the file name of a compiled pipeline: pipeline.yaml, sweep-cpu.yaml and so on."""
+    if pipeline == "batch_predict":  # it asks for no GPU, so that both targets are the same
+        return "batch_predict.yaml"
+    stem = "pipeline" if pipeline == "train" else pipeline
+    return f"{stem}{'' if target == 'gpu' else '-' + target}.yaml"
+
+
+def for_cluster(pipeline: str, target: str, **where: str) -> Any:
+    """Return a pipeline for what the options of a command choose.
+
+    Raises:
+        click.UsageError: options that do not fit each other.
+        click.ClickException: no back end can hold a run of it.
+    """
+    made = PIPELINES[pipeline](chosen_target(target, **where))
+    try:
+        check_weight(json_format.MessageToDict(made.pipeline_spec))
+    except InvalidInput as error:
+        raise click.ClickException(str(error)) from error
+    return made
+
+
+which_pipeline = click.option(
+    "--pipeline", type=click.Choice(list(PIPELINES)), default="train", show_default=True
+)
+where_runs_are = click.option(
+    "--output-dir", type=click.Path(file_okay=False), default="runs", show_default=True
+)
+
+
+def which_parameters(target: Target) -> Callable[..., Any]:
+    """Return the option -p; the shell completes the parameters of pipelines for this target."""
+    return click.option(
+        *("-p", "--parameter"),
+        multiple=True,
+        type=Assignment(lambda pipeline: PIPELINES[pipeline](target).component_spec.inputs),
+        help="A parameter of the pipeline; may be given many times.",
+    )
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "python pipeline.py run",
+        "python pipeline.py run -p epochs=3 -p activation=tanh",
+        "python pipeline.py runs",
+        "python pipeline.py compare 2026-01-31-120000 latest",
+    )
+    + COMPLETION,
+)
+def main() -> None:
+    """Compile the pipelines for Kubeflow, or run them on this machine."""
+
+
+@main.command(
+    "compile",
+    epilog=examples(
+        "python pipeline.py compile",
+        "python pipeline.py compile --pipeline sweep --target cpu",
+        "python pipeline.py compile --target cpu --image registry.example/cpu:1 --output own.yaml",
+    ),
+)
+@which_pipeline
+@target_options
+@click.option("--output", type=click.Path(dir_okay=False), help="[default: named by both]")
+def compile_command(pipeline: str, target: str, output: str, **where: str) -> None:
+    """Write the YAML to upload in the Kubeflow UI."""
+    output = output or yaml_name(pipeline, target)
+    write_yaml(for_cluster(pipeline, target, **where), pathlib.Path(output))
+    click.echo(f"wrote {output}")
+
+
+@main.command(
+    "run",
+    epilog=examples(
+        "python pipeline.py run",
+        "python pipeline.py run -p recipe=tutorial -p epochs=3",
+        "python pipeline.py run --data-uri /path/to/idx/files -p 'filters=[32, 64, 64]'",
+        """python pipeline.py run --pipeline sweep -p 'trials=[{}, {"activation": "tanh"}]'""",
+        "python pipeline.py run --pipeline batch_predict -p model_uri=/path/to/model",
+    ),
+)
+@which_pipeline
+@click.option("--data-uri", help="Directory or URL of the four IDX files; several are mirrors.")
+@which_parameters(LOCAL)
+@where_runs_are
+@click.option(
+    "--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True
+)
+@click.option("--image", default="", help="With --runner docker: an image that has the packages.")
+@click.option("--verbose", is_flag=True, help="Show every line that a step writes.")
+def run_command(
+    pipeline: str,
+    data_uri: str,
+    parameter: tuple[str, ...],
+    output_dir: str,
+    runner: str,
+    image: str,
+    verbose: bool,
+) -> None:
+    """Run a pipeline on this machine and make a page of it."""
+    from runner.local import run
+
+    if image and runner != "docker":
+        raise click.UsageError("--image is for --runner docker")
+    target = LOCAL if runner == "subprocess" else Target(place="containers", image=image)
+    made = PIPELINES[pipeline](target)
+    parameters = parse_parameters(made, parameter)
+    if data_uri:
+        parameters["data_uri"] = data_uri
+    check_parameters(made, parameters)
+    sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image, verbose))
+
+
+@main.command("runs", epilog=examples("python pipeline.py runs"))
+@where_runs_are
+def runs_command(output_dir: str) -> None:
+    """List the runs on this machine."""
+    show_runs(pathlib.Path(output_dir))
+
+
+@main.command(
+    "compare",
+    epilog=examples(
+        "python pipeline.py compare 2026-01-31-120000 latest",
+        "python pipeline.py compare /path/to/a/run latest",
+    ),
+)
+@click.argument("a", shell_complete=complete_run)
+@click.argument("b", shell_complete=complete_run)
+@where_runs_are
+def compare_command(a: str, b: str, output_dir: str) -> None:
+    """Compare two runs on the terminal and as a page.
+
+    A and B are each the id of a run, its directory or `latest`.
+    """
+    from runner.comparison import compare_runs
+
+    root = pathlib.Path(output_dir)
+    compare_runs(find_run(root, a), find_run(root, b), root)
+
+
+@main.command(
+    "submit",
+    epilog=examples(
+        "python pipeline.py submit --host https://kubeflow.example/pipeline --wait",
+        "python pipeline.py submit --host http://localhost:8080 --target cpu -p epochs=3",
+        'python pipeline.py submit --host http://localhost:8080 --cron "0 0 3 * * *"',
+    ),
+)
+@click.option("--host", envvar="KF_PIPELINES_ENDPOINT", required=True, help="URL of the UI or API.")
+@which_pipeline
+@which_parameters(Target(gpu=True))
+@click.option("--experiment", default="Default", show_default=True)
+@click.option("--namespace", help="Of the user, where Kubeflow has several.")
+@click.option("--wait", is_flag=True, help="Wait for the end; exit status 1 if the run fails.")
+@click.option("--cron", default="", help="Schedule runs: six fields, the first of them seconds.")
+@click.option("--token", envvar="KFP_TOKEN", help="Bearer token; better in KFP_TOKEN.")
+@click.option("--cookies", envvar="KFP_COOKIES", help="Of a session; better in KFP_COOKIES.")
+@click.option("--ssl-ca-cert", type=click.Path(exists=True), help="CA certificates of the host.")
+@click.option("--insecure", is_flag=True, help="Do not check the host's certificate.")
+@click.option("--poll", type=float, default=5.0, show_default=True, help="Seconds between looks.")
+@target_options
+def submit_command(
+    host: str,
+    pipeline: str,
+    parameter: tuple[str, ...],
+    experiment: str,
+    namespace: str,
+    wait: bool,
+    cron: str,
+    token: str,
+    cookies: str,
+    ssl_ca_cert: str,
+    insecure: bool,
+    poll: float,
+    **where: str,
+) -> None:
+    """Upload a pipeline to Kubeflow and start or schedule a run of it."""
+    from runner import cluster
+
+    if wait and cron:
+        raise click.UsageError("--wait is for a run, not for a schedule (--cron)")
+    made = for_cluster(pipeline, **where)
+    parameters = parse_parameters(made, parameter)
+    check_parameters(made, parameters)
+    host = cluster.with_scheme(host)
+    with cluster.one_sentence(host):
+        client = cluster.connect(
+            host,
+            existing_token=token,
+            cookies=cookies,
+            ssl_ca_cert=ssl_ca_cert,
+            verify_ssl=False if insecure else None,
+        )
+        run_id = cluster.submit(client, host, made, parameters, experiment, cron, namespace)
+        if wait and not cluster.wait(client, run_id, poll):
+            sys.exit(1)

@@ -1,0 +1,219 @@
+"""How code travels: what a step's program carries, and that it is the same bytes everywhere."""
+
+import ast
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+import pipeline
+from mnist_mxnet.errors import InvalidInput
+from mnist_mxnet.shipping import archive, closure, source, weight
+from mnist_mxnet.shipping.decorator import STEPS, step_of
+from mnist_mxnet.shipping.journey import Journey
+from mnist_mxnet.shipping.loops import MOST, check_iterations
+from runner import suite  # noqa: F401 (it loads every component, which notes its step)
+from runner.target import Target
+
+ROOT = pathlib.Path(pipeline.__file__).parent
+LIBRARY = sorted((ROOT / "mnist_mxnet").rglob("*.py"))
+COMMITTED = ["pipeline.yaml", "pipeline-cpu.yaml", "sweep.yaml", "sweep-cpu.yaml"]
+COMMITTED += ["batch_predict.yaml"]
+
+
+def programs(name: str) -> dict[str, str]:
+    """Executor to program, of a committed pipeline."""
+    spec = next(yaml.safe_load_all((ROOT / name).read_text()))
+    executors = spec["deploymentSpec"]["executors"]
+    return {
+        key: value["container"]["command"][-1]
+        for key, value in executors.items()
+        if "container" in value
+    }
+
+
+def test_a_closure_is_found_from_the_imports():
+    found = closure.closure_of("from mnist_mxnet.errors import InvalidInput\nimport numpy, PIL")
+    assert found.files == {"mnist_mxnet/__init__.py", "mnist_mxnet/errors.py"}
+    assert found.packages == {"numpy", "pillow"}
+
+
+def test_a_closure_follows_imports_and_takes_the_templates():
+    found = closure.closure_of("from mnist_mxnet.reports import page")
+    assert "mnist_mxnet/reports/report.html" in found.files
+    assert "jinja2" in found.packages
+
+
+def test_a_module_that_is_not_there_is_named():
+    with pytest.raises(ModuleNotFoundError, match=r"no module mnist_mxnet\.nothing"):
+        closure.closure_of("import mnist_mxnet.nothing")
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_carries_no_module_of_another_subject(name):
+    others = {
+        "ingest": ["runtime", "model", "training", "prediction", "evaluation"],
+        "ingest_images": ["runtime", "model", "training", "prediction", "evaluation", "reports"],
+        "train": ["prediction/shards.py", "evaluation", "model/loading.py", "model/symbol.py"],
+        "evaluate": ["training", "data/idx.py", "data/sources.py", "storage/s3.py"],
+        "predict": ["training", "evaluation", "reports/figures.py", "data/idx.py"],
+        "plan": ["runtime", "reports", "training"],
+        "compare": ["runtime", "training", "prediction"],
+        "merge": ["runtime", "training", "model", "reports/figures.py"],
+        "upload": ["runtime", "training", "model", "data", "reports"],
+    }
+    carried = [file.removeprefix("mnist_mxnet/") for file in STEPS[name].closure.files]
+    assert [file for file in carried if file.startswith(tuple(others[name]))] == []
+
+
+def test_only_steps_that_compute_install_mxnet():
+    installing = {name for name, step in STEPS.items() if "mxnet" in step.closure.packages}
+    assert installing == {"train", "evaluate", "predict"}
+
+
+def places(tree: ast.AST) -> list[tuple[int, str]]:
+    """Line and content of what runs."""
+    kinds = (ast.Call, ast.Raise, ast.Return, ast.Assign)
+    return [(n.lineno, ast.dump(n)) for n in ast.walk(tree) if isinstance(n, kinds)]
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.stem)
+def test_bare_source_computes_the_same_on_the_same_lines(path):
+    whole = path.read_text()
+    bare = source.bare(whole)
+    assert places(ast.parse(bare)) == places(ast.parse(whole))
+    assert len(bare) < len(whole)
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    documented = [node for node in ast.walk(ast.parse(bare)) if isinstance(node, kinds)]
+    assert not any(map(ast.get_docstring, documented))
+
+
+def test_what_nothing_reaches_is_left_out():
+    modules = {
+        "a.py": "import json\nimport math\n\n\ndef used():\n    return math.pi\n\n\n"
+        "def unused():\n    return json.loads(helper())\n\n\ndef helper():\n    return ''\n",
+        "b.py": "class Thing:\n    size = 1\n\n    def get(self):\n        return used()\n\n"
+        "    def other(self):\n        return 2\n",
+    }
+    found = source.shake(modules, "from b import Thing\nThing().get()")
+    assert "import json" not in found["a.py"]
+    assert [line for line in found["a.py"].splitlines() if line.strip()] == [
+        "import math",
+        "def used():",
+        "    return math.pi",
+    ]
+    assert "def other" not in found["b.py"]
+    for name, text in modules.items():
+        assert set(places(ast.parse(found[name]))) <= set(places(ast.parse(text)))
+
+
+def test_text_of_an_archive_has_no_character_that_is_expanded_on_the_way():
+    files = {"a/b.py": "x = '\u20ac'\n", "c.html": "".join(map(chr, range(1, 3000)))}
+    text = archive.pack(files)
+    assert text.isascii()
+    assert text.isprintable()
+    assert not set(text) & set("${}<>&\"'\\ ")
+    assert archive.unpack(text) == files
+
+
+def test_an_archive_does_not_depend_on_the_order_of_its_files():
+    assert archive.pack({"a": "1", "b": "2"}) == archive.pack({"b": "2", "a": "1"})
+
+
+def test_every_file_travels_once_before_it_is_needed():
+    names = ["ingest", "plan", "train", "compare", "evaluate", "predict"]
+    journey = Journey(tuple(STEPS[name] for name in names), frozenset({"train"}))
+    brought: dict[str, str] = {}
+    for step in journey.steps:
+        new = {} if step.name == "train" else journey.brings(step)
+        assert not new.keys() & brought.keys()
+        brought |= new
+        assert step.closure.files <= brought.keys(), step.name
+    assert "step_train.py" in brought
+    assert not journey.hands_on(STEPS["train"])
+    assert not journey.hands_on(STEPS["predict"])
+
+
+def test_two_checkouts_compile_to_the_same_bytes(tmp_path):
+    other = tmp_path / "another checkout"
+    for name in ("components", "mnist_mxnet", "runner"):
+        shutil.copytree(ROOT / name, other / name, copy_function=shutil.copyfile)
+    shutil.copyfile(ROOT / "pipeline.py", other / "pipeline.py")
+    for path in other.rglob("*"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    command = [sys.executable, "pipeline.py", "compile", "--output", tmp_path / "other.yaml"]
+    environment = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(other)}
+    subprocess.run(command, cwd=other, check=True, env=environment)
+    assert (tmp_path / "other.yaml").read_bytes() == (ROOT / "pipeline.yaml").read_bytes()
+
+
+def test_programs_are_small():
+    sizes = {name: len(program) for name, program in programs("pipeline-cpu.yaml").items()}
+    assert max(sizes.values()) <= 24_000, sizes
+    assert sum(sizes.values()) <= 60_000, sizes
+    assert (ROOT / "pipeline.yaml").stat().st_size < 130_000
+
+
+@pytest.mark.parametrize(
+    ("name", "executor"), [("sweep.yaml", "exec-train"), ("batch_predict.yaml", "exec-predict")]
+)
+def test_a_task_in_a_loop_has_a_program_of_a_few_lines(name, executor):
+    assert len(programs(name)[executor]) <= 4000
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_an_installed_step_has_a_program_of_a_few_lines(name):
+    made = STEPS[name].installed("example.org/mxnet:1").component_spec.implementation.container
+    assert made.image == "example.org/mxnet:1"
+    assert "pip install" not in " ".join(made.command)
+    assert len(made.command[-1]) <= 4000
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_what_is_committed_fits_into_a_workflow(name):
+    spec = next(yaml.safe_load_all((ROOT / name).read_text()))
+    if name.startswith("pipeline"):
+        assert weight.weigh(spec).plain < 0.85 * weight.LIMIT
+    else:
+        iterations = 50 if name.startswith("sweep") else 100
+        assert weight.weigh(spec, iterations).compressed < 0.9 * weight.LIMIT
+
+
+def told(made, executor: str) -> dict[str, str]:
+    """The environment of a step of a pipeline."""
+    container = made.pipeline_spec.deployment_spec["executors"][executor]["container"]
+    return {variable["name"]: variable["value"] for variable in container["env"]}
+
+
+@pytest.mark.parametrize(("name", "least"), [("sweep", 50), ("batch_predict", 100)])
+def test_the_step_before_a_loop_knows_how_many_iterations_fit(name, least):
+    maker = {"sweep": "exec-plan", "batch_predict": "exec-ingest-images"}[name]
+    embedded, own = (
+        int(told(pipeline.PIPELINES[name](target), maker)[MOST])
+        for target in (Target(), Target(image="example.org/cpu:1"))
+    )
+    assert least <= embedded < own
+
+
+def test_more_iterations_than_fit_are_refused(monkeypatch):
+    check_iterations("trials", 10**6)  # on a laptop nothing limits them
+    monkeypatch.setenv(MOST, "60")
+    check_iterations("trials", 60)
+    with pytest.raises(ValueError, match=r"^trials has 61 entries, .* at most 60 .*own"):
+        check_iterations("trials", 61)
+
+
+def test_a_pipeline_that_can_not_run_is_refused_when_it_is_compiled():
+    spec = next(yaml.safe_load_all((ROOT / "pipeline-cpu.yaml").read_text()))
+    for executor in spec["deploymentSpec"]["executors"].values():
+        executor["container"]["command"][-1] = os.urandom(60_000).hex()
+    with pytest.raises(InvalidInput, match=r"mnist-train would weigh about [\d,]+ bytes.*--image"):
+        weight.check_weight(spec)
+
+
+def test_a_component_from_yaml_is_no_step_of_ours():
+    assert step_of(object()) is None

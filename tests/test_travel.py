@@ -1,0 +1,143 @@
+"""Every embedded program as its step runs it: without the checkout, with its own packages only."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import pytest
+from conftest import write_idx_set
+from kfp import dsl
+from step_process import Step, sentence
+
+from components.compare import compare
+from components.evaluate import evaluate
+from components.ingest import ingest
+from components.ingest_images import ingest_images
+from components.merge import merge
+from components.plan import plan
+from components.predict import predict
+from components.train import train
+from components.upload import upload
+from mnist_mxnet.shipping.decorator import STEPS
+from mnist_mxnet.shipping.journey import Journey
+from mnist_mxnet.shipping.programs import ARTIFACT
+
+SMALL: dict[str, Any] = {
+    "epochs": 1,
+    "batch_size": 8,
+    "kernels": [3],
+    "filters": [8],
+    "hidden_units": [16, -1],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pods:
+    """Runs steps one after the other, each with its outputs in a directory of its name."""
+
+    root: pathlib.Path
+
+    def run(self, component, artifacts=None, name: str = "", **parameters: Any) -> pathlib.Path:
+        """Run a step; return the directory of its outputs."""
+        name = name or component.python_func.__name__
+        out, scratch = self.root / name, self.root / "scratch" / name
+        out.mkdir(parents=True)
+        scratch.mkdir(parents=True)
+        done = Step(component, artifacts or {}, parameters).run(out, scratch)
+        assert done.returncode == 0, done.stdout
+        return out
+
+    def artifact(self, kind: type, step: str, output: str):
+        return kind(name=output, uri=str(self.root / step / output))
+
+
+@pytest.fixture(scope="module")
+def pods(tmp_path_factory) -> Pods:
+    """The outputs of ingest and train, each from its own program."""
+    made = Pods(tmp_path_factory.mktemp("pods"))
+    source = write_idx_set(made.root / "idx", train=120)
+    made.run(ingest, data_uri=str(source))
+    made.run(train, splits(made), **SMALL)
+    return made
+
+
+def splits(pods: Pods) -> dict:
+    names = ("train_data", "validation_data")
+    return {name: pods.artifact(dsl.Dataset, "ingest", name) for name in names}
+
+
+def judged(pods: Pods) -> dict:
+    return {
+        "model": pods.artifact(dsl.Model, "train", "model"),
+        "data": pods.artifact(dsl.Dataset, "ingest", "test_data"),
+    }
+
+
+def output(directory: pathlib.Path):
+    return json.loads((directory / "executor_output.json").read_text())["parameterValues"]["Output"]
+
+
+def test_ingest_and_train_need_nothing_else(pods):
+    assert (pods.root / "ingest" / "data_report").is_file()
+    assert (pods.root / "train" / "model" / "model.json").is_file()
+
+
+def test_evaluate_needs_nothing_else(pods):
+    assert 0 <= output(pods.run(evaluate, judged(pods))) <= 1
+
+
+def test_predict_and_merge_need_nothing_else(pods):
+    pods.run(predict, judged(pods))
+    shard = pods.artifact(dsl.Dataset, "predict", "predictions")
+    out = pods.run(merge, {"shards": [shard], "labels": judged(pods)["data"]})
+    assert (out / "predictions" / "labels.npy").is_file()
+
+
+def test_plan_and_compare_need_nothing_else(pods):
+    trials = [{"activation": "tanh"}, {"learning_rate": 1}]
+    assert output(pods.run(plan, splits(pods), trials=trials)) == trials
+    pods.run(compare, {"models": [judged(pods)["model"]]})
+
+
+def test_ingest_images_needs_nothing_else(pods):
+    out = pods.run(ingest_images, data_uri=str(pods.root / "idx"), shards=2)
+    assert output(out) == [0, 1]
+
+
+def test_upload_needs_nothing_else(pods, tmp_path):
+    source = dsl.Dataset(name="p", uri=str(tmp_path))
+    step = Step(upload, {"predictions": source}, {"destination_uri": "ftp://x/y"})
+    done = step.run(tmp_path / "out", tmp_path / "scratch")
+    assert "destination_uri must be s3://bucket/prefix" in sentence(done)
+
+
+def test_a_library_that_is_handed_on_trains_as_one_that_is_carried(pods):
+    steps = [STEPS[name] for name in ("ingest", "plan", "train")]
+    journey = Journey(tuple(steps), frozenset({"train"}))
+    first, second, third = [journey.component(step) for step in steps]
+    pods.run(first, name="first", data_uri=str(pods.root / "idx"))
+    taken = {**splits(pods), ARTIFACT: pods.artifact(dsl.Artifact, "first", ARTIFACT)}
+    pods.run(second, taken, name="second", trials=[{}])
+    taken = {**splits(pods), ARTIFACT: pods.artifact(dsl.Artifact, "second", ARTIFACT)}
+    out = pods.run(third, taken, name="in a loop", **SMALL)
+    for file in (pods.root / "train" / "model").iterdir():
+        assert (out / "model" / file.name).read_bytes() == file.read_bytes()
+
+
+def test_a_traceback_names_the_files_and_lines_of_the_library(pods, tmp_path):
+    bad = Step(train, splits(pods), {"epochs": 0})
+    done = bad.run(tmp_path / "out", tmp_path / "scratch")
+    assert sentence(done).endswith("epochs must be at least 1, got 0")
+    path = pathlib.Path("mnist_mxnet/model/hyperparameters.py")
+    lines = (pathlib.Path(__file__).parents[1] / path).read_text().splitlines()
+    row = next(i for i, line in enumerate(lines, 1) if "must be at least 1, got" in line)
+    assert f'{path}", line {row}, in checked' in done.stdout
+
+
+def test_another_version_than_the_one_it_was_compiled_for_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("mnist_mxnet.shipping.step.version", lambda: "9.9.9")
+    made = STEPS["plan"].installed("example.org/cpu:1")
+    source = made.component_spec.implementation.container.command[-1]
+    with pytest.raises(SystemExit, match=r"compiled for kfp-mnist-mxnet 9\.9\.9, but .* is ins"):
+        exec(compile(source, "program", "exec"), {})
