@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 import pipeline
 from mnist_mxnet.errors import InvalidInput
@@ -17,6 +18,7 @@ from mnist_mxnet.shipping.decorator import STEPS, step_of
 from mnist_mxnet.shipping.journey import Journey
 from mnist_mxnet.shipping.loops import MOST, check_iterations
 from runner import suite  # noqa: F401 (it loads every component, which notes its step)
+from runner.cli import main
 from runner.target import Target
 
 ROOT = pathlib.Path(pipeline.__file__).parent
@@ -213,6 +215,16 @@ def test_a_pipeline_that_can_not_run_is_refused_when_it_is_compiled():
         executor["container"]["command"][-1] = os.urandom(60_000).hex()
     with pytest.raises(InvalidInput, match=r"mnist-train would weigh about [\d,]+ bytes.*--image"):
         weight.check_weight(spec)
+
+
+@pytest.mark.parametrize("command", [["compile"], ["submit", "--host", "http://127.0.0.1:1"]])
+def test_what_can_not_run_is_neither_written_nor_sent(monkeypatch, tmp_path, command):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weight, "LIMIT", 100_000)
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 1
+    assert "mnist-train would weigh about" in done.output
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_component_from_yaml_is_no_step_of_ours():

@@ -125,6 +125,25 @@ def test_a_library_that_is_handed_on_trains_as_one_that_is_carried(pods):
         assert (out / "model" / file.name).read_bytes() == file.read_bytes()
 
 
+@pytest.mark.parametrize("in_loop", [False, True])
+def test_a_library_that_was_changed_in_the_store_does_not_run(pods, tmp_path, in_loop):
+    steps = (STEPS["ingest"], STEPS["train"])
+    journey = Journey(steps, frozenset({"train"} if in_loop else ()))
+    taken = tmp_path / "library"
+    for name, text in journey.holds(steps[0]).items():
+        (taken / name).parent.mkdir(parents=True, exist_ok=True)
+        (taken / name).write_text(text)
+    artifact = {ARTIFACT: dsl.Artifact(name=ARTIFACT, uri=str(taken))}
+    again = Step(journey.component(steps[1]), {**splits(pods), **artifact}, SMALL)
+    whole = again.run(tmp_path / "whole", tmp_path / "scratch-whole")
+    assert whole.returncode == 0, whole.stdout
+    (taken / "numpy.py").write_text("print('this ran')\n")
+    done = again.run(tmp_path / "out", tmp_path / "scratch")
+    assert "the code that an earlier step handed on is another: run" in sentence(done)
+    assert "this ran" not in done.stdout
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_traceback_names_the_files_and_lines_of_the_library(pods, tmp_path):
     bad = Step(train, splits(pods), {"epochs": 0})
     done = bad.run(tmp_path / "out", tmp_path / "scratch")

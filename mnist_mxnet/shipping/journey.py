@@ -62,11 +62,18 @@ class Journey:
         }
         return {**{name: self.files[name] for name in missing}, **functions}
 
+    def holds(self, step: Step) -> dict[str, str]:
+        """Return the files, path to content, that a step has, and hands on if it hands any on."""
+        before = self.before(step)
+        own = {} if step.name in self.in_loop else self.brings(step)
+        return {**(self.holds(before) if before else {}), **own}
+
     def component(self, step: Step, cuda: bool = False) -> Any:
         """Return the component of a step, for the public image."""
-        takes, hands_on = self.before(step) is not None, self.hands_on(step)
+        before, hands_on = self.before(step), self.hands_on(step)
+        takes = self.holds(before) if before else {}
         if step.name in self.in_loop:
-            program = programs.in_loop(step.name)
+            program = programs.in_loop(step.name, takes)
         else:
             program = programs.embedded(step.name, step.source, self.brings(step), takes, hands_on)
-        return step.embedded(program, cuda, takes, hands_on)
+        return step.embedded(program, cuda, bool(takes), hands_on)

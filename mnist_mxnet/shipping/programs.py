@@ -6,6 +6,7 @@ in a loop  all files come from an earlier step: the back end stores the program 
 installed  the image has the library, or pip installs it
 """
 
+import hashlib
 from collections.abc import Mapping
 
 from mnist_mxnet.shipping.archive import BETWEEN, SAFE, UNSAFE, pack
@@ -14,7 +15,6 @@ from mnist_mxnet.shipping.install import PROJECT
 ARTIFACT = "library"  # the output and the input by which files are handed on
 
 HEADER = """
-import kfp
 from kfp import dsl
 from kfp.dsl import *
 from typing import *
@@ -28,13 +28,16 @@ def library_artifact(way):
     return dsl.Artifact(uri=told[way]["artifacts"]["{ARTIFACT}"]["artifacts"][0]["uri"]).path
 """
 START = """
-# What the step imports of the library mnist_mxnet.
-import base64, bz2, pathlib, shutil, sys
+# What the step imports of mnist_mxnet.
+import base64, bz2, hashlib, pathlib, shutil, sys
 library = pathlib.Path(__file__).with_name("library")
 """
 TAKE = """
-# Files that an earlier step has brought.
+# What an earlier step has brought: it runs here, so it must be what was compiled.
 shutil.copytree(library_artifact("inputs"), library)
+found = sorted((str(p.relative_to(library)), p.read_bytes()) for p in library.rglob("*.*"))
+if hashlib.sha256(repr(found).encode()).hexdigest() != "DIGEST":
+    raise SystemExit("the code that an earlier step handed on is another: run it without the cache")
 """
 BRING = """
 # Files by bzip2 in base 85.
@@ -46,16 +49,15 @@ for name, content in zip(files[::2], files[1::2]):
 sys.path.insert(0, str(library))
 """
 HAND_ON = """
-# A later step takes them all as an artifact.
+# A later step takes it.
 shutil.copytree(library, library_artifact("outputs"))
 """
 ANNOTATE = f"""
-# kfp's executor looks for the annotation of every input artifact.
+# kfp's executor looks for it.
 NAME.__annotations__["{ARTIFACT}"] = dsl.Input[dsl.Artifact]
 """
 IN_LOOP = """
-# An earlier step has brought the library: in a loop it would travel once an iteration.
-sys.path.insert(0, library_artifact("inputs"))
+sys.path.insert(0, str(library))
 from MODULE import NAME
 """
 INSTALLED = f"""
@@ -79,31 +81,46 @@ def module_source(function: str) -> str:
     return HEADER + function
 
 
+def digest(files: Mapping[str, str]) -> str:
+    """Return the SHA-256 of files, path to content, as a step that takes them computes it."""
+    found = sorted((name, content.encode()) for name, content in files.items())
+    return hashlib.sha256(repr(found).encode()).hexdigest()
+
+
 def embedded(
     name: str,
     function: str,
-    files: Mapping[str, str],
-    takes: bool = False,
+    brings: Mapping[str, str],
+    takes: Mapping[str, str] | None = None,
     hands_on: bool = False,
 ) -> str:
     """Return the program with a function, its source, and the files that it brings.
 
-    takes: the library comes from an earlier step too; hands_on: it goes on to a later one.
+    takes: the files that come from an earlier step too, if there is one; hands_on: all go on to a
+    later one.
     """
     bring = BRING.replace("UNSAFE", UNSAFE).replace("SAFE", SAFE).replace("BETWEEN", repr(BETWEEN))
     parts = [module_source(function)]
     parts += [ARTIFACTS] if takes or hands_on else []
-    parts += [START, *([TAKE] if takes else []), bring.replace("TEXT", pack(files))]
+    parts += [START, *([taking(takes)] if takes else []), bring.replace("TEXT", pack(brings))]
     parts += [HAND_ON] if hands_on else []
     parts += [ANNOTATE.replace("NAME", name)] if takes else []
     return "".join(parts)
 
 
-def in_loop(name: str) -> str:
-    """Return the program of a step that takes the library, with its function, from another."""
-    take = IN_LOOP.replace("MODULE", handed_module(name)).replace("NAME", name)
+def taking(files: Mapping[str, str]) -> str:
+    """Return the part of a program that takes files from an earlier step, just these."""
+    return TAKE.replace("DIGEST", digest(files))
+
+
+def in_loop(name: str, takes: Mapping[str, str]) -> str:
+    """Return the program of a step that takes all files, and its function, from another.
+
+    The back end stores it once an iteration.
+    """
+    start = IN_LOOP.replace("MODULE", handed_module(name)).replace("NAME", name)
     annotate = ANNOTATE.replace("NAME", name)
-    return f"\nfrom kfp import dsl\n{ARTIFACTS}{take}{annotate}"
+    return f"\nfrom kfp import dsl\n{ARTIFACTS}{START}{taking(takes)}{start}{annotate}"
 
 
 def handed_module(name: str) -> str:

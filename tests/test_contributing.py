@@ -1,0 +1,103 @@
+"""What CONTRIBUTING.md promises: how few files a new component or hyperparameter takes."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+STEP = '''
+from kfp.dsl import Dataset, Input, Metrics, Output
+
+from mnist_mxnet.shipping.decorator import step
+
+
+@step
+def count(data: Input[Dataset], metrics: Output[Metrics]):
+    """Count images.
+
+    Args:
+        data: Images, as ingest writes them.
+
+    Returns:
+        metrics: Their number.
+    """
+    from mnist_mxnet.data.dataset import read_images
+
+    metrics.log_metric("images", len(read_images(data.path)))
+'''
+
+
+@pytest.fixture
+def checkout(tmp_path) -> pathlib.Path:
+    """A copy of the code, to be changed."""
+    for name in ("components", "mnist_mxnet", "runner", "docs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("pipeline.py", "README.md"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def edit(path: pathlib.Path, before: str, added: str) -> None:
+    text = path.read_text()
+    assert text.count(before) == 1, before
+    path.write_text(text.replace(before, added + before))
+
+
+def python(checkout: pathlib.Path, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_component_takes_its_own_file_and_its_place_in_a_pipeline(checkout):
+    (checkout / "components" / "count.py").write_text(STEP)
+    pipeline = checkout / "pipeline.py"
+    edit(pipeline, "from components.evaluate", "from components.count import count\n")
+    edit(
+        pipeline,
+        "        training = steps.gpu_step(train, TRAIN)(\n            gpu_count,\n            "
+        "gpu_node_selector,\n            gpu_tolerations,\n            train_data",
+        '        steps.step(count, JUDGE)(data=data.outputs["test_data"])\n',
+    )
+    text = pipeline.read_text()
+    text = text.replace("target.journey(ingest, train,", "target.journey(ingest, count, train,")
+    pipeline.write_text(text)
+    python(checkout, "-m", "runner.suite")
+    assert (checkout / "components" / "yaml" / "count.yaml").is_file()
+    python(checkout, "docs/tables.py")
+    assert "| `count` | Count images. |" in (checkout / "README.md").read_text()
+    python(checkout, "pipeline.py", "compile")
+    assert "exec-count" in (checkout / "pipeline.yaml").read_text()
+
+
+def test_a_hyperparameter_takes_two_edits(checkout):
+    library = checkout / "mnist_mxnet" / "model" / "hyperparameters.py"
+    added = '    clip: float = given(1.5, Number(positive=True), "Highest norm of a gradient.")\n'
+    edit(library, "    dropout: float = given(", added)
+    component = checkout / "components" / "train.py"
+    edit(component, "    dropout: float = -1.0,\n", "    clip: float = -1.0,\n")
+    python(checkout, "docs/tables.py")
+    for document in ("README.md", "docs/components.md"):
+        assert "Highest norm of a gradient." in (checkout / document).read_text()
+    python(checkout, "pipeline.py", "compile")
+    assert "clip: float [Default: -1.0]" in (checkout / "pipeline.yaml").read_text()
+    program = (
+        "import json\n"
+        "from mnist_mxnet.model.hyperparameters import *\n"
+        "overrides = {**LEFT_OPEN, 'clip': -1}\n"
+        "recipe, own = take_trial('tutorial', overrides, {'clip': 2})\n"
+        "print(json.dumps(choose_hyperparameters(recipe, own).to_dict()))\n"
+        "try:\n    choose_hyperparameters('default', {'clip': 0})\n"
+        "except InvalidInput as error:\n    print(error)\n"
+    )
+    chosen, refused = python(checkout, "-c", program).splitlines()
+    assert json.loads(chosen)["clip"] == 2
+    assert refused == "clip must be a positive number, got 0"
