@@ -37,6 +37,7 @@ from mnist_mxnet.data.idx import IdxFile
 from mnist_mxnet.data.names import SourceFile
 from mnist_mxnet.errors import NotThere, Unavailable
 from mnist_mxnet.storage.address import Address
+from mnist_mxnet.storage.store import open_store
 from runner import local
 
 ROOT = pathlib.Path(pipeline.__file__).parent
@@ -249,6 +250,7 @@ class Faulty(http.server.BaseHTTPRequestHandler):
 
     def answer(self, content: bytes) -> None:
         server = self.server
+        server.asked += 1
         fault = server.faults.pop(0) if server.faults else ""
         self.close_connection = bool(fault)
         tag = f'"{hashlib.sha256(server.content).hexdigest()}"'
@@ -264,9 +266,11 @@ class Faulty(http.server.BaseHTTPRequestHandler):
         elif fault == "reset":
             self.connection.close()
         elif fault.isdigit():
-            names = {"403": "AccessDenied", "412": "PreconditionFailed", "500": "InternalError"}
-            content = f"<Error><Code>{names[fault]}</Code><Message>no</Message></Error>".encode()
+            names = {"403": "AccessDenied", "412": "PreconditionFailed", "429": "SlowDown"}
+            code = names.get(fault, "InternalError")
+            content = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
             self.send_response(int(fault))
+            self.send_header("Connection", "close")
             self.finish_with(content, "application/xml", content)
         else:
             if not start or "_headers_buffer" not in vars(self):
@@ -293,6 +297,7 @@ class FaultyServer(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Faulty)
         self.faults: list[str] = []
+        self.asked = 0
         self.content = CONTENT
         self.stop = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -353,34 +358,76 @@ def test_a_source_that_changes_on_the_way_is_never_mixed_over_s3(faulty, tmp_pat
         download(faulty.getter("s3"), "file", tmp_path / "file", "the file")
 
 
-@pytest.mark.parametrize("fault", ["reset", "500", "short", ""])
-def test_an_upload_gets_past_a_fault_that_passes(faulty, artifacts, fault):
-    predictions = artifacts.new(dsl.Dataset, "predictions")
-    pathlib.Path(predictions.path).mkdir(parents=True)
-    pathlib.Path(predictions.path, "file").write_bytes(CONTENT)
-    faulty.faults = [fault]
+@pytest.fixture
+def predictions(artifacts):
+    """An artifact to upload: one file."""
+    made = artifacts.new(dsl.Dataset, "predictions")
+    pathlib.Path(made.path).mkdir(parents=True)
+    pathlib.Path(made.path, "file").write_bytes(CONTENT)
+    return made
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """No pause between two tries."""
+    monkeypatch.setattr("mnist_mxnet.storage.http.Retry.sleep", lambda *_: None)
+    monkeypatch.setattr("mnist_mxnet.storage.http.time.sleep", lambda _: None)
+
+
+TRIED_AGAIN = {
+    "reset": "Trying again: the connection broke",
+    "500": "Trying again: the server answers with status 500",
+    "429": "Trying again: the server answers with status 429",
+    "short": "Trying again: the connection broke",
+}
+
+
+@pytest.mark.parametrize("fault", TRIED_AGAIN)
+def test_an_upload_gets_past_a_fault_that_passes(faulty, predictions, quick, caplog, fault):
+    faulty.faults = [fault, fault] if fault != "short" else ["", fault, fault]
     digests = upload.python_func(predictions, "s3://data/x", s3_endpoint=faulty.url)
     assert digests == {"file": hashlib.sha256(CONTENT).hexdigest()}
     assert faulty.content == CONTENT
+    assert caplog.messages == [TRIED_AGAIN[fault]] * 2
 
 
 @pytest.mark.parametrize(
-    ("faults", "message"),
+    ("faults", "message", "asked"),
     [
-        (["reset"] * 9, "can't be reached: the connection broke"),
-        (["403"], "s3://data at .* answers AccessDenied: no"),
-        (["500"] * 9, "InternalError|no S3 answer|can't be reached"),
-        (["", "short"], "can't be reached: the connection broke"),
+        (["reset"] * 9, "can't be reached: the connection broke", 4),
+        (["403"], "s3://data at .* answers AccessDenied: no", 1),
+        (["500"] * 9, "answers InternalError", 4),
+        (["", *["short"] * 9], "can't be reached: the connection broke", 5),
     ],
 )
-def test_an_upload_fails_in_one_sentence_where_the_fault_stays(faulty, artifacts, faults, message):
-    predictions = artifacts.new(dsl.Dataset, "predictions")
-    pathlib.Path(predictions.path).mkdir(parents=True)
-    pathlib.Path(predictions.path, "file").write_bytes(CONTENT)
+def test_an_upload_fails_in_one_sentence_where_the_fault_stays(
+    faulty, predictions, quick, faults, message, asked
+):
     faulty.faults = faults
     with pytest.raises((ValueError, ConnectionError), match=message) as error:
         upload.python_func(predictions, "s3://data/x", s3_endpoint=faulty.url)
     assert "\n" not in str(error.value)
+    assert faulty.asked == asked
+
+
+@pytest.mark.parametrize("fault", TRIED_AGAIN)
+def test_a_checkpoint_gets_past_a_fault_that_passes(faulty, quick, caplog, fault):
+    store = open_store("s3://data/x", faulty.url, "checkpoint_uri")
+    faulty.faults = [fault, fault]
+    assert store.read("checkpoint.npz") == CONTENT
+    assert caplog.messages == [TRIED_AGAIN[fault]] * 2
+    faulty.faults = [fault, fault] if fault != "short" else []
+    store.write("checkpoint.npz", CONTENT[::-1])
+    assert faulty.content == CONTENT[::-1]
+
+
+@pytest.mark.parametrize(("fault", "asked"), [("403", 1), ("500", 4)])
+def test_a_checkpoint_that_can_not_be_read_is_one_sentence(faulty, quick, fault, asked):
+    store = open_store("s3://data/x", faulty.url, "checkpoint_uri")
+    faulty.faults = [fault] * 9
+    with pytest.raises((ValueError, ConnectionError), match=r"checkpoint\.npz can't be read"):
+        store.read("checkpoint.npz")
+    assert faulty.asked == asked
 
 
 def test_two_that_fill_the_cache_at_once_leave_whole_files(tmp_path, monkeypatch):

@@ -78,9 +78,16 @@ def test_only_steps_that_compute_install_mxnet():
 
 
 def places(tree: ast.AST) -> list[tuple[int, str]]:
-    """Line and content of what runs."""
-    kinds = (ast.Call, ast.Raise, ast.Return, ast.Assign)
-    return [(n.lineno, ast.dump(n)) for n in ast.walk(tree) if isinstance(n, kinds)]
+    """Line and content of what runs; an annotation beside a value does not."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Call, ast.Raise, ast.Return)):
+            found.append((node.lineno, ast.dump(node)))
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value:
+            found.append((node.lineno, ast.dump(node.value)))
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found += [(target.lineno, ast.dump(target)) for target in targets]
+    return sorted(found)
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.stem)

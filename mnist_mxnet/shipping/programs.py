@@ -17,7 +17,6 @@ ARTIFACT = "library"  # the output and the input by which files are handed on
 HEADER = """
 from kfp import dsl
 from kfp.dsl import *
-from typing import *
 
 """
 ARTIFACTS = f"""

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 IMPORTS = (ast.Import, ast.ImportFrom)
-DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
-Definition = ast.FunctionDef | ast.ClassDef
+SCOPES = (ast.FunctionDef, ast.ClassDef)
+Definition = ast.FunctionDef | ast.ClassDef | ast.Assign
 
 
 class Cut(NamedTuple):
@@ -80,7 +80,7 @@ def comments(source: str) -> Iterator[Cut]:
 def docstrings(tree: ast.Module, source: str) -> Iterator[Cut]:
     """Yield the docstrings; a number stands for one that is all of a body."""
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, *DEFINITIONS)):
+        if isinstance(node, (ast.Module, *SCOPES)):
             first = node.body[0] if node.body else None
             if ast.get_docstring(node, clean=False) is not None and first:
                 alone = len(node.body) == 1 and not isinstance(node, ast.Module)
@@ -88,7 +88,8 @@ def docstrings(tree: ast.Module, source: str) -> Iterator[Cut]:
 
 
 def annotations(tree: ast.Module, source: str) -> Iterator[Cut]:
-    """Yield the annotations of functions with the `:` or `->` before them."""
+    """Yield the annotations with the `:` or `->` before them, but for those of a class's fields."""
+    yield from annotations_of_variables(tree, source)
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef):
             continue
@@ -106,6 +107,14 @@ def annotations(tree: ast.Module, source: str) -> Iterator[Cut]:
             line, column = returned.start
             arrow = source.splitlines()[line - 1].rindex("->", 0, column)
             yield Cut((line, arrow), returned.end)
+
+
+def annotations_of_variables(tree: ast.Module, source: str) -> Iterator[Cut]:
+    """Yield the annotations of variables that are given a value, outside of classes."""
+    for scope in ast.walk(tree):
+        for node in [] if isinstance(scope, ast.ClassDef) else ast.iter_child_nodes(scope):
+            if isinstance(node, ast.AnnAssign) and node.value:
+                yield Cut(whole(node.target, source).end, whole(node.annotation, source).end)
 
 
 def rows_in_strings(source: str) -> set[int]:
@@ -132,9 +141,8 @@ def shake(modules: Mapping[str, str], program: str) -> dict[str, str]:
     trees = {name: ast.parse(source) for name, source in modules.items()}
     live = names_in(ast.parse(program))
     for tree in trees.values():
-        live.update(
-            *(names_in(s) for s in tree.body if not isinstance(s, (*IMPORTS, *DEFINITIONS)))
-        )
+        runs = [s for s in tree.body if not isinstance(s, IMPORTS) and not defined(s)]
+        live.update(*map(names_in, runs))
     waiting = [node for tree in trees.values() for node in definitions(tree)]
     while found := [node for node in waiting if is_live(node, live)]:
         waiting = [node for node in waiting if not is_live(node, live)]
@@ -143,30 +151,45 @@ def shake(modules: Mapping[str, str], program: str) -> dict[str, str]:
 
 
 def definitions(tree: ast.Module) -> Iterator[Definition]:
-    """Yield the functions and classes of a module, and the methods of the classes."""
+    """Yield the functions, classes and constants of a module, and the methods of the classes."""
     for node in tree.body:
-        if isinstance(node, DEFINITIONS):
-            yield node
+        if defined(node):
+            yield node  # type: ignore[misc]
             if isinstance(node, ast.ClassDef):
                 yield from (part for part in node.body if isinstance(part, ast.FunctionDef))
 
 
-def is_live(node: Definition, live: set[str]) -> bool:
+def defined(node: ast.stmt) -> str:
+    """Return the name of what a statement defines: a function, class or constant; or empty."""
+    if isinstance(node, SCOPES):
+        return node.name
+    if isinstance(node, ast.Assign) and len(node.targets) == 1:
+        (target,) = node.targets
+        return target.id if isinstance(target, ast.Name) else ""
+    return ""
+
+
+def is_live(node: ast.stmt, live: set[str]) -> bool:
     """Tell whether a definition may be used: Python itself uses those with underscores around."""
-    return node.name in live or (node.name.startswith("__") and node.name.endswith("__"))
+    name = defined(node)
+    return name in live or (name.startswith("__") and name.endswith("__"))
 
 
 def names_of(node: Definition) -> set[str]:
     """Return the names that a definition reads; a class's methods are definitions of their own."""
-    if isinstance(node, ast.FunctionDef):
+    if not isinstance(node, ast.ClassDef):
         return names_in(node)
     own = [part for part in node.body if not isinstance(part, ast.FunctionDef)]
     return set().union(*map(names_in, [*node.bases, *node.decorator_list, *own]))
 
 
 def names_in(node: ast.AST) -> set[str]:
-    """Return every name and attribute that stands in some code, and every name that it imports."""
-    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    """Return every name and attribute that some code reads, and every name that it imports."""
+    names = {
+        part.id
+        for part in ast.walk(node)
+        if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Store)
+    }
     names |= {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
     imports = (part for part in ast.walk(node) if isinstance(part, ast.ImportFrom))
     return names | {alias.name for part in imports for alias in part.names}
@@ -184,7 +207,7 @@ def without_dead(source: str, live: set[str]) -> str:
 
 def dead_parts(node: ast.stmt, source: str, live: set[str]) -> Iterator[Cut]:
     """Yield the definition that a statement is, if it is not live, or else its dead methods."""
-    if not isinstance(node, DEFINITIONS):
+    if not defined(node):
         return
     if not is_live(node, live):
         yield whole(node, source)

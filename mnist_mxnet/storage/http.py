@@ -1,9 +1,11 @@
 """Reaching servers over HTTP: connections, proxies, retries, and faults in words."""
 
 import logging
+import time
 import urllib.parse
 import urllib.request
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
 
 import urllib3
 from urllib3 import exceptions
@@ -13,6 +15,8 @@ from mnist_mxnet.storage.address import Address
 
 # Its log lines tell of redirects and retries with the whole URL, signature included.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+Result = TypeVar("Result")
 
 PASSING = (408, 429, 500, 502, 503, 504)  # answers that another try may change
 
@@ -40,6 +44,23 @@ class Retry(urllib3.Retry):
         elif response and response.status in PASSING:
             logging.warning("Trying again: the server answers with status %d", response.status)
         return left
+
+
+def until_whole(read: Callable[[], Result], retries: int = 3) -> Result:
+    """Return what a function reads of an answer; it is asked again if that breaks off.
+
+    Requests that fail before an answer are repeated by the client itself.
+
+    Raises:
+        urllib3.exceptions.HTTPError: it broke off each time.
+    """
+    for attempt in range(retries):
+        try:
+            return read()
+        except (exceptions.ProtocolError, exceptions.ReadTimeoutError) as error:
+            logging.warning("Trying again: %s", network_fault(error))
+            time.sleep(0.5 * 2**attempt)
+    return read()
 
 
 def http_client(url: str, timeout: float, retries: int = 0) -> urllib3.PoolManager:

@@ -11,7 +11,7 @@ from minio import credentials
 
 from mnist_mxnet.errors import InvalidInput, Unavailable
 from mnist_mxnet.storage.address import Address, without_secrets
-from mnist_mxnet.storage.http import http_client, network_fault
+from mnist_mxnet.storage.http import http_client, network_fault, until_whole
 
 KUBEFLOW = "http://seaweedfs.kubeflow:9000"  # the store of Kubeflow Pipelines
 
@@ -92,11 +92,14 @@ class S3Store:
         """
         try:
             with self.faults(name, "read"):
-                key = self.key(name)
-                with contextlib.closing(self.client.get_object(self.address.bucket, key)) as answer:
-                    return answer.read()
+                return until_whole(lambda: self.content(self.key(name)))
         except FileNotFoundError:
             return None
+
+    def content(self, key: str) -> bytes:
+        """Return the content of an object."""
+        with contextlib.closing(self.client.get_object(self.address.bucket, key)) as answer:
+            return answer.read()
 
     def write(self, name: str, content: bytes) -> None:
         """Replace a file as a whole.

@@ -12,7 +12,7 @@ import urllib3
 from mnist_mxnet.errors import InvalidInput, Unavailable
 from mnist_mxnet.storage.address import parse_destination
 from mnist_mxnet.storage.artifact import regular_file
-from mnist_mxnet.storage.http import network_fault
+from mnist_mxnet.storage.http import network_fault, until_whole
 from mnist_mxnet.storage.s3 import s3_client
 
 
@@ -55,18 +55,19 @@ def upload_file(client: minio.Minio, host: str, path: pathlib.Path, bucket: str,
     client.fput_object(bucket, key, str(path))
     with open(path, "rb") as file:
         sent = size_and_digest(file)
-    response = client.get_object(bucket, key)
-    try:
-        stored = size_and_digest(response)
-    finally:
-        response.close()
-        response.release_conn()
+    stored = until_whole(lambda: read_back(client, bucket, key))
     if stored != sent:
         raise InvalidInput(
             f"s3://{bucket}/{key} at {host} has {stored[0]} bytes with the SHA-256 "
             f"{stored[1]}, expected {sent[0]} bytes with {sent[1]}: upload again"
         )
     return sent[1]
+
+
+def read_back(client: minio.Minio, bucket: str, key: str) -> tuple[int, str]:
+    """Return the number of bytes of an object, and their SHA-256."""
+    with contextlib.closing(client.get_object(bucket, key)) as answer:
+        return size_and_digest(answer)
 
 
 @contextlib.contextmanager
