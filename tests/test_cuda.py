@@ -74,8 +74,11 @@ def test_refuses_a_gpu_that_the_build_has_no_code_for(tmp_path, major, minor):
         check_compute_capability(driver)
 
 
-def test_does_nothing_with_the_cpu_build():
+def test_does_nothing_with_the_cpu_build(monkeypatch):
+    opened = []
+    monkeypatch.setattr("ctypes.CDLL", lambda *names, **_: opened.append(names))
     load_cuda()
+    assert opened == []
 
 
 def test_names_the_missing_driver(tmp_path, monkeypatch):
