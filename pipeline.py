@@ -16,12 +16,12 @@ from components.train import train
 from components.upload import upload
 from runner.target import GPU_TOLERATION, Needs, Target
 
-INGEST = Needs("1", "512Mi", "2", "2Gi", timeout=3600, retries=3, store=True)
-TRAIN = Needs("2", "2Gi", "4", "8Gi", timeout=6 * 3600, retries=1, store=True)
+INGEST = Needs("1", "512Mi", "2", "2Gi", timeout=3600, store=True)
+TRAIN = Needs("2", "2Gi", "4", "8Gi", timeout=6 * 3600, store=True)
 JUDGE = Needs("1", "1Gi", "4", "4Gi", timeout=3600)
-SHARD = Needs("2", "1Gi", "2", "2Gi", timeout=3600, retries=1)
-MERGE = Needs("1", "512Mi", "2", "2Gi", timeout=3600, retries=1)
-UPLOAD = Needs("1", "512Mi", "2", "1Gi", timeout=3600, retries=3, store=True)
+SHARD = Needs("2", "1Gi", "2", "2Gi", timeout=3600)
+MERGE = Needs("1", "512Mi", "2", "2Gi", timeout=3600)
+UPLOAD = Needs("1", "512Mi", "2", "1Gi", timeout=3600, store=True)
 PLAN = Needs("500m", "256Mi", "1", "1Gi", timeout=1800)
 
 

@@ -24,6 +24,8 @@ GPU = "nvidia.com/gpu"
 GPU_PARAMETERS = ("gpu_count", "gpu_node_selector", "gpu_tolerations")
 GPU_TOLERATION = {"key": GPU, "operator": "Exists", "effect": "NoSchedule"}
 
+LOST_PODS = 2  # are replaced; a step that fails is not started again, whatever it is told
+
 # Kubeflow Pipelines puts the credentials of its own object store into this secret.
 STORE_SECRET = "mlpipeline-minio-artifact"  # noqa: S105 (the name of a secret, not a secret)
 STORE_KEYS = {"accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS_KEY"}
@@ -31,14 +33,13 @@ STORE_KEYS = {"accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS_
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
-    """What a step asks the cluster for: CPUs, memory, seconds to finish, tries after a failure."""
+    """What a step asks the cluster for: CPUs, memory, seconds to finish."""
 
     cpu: str
     memory: str
     cpu_limit: str
     memory_limit: str
     timeout: int
-    retries: int = 0
     store: bool = False  # credentials of the object store in its environment
 
 
@@ -121,8 +122,7 @@ class Target:
             return task
         task.set_cpu_request(needs.cpu).set_cpu_limit(needs.cpu_limit)
         task.set_memory_request(needs.memory).set_memory_limit(needs.memory_limit)
-        if needs.retries:
-            task.set_retry(needs.retries, "30s", 2.0, "300s")
+        task.set_retry(LOST_PODS, "30s", 2.0, "300s")
         kubernetes.set_timeout(task, needs.timeout)
         kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "kfp-mnist-mxnet")
         if needs.store:

@@ -9,6 +9,7 @@ import yaml
 from conftest import write_idx_set
 
 import pipeline
+from mnist_mxnet.shipping import weight
 from mnist_mxnet.shipping.install import CPU_PINS, CUDA_PINS, pins
 from runner.cli import yaml_name
 from runner.target import Target, write_yaml
@@ -171,11 +172,16 @@ def test_every_step_is_a_good_citizen(name):
         assert labels["app.kubernetes.io/part-of"] == "kfp-mnist-mxnet"
 
 
-def test_steps_that_may_be_lost_are_tried_again():
-    spec, *_ = documents(ROOT / "pipeline.yaml")
-    tasks = spec["root"]["dag"]["tasks"]
-    assert tasks["ingest"]["retryPolicy"]["maxRetryCount"] == 3
-    assert tasks["train"]["retryPolicy"]["maxRetryCount"] == 1
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_a_step_whose_pod_is_lost_gets_another(name):
+    spec, *_ = documents(ROOT / yaml_name(name, "gpu"))
+    for tasks in weight.dags(spec):
+        for task in tasks.values():
+            component = spec["components"][task["componentRef"]["name"]]
+            if "container" in spec["deploymentSpec"]["executors"].get(
+                component.get("executorLabel", ""), {}
+            ):
+                assert task["retryPolicy"]["maxRetryCount"] == 2
 
 
 def test_credentials_come_from_the_optional_secret():
