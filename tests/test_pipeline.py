@@ -184,6 +184,36 @@ def test_a_step_whose_pod_is_lost_gets_another(name):
                 assert task["retryPolicy"]["maxRetryCount"] == 2
 
 
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_every_label_fits_into_the_graph_of_the_ui(name):
+    # The UI cuts the name of a task at about 23 characters and that of an artifact at 29.
+    spec, *_ = documents(ROOT / yaml_name(name, "gpu"))
+    labels = [task["taskInfo"]["name"] for tasks in weight.dags(spec) for task in tasks.values()]
+    artifacts = {
+        output
+        for component in spec["components"].values()
+        if "dag" not in component  # kfp names what a loop collects
+        for output in component.get("outputDefinitions", {}).get("artifacts", {})
+    }
+    assert max(map(len, labels)) <= 23
+    assert max(map(len, artifacts)) <= 29
+
+
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_an_importer_has_no_name_for_display(name):
+    # The back end records an importer under that name, and a loop or a condition that takes its
+    # artifact ends with "cannot find producer task": it looks for the task's own name.
+    spec, *_ = documents(ROOT / yaml_name(name, "gpu"))
+    importers = [
+        executor for executor in spec["deploymentSpec"]["executors"] if "import" in executor
+    ]
+    assert bool(importers) == (name == "batch_predict")
+    for tasks in weight.dags(spec):
+        for key, task in tasks.items():
+            if "importer" in task["componentRef"]["name"]:
+                assert task["taskInfo"]["name"] == key
+
+
 def test_credentials_come_from_the_optional_secret():
     _, _, settings = documents(ROOT / "pipeline.yaml")
     for name in ("exec-ingest", "exec-train"):
