@@ -25,7 +25,7 @@ hand_over() {{
   if [ "$value" ] && ! printenv "$1" >/dev/null; then export "$1=$value"; fi
 }}
 with_uv() (
-  $pip {uv} || return
+  $pip {uv} 2>/dev/null || return
   hand_over UV_DEFAULT_INDEX index-url
   hand_over UV_INDEX extra-index-url
   hand_over UV_INSECURE_HOST trusted-host

@@ -1,0 +1,146 @@
+"""What a step's container does before the program starts: installing packages with uv or pip."""
+
+import base64
+import http.server
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+
+import pytest
+
+from mnist_mxnet.shipping.install import CPU_PINS, install_script, pins
+
+FOUND = "import pathlib, tiny; print(tiny.__name__, pathlib.Path(tiny.__file__).parent.name)"
+
+
+class Index(http.server.ThreadingHTTPServer):
+    """A package index over HTTP that notes who asks for what, with which credentials."""
+
+    daemon_threads = True
+
+    def __init__(self, root: pathlib.Path) -> None:
+        super().__init__(("127.0.0.1", 0), Files)
+        self.root = root
+        self.asked: list[tuple[str, str, str]] = []
+        self.url = f"127.0.0.1:{self.server_port}/simple"
+
+    def by(self, agent: str) -> set[str]:
+        """What a program has asked for."""
+        return {path for asking, path, _ in self.asked if asking.startswith(agent)}
+
+
+class Files(http.server.SimpleHTTPRequestHandler):
+    server: Index
+
+    def do_GET(self) -> None:
+        credentials = self.headers.get("Authorization", "").removeprefix("Basic ")
+        who = base64.b64decode(credentials).decode()
+        self.server.asked.append((self.headers["User-Agent"], self.path, who))
+        self.directory = str(self.server.root)
+        super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def index(tmp_path) -> Iterator[Index]:
+    """An index that has the package tiny 1.0, and no uv."""
+    directory = tmp_path / "index" / "simple" / "tiny"
+    directory.mkdir(parents=True)
+    about = "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n"
+    files = {
+        "tiny.py": "",
+        "tiny-1.0.dist-info/METADATA": about,
+        "tiny-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n",
+    }
+    with zipfile.ZipFile(directory / "tiny-1.0-py3-none-any.whl", "w") as wheel:
+        for name, content in files.items():
+            wheel.writestr(name, content)
+        wheel.writestr("tiny-1.0.dist-info/RECORD", "".join(f"{name},,\n" for name in files))
+    with Index(tmp_path / "index") as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def uv_wheel(tmp_path_factory) -> pathlib.Path:
+    """The wheel of uv that steps install."""
+    directory = tmp_path_factory.mktemp("uv")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", directory]
+    if subprocess.run([*command, *pins(CPU_PINS, ["uv"])]).returncode:
+        pytest.skip("no index has uv here")
+    (wheel,) = directory.iterdir()
+    return wheel
+
+
+@pytest.fixture
+def index_with_uv(index, uv_wheel) -> Index:
+    directory = index.root / "simple" / "uv"
+    directory.mkdir()
+    (directory / uv_wheel.name).symlink_to(uv_wheel)
+    return index
+
+
+def start(tmp_path: pathlib.Path, script: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run a script in place of a pod's, with `python3` and nothing else that pip is told of."""
+    told = ("PIP_", "UV_", "XDG_CONFIG", "SSL_CERT_FILE", "http", "HTTP", "no_proxy", "NO_PROXY")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(told)}
+    kept |= {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path), "PIP_RETRIES": "0"}
+    kept |= {"PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"}
+    kept |= {"PIP_CONFIG_FILE": os.devnull, **environment}
+    command = ["sh", "-c", script, "python3", "-c", FOUND]
+    return subprocess.run(command, env=kept, capture_output=True, text=True, timeout=120)
+
+
+def test_pip_installs_where_uv_can_not_be_had(tmp_path, index):
+    done = start(tmp_path, install_script(["tiny==1.0"]), PIP_INDEX_URL=f"http://{index.url}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("tiny tmp.")  # in a directory of its own
+    assert done.stderr == ""
+    assert {path.rpartition("/")[2] for path in index.by("pip")} >= {"tiny-1.0-py3-none-any.whl"}
+
+
+def test_uv_asks_the_index_that_pip_is_told_of(tmp_path, index_with_uv):
+    url = f"http://user:secret@{index_with_uv.url}"
+    done = start(tmp_path, install_script(["tiny==1.0"]), PIP_INDEX_URL=url)
+    assert done.returncode == 0, done.stderr
+    assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index_with_uv.by("uv")
+    assert "user:secret" in {who for _, _, who in index_with_uv.asked}
+    assert "secret" not in done.stdout + done.stderr
+
+
+def test_uv_reads_what_the_file_of_pip_says(tmp_path, index_with_uv):
+    config = tmp_path / "pip.conf"
+    config.write_text(f"[global]\nindex-url = http://{index_with_uv.url}\n")
+    done = start(tmp_path, install_script(["tiny==1.0"]), PIP_CONFIG_FILE=str(config))
+    assert done.returncode == 0, done.stderr
+    assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index_with_uv.by("uv")
+
+
+def test_an_index_of_its_own_has_the_library(tmp_path, index, uv_wheel):
+    public = tmp_path / "public" / "simple" / "uv"
+    public.mkdir(parents=True)
+    (public / uv_wheel.name).symlink_to(uv_wheel)
+    with Index(tmp_path / "public") as other:
+        threading.Thread(target=other.serve_forever, args=(0.01,)).start()
+        script = install_script([], "tiny==1.0", f"http://{index.url}")
+        done = start(tmp_path, script, PIP_INDEX_URL=f"http://{other.url}")
+        other.shutdown()
+    assert done.returncode == 0, done.stderr
+    assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index.by("uv")
+
+
+def test_a_step_does_not_start_without_its_packages(tmp_path, index):
+    script = install_script(["tiny==2.0"])
+    done = start(tmp_path, script, PIP_INDEX_URL=f"http://{index.url}")
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "tiny==2.0" in done.stderr
