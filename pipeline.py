@@ -1,5 +1,6 @@
 """The pipelines of the suite: each a function that returns it for a target."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from runner.target import GPU_TOLERATION, Needs, Target
 
 INGEST = Needs("1", "512Mi", "2", "2Gi", timeout=3600, store=True)
 TRAIN = Needs("2", "2Gi", "4", "8Gi", timeout=6 * 3600, store=True)
+TRIAL = dataclasses.replace(TRAIN, store=False)
 JUDGE = Needs("1", "1Gi", "4", "4Gi", timeout=3600)
 SHARD = Needs("2", "1Gi", "2", "2Gi", timeout=3600)
 MERGE = Needs("1", "512Mi", "2", "2Gi", timeout=3600)
@@ -121,7 +123,7 @@ def sweep_pipeline(target: Target) -> Any:
             name=target.display_name("trials"),
             parallelism=0 if target.place == "cluster" else 1,
         ) as trial:
-            training = steps.gpu_step(train, TRAIN)(
+            training = steps.gpu_step(train, TRIAL)(
                 gpu_count,
                 gpu_node_selector,
                 gpu_tolerations,

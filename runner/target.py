@@ -76,6 +76,7 @@ class Target:
             made = dsl.pipeline(**about)(with_parameters(function, left_out))
             if self.place == "cluster":
                 drop_descriptions(made.pipeline_spec)
+                drop_unused_inputs(made.pipeline_spec)
                 limit_iterations(made.pipeline_spec)
             return made
 
@@ -122,7 +123,7 @@ class Target:
             return task
         task.set_cpu_request(needs.cpu).set_cpu_limit(needs.cpu_limit)
         task.set_memory_request(needs.memory).set_memory_limit(needs.memory_limit)
-        task.set_retry(LOST_PODS, "30s", 2.0, "300s")
+        task.set_retry(LOST_PODS)
         kubernetes.set_timeout(task, needs.timeout)
         kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "kfp-mnist-mxnet")
         if needs.store:
@@ -204,6 +205,26 @@ def drop_descriptions(spec: Any) -> None:
         for definitions in (component.input_definitions, component.output_definitions):
             for described in (*definitions.parameters.values(), *definitions.artifacts.values()):
                 described.ClearField("description")
+
+
+def drop_unused_inputs(spec: Any) -> None:
+    """Drop the parameters that no task of a pipeline sets: the step has their defaults itself.
+
+    The back end keeps what is said of them nine times for each task. spec: kfp's protobuf message,
+    which is changed.
+    """
+    tasks = [task for dag in dags_of(spec) for task in dag.tasks.values()]
+    given = {(task.component_ref.name, name) for task in tasks for name in task.inputs.parameters}
+    for key, component in spec.components.items():
+        parameters = component.input_definitions.parameters
+        for name in [n for n, p in parameters.items() if p.is_optional and (key, n) not in given]:
+            del parameters[name]
+
+
+def dags_of(spec: Any) -> list[Any]:
+    """Return the graph of a pipeline, and of each loop and condition in it."""
+    inner = [component.dag for component in spec.components.values() if component.HasField("dag")]
+    return [spec.root.dag, *inner]
 
 
 def with_parameters(function: Callable[..., Any], left_out: Collection[str]) -> Callable[..., Any]:

@@ -339,3 +339,16 @@ def test_refuses_a_bad_parameter(tmp_path, assignment, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_a_task_says_only_what_it_is_given(name):
+    spec, *_ = documents(ROOT / yaml_name(name, "gpu"))
+    tasks = [task for tasks in weight.dags(spec) for task in tasks.values()]
+    for task in tasks:
+        key = task["componentRef"]["name"]
+        declared = spec["components"][key].get("inputDefinitions", {}).get("parameters", {})
+        alike = [other for other in tasks if other["componentRef"]["name"] == key]
+        given = {name for other in alike for name in other.get("inputs", {}).get("parameters", {})}
+        assert {key for key, parameter in declared.items() if parameter.get("isOptional")} <= given
+        assert not any("description" in parameter for parameter in declared.values())
