@@ -4,6 +4,7 @@ Nothing moves to another line, so that tracebacks name the lines of the library'
 """
 
 import ast
+import functools
 import io
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
@@ -48,6 +49,7 @@ def whole(node: ast.stmt | ast.expr | ast.arg, source: str, instead: str = "") -
     return Cut(place(first.lineno, column), end, instead)
 
 
+@functools.cache
 def bare(source: str) -> str:
     """Return source without docstrings, comments, annotations of functions and empty space.
 
