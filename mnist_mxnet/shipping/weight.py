@@ -28,7 +28,7 @@ from mnist_mxnet.shipping.loops import MOST
 
 LIMIT = 1 << 20  # bytes of a Workflow; etcd takes no more than 1.5 MiB
 SAFE_SHARE = 0.9  # of the limit that an estimate may reach
-HARDER = 1.22  # is a real node to compress than one from here, by Go's deflate: measured
+HARDER = 1.17  # is a real node to compress than one from here, by Go's deflate: measured
 
 FEW, MANY = 10, 50  # iterations that are weighed; the more there are, the less does each weigh
 STEP = 10  # of the number of iterations that is allowed
@@ -62,6 +62,17 @@ CONFIG = (
     '"AWS_ACCESS_KEY_ID","secretKey":"accesskey"},{"envVar":"AWS_SECRET_ACCESS_KEY","secretKey":'
     '"secretkey"}],"optional":true,"secretName":"mlpipeline-minio-artifact"}]}'
 )
+
+SETTINGS = {
+    "pod-metadata-label-key-1": "app.kubernetes.io/component",
+    "pod-metadata-label-val-1": "step",
+    "pod-metadata-label-key-2": "app.kubernetes.io/part-of",
+    "pod-metadata-label-val-2": "kfp-mnist-mxnet",
+    "retry-max-count": "2",
+    "retry-backoff-duration": "0",
+    "retry-backoff-factor": "2",
+    "retry-backoff-max-duration": "3600",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,8 +140,9 @@ class Nodes:
             loop = "parameterIterator" in task or "artifactIterator" in task
             yield from self.of_driver(f"{nesting}.{name}", described)
             for i in range(self.iterations if loop else 1):
-                place = f"{nesting}.{name}({i})"
+                place = f"{nesting}.{name}(0)"
                 if loop:
+                    place += f".iteration-iterations({i}:{i})(0).iteration-item(0)"
                     for kind in ("Retry", "DAG", "Retry", "DAG", "Retry"):
                         yield self.node(place, kind, {}, {})
                     yield from self.of_driver(place, {**described, "iteration-index": str(i)})
@@ -149,7 +161,7 @@ class Nodes:
         described = {**described, "container": to_json(container), "kubernetes-config": CONFIG}
         yield from self.of_driver(place, described, {"pod-spec-patch": patch})
         for kind in ("DAG", "Retry", "Retry", "Pod"):
-            yield self.node(f"{place}.executor", kind, {"pod-spec-patch": patch}, {})
+            yield self.node(f"{place}.executor", kind, {"pod-spec-patch": patch, **SETTINGS}, {})
 
     def of_driver(
         self, place: str, inputs: dict[str, str], outputs: Mapping[str, str] | None = None
@@ -187,7 +199,8 @@ class Nodes:
 
     def taken(self, name: str, maker: str) -> dict[str, Any]:
         """Return what a driver says of an artifact; maker: the id of the task that it is of."""
-        about = {"display_name": name, "store_session_info": to_json(SESSION)}
+        digest = hashlib.sha256(maker.encode()).hexdigest()
+        about = {"display_name": name, "sha256": digest, "store_session_info": to_json(SESSION)}
         return {"name": self.unique(3), "uri": self.address(maker, name), "metadata": about}
 
     def address(self, uuid: str, name: str) -> str:
