@@ -1,9 +1,10 @@
 """The command line: compile the pipelines for Kubeflow, submit them, or run them here."""
 
+import functools
 import pathlib
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from google.protobuf import json_format
@@ -24,7 +25,13 @@ from runner.command import (
 from runner.runs import complete_run, find_run, show_runs
 from runner.target import Target, write_yaml
 
+if TYPE_CHECKING:  # it imports kfp's client, which only two commands need
+    from runner.cluster import Connection
+
 LOCAL = Target(place="processes")
+HOST = "URL of the UI or API."
+POLL = "Seconds between looks."
+CA_CERTIFICATES = "CA certificates of the host."
 
 
 def yaml_name(pipeline: str, target: str) -> str:
@@ -171,6 +178,32 @@ def compare_command(a: str, b: str, output_dir: str) -> None:
     compare_runs(find_run(root, a), find_run(root, b), root)
 
 
+def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a connection to Kubeflow, which it takes as one."""
+
+    @functools.wraps(command)
+    def connected(
+        host: str, token: str, cookies: str, ssl_ca_cert: str, insecure: bool, **others: Any
+    ) -> Any:
+        from runner.cluster import Connection, with_scheme
+
+        connection = Connection(with_scheme(host), token, cookies, ssl_ca_cert, insecure)
+        return command(connection=connection, **others)
+
+    for option in (
+        click.option("--poll", type=float, default=5.0, show_default=True, help=POLL),
+        click.option("--insecure", is_flag=True, help="Do not check the host's certificate."),
+        click.option("--ssl-ca-cert", type=click.Path(exists=True), help=CA_CERTIFICATES),
+        click.option(
+            "--cookies", envvar="KFP_COOKIES", help="Of a session; better in KFP_COOKIES."
+        ),
+        click.option("--token", envvar="KFP_TOKEN", help="Bearer token; better in KFP_TOKEN."),
+        click.option("--host", envvar="KF_PIPELINES_ENDPOINT", required=True, help=HOST),
+    ):
+        connected = option(connected)
+    return connected
+
+
 @main.command(
     "submit",
     epilog=examples(
@@ -179,51 +212,58 @@ def compare_command(a: str, b: str, output_dir: str) -> None:
         'python pipeline.py submit --host http://localhost:8080 --cron "0 0 3 * * *"',
     ),
 )
-@click.option("--host", envvar="KF_PIPELINES_ENDPOINT", required=True, help="URL of the UI or API.")
+@connection_options
 @which_pipeline
 @which_parameters(Target(gpu=True))
 @click.option("--experiment", default="Default", show_default=True)
 @click.option("--namespace", help="Of the user, where Kubeflow has several.")
-@click.option("--wait", is_flag=True, help="Wait for the end; exit status 1 if the run fails.")
+@click.option("--wait", is_flag=True, help="Follow it to the end; exit status 1 if it fails.")
 @click.option("--cron", default="", help="Schedule runs: six fields, the first of them seconds.")
-@click.option("--token", envvar="KFP_TOKEN", help="Bearer token; better in KFP_TOKEN.")
-@click.option("--cookies", envvar="KFP_COOKIES", help="Of a session; better in KFP_COOKIES.")
-@click.option("--ssl-ca-cert", type=click.Path(exists=True), help="CA certificates of the host.")
-@click.option("--insecure", is_flag=True, help="Do not check the host's certificate.")
-@click.option("--poll", type=float, default=5.0, show_default=True, help="Seconds between looks.")
 @target_options
 def submit_command(
-    host: str,
+    connection: "Connection",
+    poll: float,
     pipeline: str,
     parameter: tuple[str, ...],
     experiment: str,
     namespace: str,
     wait: bool,
     cron: str,
-    token: str,
-    cookies: str,
-    ssl_ca_cert: str,
-    insecure: bool,
-    poll: float,
     **where: str,
 ) -> None:
     """Upload a pipeline to Kubeflow and start or schedule a run of it."""
     from runner import cluster
+    from runner.follow import watch
 
     if wait and cron:
         raise click.UsageError("--wait is for a run, not for a schedule (--cron)")
     made = for_cluster(pipeline, **where)
     parameters = parse_parameters(made, parameter)
     check_parameters(made, parameters)
-    host = cluster.with_scheme(host)
+    host = connection.host
     with cluster.one_sentence(host):
-        client = cluster.connect(
-            host,
-            existing_token=token,
-            cookies=cookies,
-            ssl_ca_cert=ssl_ca_cert,
-            verify_ssl=False if insecure else None,
-        )
+        client = connection.open()
         run_id = cluster.submit(client, host, made, parameters, experiment, cron, namespace)
-        if wait and not cluster.wait(client, run_id, poll):
-            sys.exit(1)
+        if wait:
+            sys.exit(watch(client, host, run_id, poll))
+
+
+@main.command(
+    "follow",
+    epilog=examples(
+        "python pipeline.py follow --host https://kubeflow.example/pipeline RUN",
+    ),
+)
+@click.argument("run")
+@connection_options
+def follow_command(connection: "Connection", poll: float, run: str) -> None:
+    """Follow a run on Kubeflow to its end; exit status 1 if it fails.
+
+    RUN is its id or its address, as submit prints it.
+    """
+    from runner.cluster import one_sentence
+    from runner.follow import watch
+
+    with one_sentence(connection.host):
+        run_id = run.rstrip("/").rpartition("/")[2]
+        sys.exit(watch(connection.open(), connection.host, run_id, poll))

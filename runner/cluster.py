@@ -1,6 +1,7 @@
-"""Upload a pipeline to Kubeflow Pipelines, start or schedule a run, wait for its end."""
+"""Upload a pipeline to Kubeflow Pipelines, start or schedule a run of it."""
 
 import contextlib
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -8,8 +9,8 @@ import pathlib
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import click
 import kfp
@@ -17,6 +18,8 @@ import kfp_server_api
 import urllib3
 
 from runner.target import write_yaml
+
+Answer = TypeVar("Answer")
 
 
 @contextlib.contextmanager
@@ -53,18 +56,34 @@ class Client(kfp.Client):
         return self._healthz_api.healthz_service_get_healthz(_request_timeout=30)
 
 
-def connect(host: str, **options: Any) -> Client:
-    """Return a client for a host that answers; options: those of kfp.Client.
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """How a host is reached; token, cookies: None where it wants none."""
 
-    Raises:
-        kfp_server_api.ApiException: the host answers with an error.
-        urllib3.exceptions.HTTPError: it does not answer.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # says that a back end of v1 is too old
-        client = Client(host=host, **options)
-    client.get_kfp_healthz()  # kfp itself asks only if it knows no namespace
-    return client
+    host: str
+    token: str | None = dataclasses.field(default=None, repr=False)
+    cookies: str | None = dataclasses.field(default=None, repr=False)
+    ssl_ca_cert: str | None = None
+    insecure: bool = False
+
+    def open(self) -> Client:
+        """Return a client for the host, if that answers.
+
+        Raises:
+            kfp_server_api.ApiException: the host answers with an error.
+            urllib3.exceptions.HTTPError: it does not answer.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # that a back end of v1 is too old
+            client = Client(
+                host=self.host,
+                existing_token=self.token,
+                cookies=self.cookies,
+                ssl_ca_cert=self.ssl_ca_cert,
+                verify_ssl=False if self.insecure else None,
+            )
+        client.get_kfp_healthz()  # kfp itself asks only if it knows no namespace
+        return client
 
 
 def with_scheme(host: str) -> str:
@@ -97,7 +116,7 @@ def submit(
             made, link = schedule.recurring_run_id, "recurringrun"
         else:
             made, link = client.run_pipeline(experiment_id, name, **what).run_id, "runs"
-    click.echo(f"{'schedule' if cron else 'run'}  {host.rstrip('/')}/#/{link}/details/{made}")
+    click.echo(f"{'schedule' if cron else 'run'}  {address(host, made, link)}")
     return made
 
 
@@ -131,52 +150,50 @@ def named(display_name: str) -> str:
     return json.dumps({"predicates": [same]})
 
 
-def wait(client: kfp.Client, run_id: str, seconds: float) -> bool:
-    """Print each change of a run's and its tasks' state until it ends; tell if it succeeded.
+def address(host: str, run_id: str, kind: str = "runs") -> str:
+    """Return where the UI shows a run, or what else is of that kind."""
+    return f"{host.rstrip('/')}/#/{kind}/details/{run_id}"
 
-    seconds: between two questions. A question that fails in a way that may pass is asked again,
-    up to ten times on end.
+
+def get(client: kfp.Client, path: str, **query: str) -> str:
+    """Return what the host answers under a path that kfp has no function for.
+
+    Raises:
+        kfp_server_api.ApiException: the host answers with an error.
+        urllib3.exceptions.HTTPError: it does not answer.
     """
-    names: dict[str, str] = {}
-    shown: dict[str, str] = {}
-    failures = 0
-    while True:
+    api = client._run_api.api_client
+    answer = api.call_api(
+        path,
+        "GET",
+        query_params=query,
+        auth_settings=["Bearer"],
+        _preload_content=False,
+        _request_timeout=60,
+    )
+    return answer.data.decode(errors="replace")
+
+
+def patiently(ask: Callable[[], Answer], seconds: float, tries: int = 11) -> Answer:
+    """Return the answer to a question, which is asked again if it fails in a way that may pass.
+
+    seconds: between two tries.
+
+    Raises:
+        kfp_server_api.ApiException: the host answers with an error.
+        urllib3.exceptions.HTTPError: it does not answer.
+    """
+    for _ in range(tries - 1):
         try:
-            run = client.get_run(run_id)
-            failures = 0
+            return ask()
         except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
-            failures += 1
-            if failures > 10 or not may_pass(error):
+            if not may_pass(error):
                 raise
-            time.sleep(seconds)
-            continue
-        tasks = (run.run_details and run.run_details.task_details) or []
-        states = {task_name(task, names): task.state for task in tasks if task.state}
-        states["run"] = run.state or "PENDING"
-        for name, state in states.items():
-            if shown.get(name) != state:
-                click.echo(f"{datetime.datetime.now():%H:%M:%S}  {name}: {state}")
-        shown.update(states)
-        if shown["run"] in ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"):
-            if shown["run"] != "SUCCEEDED" and run.error:
-                click.echo(run.error.message, err=True)
-            return shown["run"] == "SUCCEEDED"
         time.sleep(seconds)
+    return ask()
 
 
 def may_pass(error: Exception) -> bool:
     """Tell if a request may succeed later: no connection, too many requests, a server's fault."""
     status = getattr(error, "status", None)
     return not status or status == 429 or status >= 500
-
-
-def task_name(task: Any, names: dict[str, str]) -> str:
-    """Return a task's display name, from the second of that name on with a number: predict#2.
-
-    names: of the tasks so far by their id; a new one is added.
-    """
-    if task.task_id not in names:
-        others = [name for name in names.values() if name.partition("#")[0] == task.display_name]
-        number = f"#{len(others) + 1}" if others else ""
-        names[task.task_id] = f"{task.display_name}{number}"
-    return names[task.task_id]

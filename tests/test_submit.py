@@ -1,145 +1,20 @@
 """`pipeline.py submit` against a server that answers as the KFP v2beta1 API does."""
 
-import email
-import http.server
-import json
-import pathlib
 import re
 import shutil
 import ssl
 import subprocess
 import sys
-import threading
-import urllib.parse
 
 import pytest
 import yaml
-
-import pipeline
-
-ROOT = pathlib.Path(pipeline.__file__).parent
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """What the API keeps, and how it behaves."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Api)
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        kinds = ("pipelines", "versions", "experiments", "runs", "recurringruns")
-        self.state: dict = {kind: [] for kind in kinds}
-        self.state |= {"looks": 0, "last": "SUCCEEDED", "token": "", "cookie": "", "faults": []}
-
-
-class Api(http.server.BaseHTTPRequestHandler):
-    """Answers as the KFP v2beta1 API does."""
-
-    server: Server
-
-    def do_GET(self):
-        state, url = self.server.state, urllib.parse.urlsplit(self.path)
-        if not self.allowed():
-            return
-        path = url.path.removeprefix("/apis/v2beta1")
-        if path == "/healthz":
-            self.answer({"multi_user": False})
-        elif match := re.fullmatch(r"/pipelines/(\w+)/versions", path):
-            versions = [v for v in state["versions"] if v["pipeline_id"] == match[1]]
-            self.answer({"pipeline_versions": self.filtered(url, versions)})
-        elif path in ("/pipelines", "/experiments"):
-            namespace = dict(urllib.parse.parse_qsl(url.query)).get("namespace")
-            own = [item for item in state[path[1:]] if item.get("namespace") == namespace]
-            self.answer({path[1:]: self.filtered(url, own)})
-        elif path.startswith("/runs/") and state["faults"]:
-            self.answer({"error": "try again"}, state["faults"].pop())
-        elif path.startswith("/runs/"):
-            state["looks"] += 1
-            self.answer(self.run_after(state["looks"]))
-        else:
-            self.answer({"error": f"no {path}"}, 404)
-
-    def do_POST(self):
-        state, url = self.server.state, urllib.parse.urlsplit(self.path)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if not self.allowed():
-            return
-        path = url.path.removeprefix("/apis/v2beta1")
-        query = dict(urllib.parse.parse_qsl(url.query))
-        if path == "/pipelines":
-            made = {**json.loads(body), "pipeline_id": f"p{len(state['pipelines']) + 1}"}
-            state["pipelines"].append(made)
-        elif path == "/pipelines/upload_version":
-            made = {
-                "pipeline_id": query["pipelineid"],
-                "pipeline_version_id": f"v{len(state['versions']) + 1}",
-                "display_name": query["name"],
-            }
-            state["versions"].append(made)
-            state["yaml"] = self.uploaded(body)
-        else:
-            kind = {"/experiments": "experiment", "/runs": "run", "/recurringruns": "recurring_run"}
-            made = {**json.loads(body), f"{kind[path]}_id": "x1"}
-            state[path[1:]].append(made)
-        self.answer(made)
-
-    def allowed(self) -> bool:
-        token, cookie = self.server.state["token"], self.server.state["cookie"]
-        if (token and self.headers.get("authorization") != f"Bearer {token}") or (
-            cookie and self.headers.get("cookie") != cookie
-        ):
-            self.answer({"error": "not logged in"}, 401)
-            return False
-        return True
-
-    def filtered(self, url, items: list) -> list:
-        text = dict(urllib.parse.parse_qsl(url.query)).get("filter")
-        if not text:
-            return items
-        (predicate,) = json.loads(text)["predicates"]
-        return [i for i in items if i[predicate["key"]] == predicate["stringValue"]]
-
-    def uploaded(self, body: bytes) -> str:
-        head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
-        message = email.message_from_bytes(head + body)
-        (part,) = (part for part in message.walk() if part.get_filename())
-        return part.get_payload(decode=True).decode()  # type: ignore[union-attr]
-
-    def run_after(self, looks: int) -> dict:
-        last = self.server.state["last"]
-        run = [*["RUNNING"] * 2, last][min(looks, 3) - 1]
-        # Two tasks of a loop have one name; the first is done when the second begins.
-        states = [[], [("t1", "SUCCEEDED"), ("t2", "RUNNING")], [("t1", "SUCCEEDED"), ("t2", last)]]
-        tasks = [
-            {"task_id": task, "display_name": "train", "state": state}
-            for task, state in states[min(looks, 3) - 1]
-        ]
-        error = {"message": "train failed"} if run == "FAILED" else None
-        return {
-            "run_id": "x1",
-            "state": run,
-            "run_details": {"task_details": tasks},
-            "error": error,
-        }
-
-    def answer(self, content: dict, status: int = 200) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+from kfp_server import ROOT, serving
 
 
 @pytest.fixture
 def api():
-    server = Server()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving() as server:
+        yield server
 
 
 def submit(host: str, *options, **environment) -> subprocess.CompletedProcess:
@@ -184,21 +59,30 @@ def test_uploads_the_pipeline_for_the_chosen_images(api):
 
 def test_waits_with_progress(api):
     done = submit(api.url, "--wait")
-    assert done.returncode == 0
-    lines = [line.split("  ")[-1] for line in done.stdout.splitlines()[1:]]
+    assert done.returncode == 0, done.stderr
+    lines = [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in done.stdout.splitlines()[1:]]
     assert lines == [
-        *("run: RUNNING", "train: SUCCEEDED", "train#2: RUNNING"),
-        *("train#2: SUCCEEDED", "run: SUCCEEDED"),
+        *("Ingest: RUNNING", "run: RUNNING"),
+        *("Ingest: SUCCEEDED after 10.0 s", "run: SUCCEEDED", ""),
+        "step      status       seconds  ",
+        "Ingest    ✓ SUCCEEDED     10.0  ",
+        "Train     - SKIPPED        0.0  ",
+        "Evaluate  - SKIPPED        0.0  ",
+        "Predict   - SKIPPED        0.0  ",
+        "run       ✓ SUCCEEDED    100.0  ",
+        "",
+        "Predict did not run: it needs enough accuracy",
+        f"run       {api.url}/#/runs/details/x1",
     ]
 
 
 def test_a_failed_run_is_a_failed_command(api):
-    api.state["last"] = "FAILED"
+    api.scenes["x1"] = [("RUNNING", []), ("FAILED", [])]
+    api.answers = {"error": {"message": "the quota is used up"}}
     done = submit(api.url, "--wait")
     assert done.returncode == 1
-    assert done.stderr == "train failed\n"
-    assert "train: FAILED" not in done.stdout
-    assert "train#2: FAILED" in done.stdout
+    assert done.stderr == "run: the quota is used up\n"
+    assert "run: FAILED" in done.stdout
 
 
 def test_asks_again_where_a_fault_may_pass(api):

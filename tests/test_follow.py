@@ -1,0 +1,422 @@
+"""`pipeline.py follow`, and `submit --wait`, against a server that answers as KFP 2.17.0 does."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from kfp_server import (
+    ROOT,
+    Scene,
+    cached,
+    driver,
+    left_out,
+    pod,
+    pod_of,
+    serving,
+    step,
+)
+
+import runner.cli
+import runner.follow
+from runner.follow import Stall
+from runner.logs import clean, error_sentence, read_accuracy
+from runner.remote import Look
+from runner.workflow import Step
+
+ROOT_DRIVER = driver("root", within="")
+TRAINED = [*ROOT_DRIVER, *step("ingest"), *step("train", at=20), *step("evaluate", at=40)]
+GATE = driver("condition-1", at=60)
+DONE: Scene = (
+    "SUCCEEDED",
+    [*TRAINED, *GATE, *step("predict", at=70, within="root(0).condition-1(0)")],
+)
+EVALUATED = """[KFP Executor 2026-11-24 12:00:50,802 INFO]: Wrote executor output file to /x.json.
+I1124 12:00:51.208048      15 launcher_v2.go:1230] ExecutorOutput: {
+  "parameterValues": {
+    "Output": 0.9928
+  },
+  "artifacts": {
+    "confusion_matrix": {
+      "artifacts": [
+        {
+          "name": "confusion_matrix",
+          "metadata": {
+            "confusionMatrix": {
+              "annotationSpecs": [
+                {
+                  "c
+I1124 12:00:51.208958      15 launcher_v2.go:867] Executing uploadOutputArtifacts attempt: 1
+"""
+FAILED = """[KFP Executor 2026-11-24 12:00:06,818 INFO]: Looking for component `ingest`
+Traceback (most recent call last):
+  File "/tmp/ephemeral_component.py", line 56, in ingest
+    splits = from_mirrors(data_uri, attempt)
+mnist_mxnet.errors.NotThere: s3://data/nothing has none of these files: t10k
+E1124 12:00:07.552862      15 launcher_v2.go:449] Component failed to execute: exit status 1
+I1124 12:00:07.583193      15 launcher_v2.go:206] publish success.
+F1124 12:00:07.585680      15 main.go:59] failed to execute component: exit status 1
+"""
+SENTENCE = "s3://data/nothing has none of these files: t10k"
+FAILURE: Scene = (
+    "FAILED",
+    [
+        *ROOT_DRIVER,
+        *step("ingest", "Failed", message="main: Error (exit code 1)"),
+        *(left_out("train", 20) + left_out("evaluate", 20)),
+    ],
+)
+
+
+@pytest.fixture
+def api():
+    with serving() as server:
+        yield server
+
+
+def follow(api, *scenes: Scene, options: tuple[str, ...] = (), run: str = "x1"):
+    """What the command prints and returns; scenes: the run at one look after the other."""
+    api.scenes["x1"] = list(scenes) or api.scenes["x1"]
+    command = ["follow", run, "--host", api.url, "--poll", "0.01", *options]
+    return CliRunner(mix_stderr=False).invoke(runner.cli.main, command)
+
+
+def changes(done) -> list[str]:
+    """The lines for each change, without their times."""
+    lines = done.stdout.partition("\n\n")[0].splitlines()
+    return [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in lines if line]
+
+
+def test_shows_the_steps_of_the_user_and_no_others(api):
+    done = follow(
+        api,
+        ("PENDING", []),
+        ("RUNNING", driver("root", "Running", within="")),
+        ("RUNNING", [*ROOT_DRIVER, *driver("ingest", "Running", cached_decision="false")]),
+        ("RUNNING", [*ROOT_DRIVER, *step("ingest", "Pending")]),
+        ("RUNNING", [*ROOT_DRIVER, *step("ingest", "Running")]),
+        ("RUNNING", [*ROOT_DRIVER, *step("ingest", seconds=7), *step("train", "Running", at=20)]),
+        DONE,
+    )
+    assert changes(done) == [
+        *("run: PENDING", "run: RUNNING", "Ingest: PENDING", "Ingest: RUNNING"),
+        *("Ingest: SUCCEEDED after 7.0 s", "Train: RUNNING", "Ingest: SUCCEEDED after 10.0 s"),
+        *("Train: SUCCEEDED after 10.0 s", "Evaluate: SUCCEEDED after 10.0 s"),
+        *("Predict: SUCCEEDED after 10.0 s", "run: SUCCEEDED"),
+    ]
+    assert done.exit_code == 0, done.stderr
+
+
+def test_ends_as_a_run_on_a_laptop_and_shows_the_end_of_a_finished_one_at_once(api):
+    api.logs[pod("evaluate")] = EVALUATED
+    done = follow(api, DONE)
+    assert done.stdout.splitlines() == [
+        "",
+        "step      status       seconds  ",
+        "Ingest    ✓ SUCCEEDED     10.0  ",
+        "Train     ✓ SUCCEEDED     10.0  ",
+        "Evaluate  ✓ SUCCEEDED     10.0  ",
+        "Predict   ✓ SUCCEEDED     10.0  ",
+        "run       ✓ SUCCEEDED    100.0  ",
+        "",
+        "accuracy  0.9928",
+        f"run       {api.url}/#/runs/details/x1",
+    ]
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+def test_takes_the_address_of_a_run_too(api):
+    assert follow(api, DONE, run=f"{api.url}/#/runs/details/x1").exit_code == 0
+
+
+def test_a_failed_step_says_why_and_where_its_log_is(api):
+    api.logs[pod("ingest")] = FAILED
+    done = follow(api, FAILURE)
+    assert done.exit_code == 1
+    assert done.stderr == f"Ingest: {SENTENCE}\n"
+    assert "Ingest    ✗ FAILED      10.0  \nTrain     - SKIPPED" in done.stdout
+    assert f"log       {api.url}/apis/v1alpha1/runs/x1/nodes/{pod('ingest')}/log\n" in done.stdout
+
+
+def test_a_log_that_can_not_be_had_is_named_all_the_same(api):
+    done = follow(api, FAILURE)
+    assert done.stderr == "Ingest: main: Error (exit code 1)\n"
+    assert f"log       kubectl logs -n kubeflow {pod('ingest')} -c main\n" in done.stdout
+
+
+def test_what_kubernetes_says_of_a_pod_comes_before_its_log(api):
+    api.logs[pod("ingest")] = FAILED
+    nodes = step("ingest", "Failed", message="OOMKilled (exit code 137)")
+    assert follow(api, ("FAILED", nodes)).stderr == "Ingest: OOMKilled (exit code 137)\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "within", "name"),
+    [
+        ("train", "root(0)", "Train"),
+        ("condition-1", "root(0)", "enough accuracy"),
+        ("root", "", "run"),
+    ],
+)
+def test_a_driver_that_fails_is_named_by_what_it_prepares(api, key, within, name):
+    nodes = driver(key, "Failed", within=within)
+    where = f"{within}.{key}-driver(0)".lstrip(".")
+    api.logs[pod_of(where, "system-dag-driver")] = (
+        '  "image": "python:3.11"\n}\nF1124 12:00:55.2 14 main.go:124] KFP driver: '
+        "driver.Container(runID=x1) failed: quantities must match the expression\n"
+    )
+    done = follow(api, ("FAILED", nodes))
+    assert done.stderr == f"{name}: quantities must match the expression\n"
+    assert re.search(rf"^{name} +✗ FAILED", done.stdout, re.MULTILINE)
+
+
+def test_a_lost_pod_is_replaced_in_the_same_step(api):
+    lost = step("ingest", "Running")
+    lost[-1] |= {"phase": "Failed", "message": "pod deleted", "finishedAt": lost[-1]["startedAt"]}
+    retried = [*lost, {**lost[-1], "id": "again", "phase": "Running", "message": ""}]
+    retried[-1]["name"] = retried[-1]["name"].removesuffix("(0)") + "(1)"
+    done = follow(api, ("RUNNING", step("ingest", "Running")), ("RUNNING", retried), DONE)
+    assert changes(done)[:3] == [
+        "Ingest: RUNNING",
+        "run: RUNNING",
+        "Ingest: SUCCEEDED after 10.0 s",
+    ]
+
+
+def test_steps_of_a_loop_have_numbers(api):
+    api.state["yaml"] = (ROOT / "sweep-cpu.yaml").read_text()
+    nodes = []
+    for i, phase in ((1, "Running"), (0, "Succeeded")):
+        within = f"root(0).for-loop-1(0).iteration-iterations({i}:{i})(0).iteration-item(0)"
+        nodes += [*driver("iteration-item", within=within.rpartition(".")[0])]
+        nodes += step("train", phase, at=30 * i, within=within)
+    done = follow(api, ("RUNNING", nodes), ("FAILED", nodes))
+    assert changes(done)[:2] == ["Train#1: SUCCEEDED after 10.0 s", "Train#2: RUNNING"]
+
+
+def test_a_cached_step_is_marked_and_its_accuracy_is_that_of_the_run_it_comes_from(api):
+    key = 'custom_properties:{key:"cache_fingerprint"  value:{string_value:"69b5"}}'
+    api.logs[pod("evaluate", "driver")] = f"I1124 1 container.go:204] Created: {key}\n"
+    api.tasks = [{"fingerprint": "69b5", "runId": "y1"}, {"fingerprint": "69b5", "runId": "z1"}]
+    api.scenes["y1"] = [DONE]
+    api.logs[pod("evaluate")] = EVALUATED
+    nodes = [*cached("ingest"), *step("train", at=20), *cached("evaluate", at=40)]
+    done = follow(api, ("RUNNING", cached("ingest")), ("SUCCEEDED", nodes))
+    assert changes(done)[0] == "Ingest: SUCCEEDED, cached"
+    assert "Evaluate  ✓ SUCCEEDED, cached      0.0  \n" in done.stdout
+    assert "accuracy  0.9928\n" in done.stdout
+
+
+def test_a_step_that_a_condition_left_out_says_why(api):
+    api.logs[pod("evaluate")] = EVALUATED
+    api.answers = {"runtime_config": {"parameters": {"min_accuracy": 1}}}
+    done = follow(api, ("SUCCEEDED", [*TRAINED, *GATE]))
+    assert "Predict did not run: the accuracy, 0.9928, is below min_accuracy, 1\n" in done.stdout
+    assert "Predict   - SKIPPED" in done.stdout
+
+
+def test_a_run_that_was_terminated_says_so(api):
+    api.answers = {"state_history": [{"state": "CANCELING"}, {"state": "FAILED"}]}
+    nodes = step("ingest", "Failed", message="Step exceeded its deadline")
+    done = follow(api, ("CANCELING", step("ingest", "Running")), ("FAILED", nodes))
+    assert done.stderr == "run: it was terminated\nIngest: Step exceeded its deadline\n"
+
+
+def test_the_ui_gives_the_log_from_the_object_store(api):
+    api.ui = True
+    api.logs["logs/ingest/main.log"] = FAILED
+    done = follow(api, FAILURE)
+    assert done.stderr == f"Ingest: {SENTENCE}\n"
+    where = "source=minio&namespace=kubeflow&bucket=mlpipeline&key=logs%2Fingest%2Fmain.log"
+    assert f"log       {api.url}/artifacts/get?{where}\n" in done.stdout
+
+
+def test_the_ui_gives_the_log_of_a_pod_that_is_there(api):
+    api.ui = True
+    api.logs[pod("ingest")] = FAILED
+    done = follow(api, FAILURE)
+    assert done.stderr == f"Ingest: {SENTENCE}\n"
+    assert f"/k8s/pod/logs?podname={pod('ingest')}&runid=x1&podnamespace=kubeflow\n" in done.stdout
+
+
+def test_a_page_to_log_in_is_no_log(api):
+    api.logs[pod("ingest")] = "<!DOCTYPE html><title>Log in</title>"
+    assert follow(api, FAILURE).stderr == "Ingest: main: Error (exit code 1)\n"
+
+
+def test_without_the_workflow_the_list_of_tasks_tells_the_steps(api):
+    api.manifest = False
+    done = follow(api, ("RUNNING", step("ingest", "Running")), FAILURE)
+    assert changes(done)[:3] == ["Ingest: RUNNING", "run: RUNNING", "Ingest: FAILED after 10.0 s"]
+    assert done.stderr == "Ingest: it failed, and the back end does not say why\n"
+    assert "log " not in done.stdout
+
+
+def test_reads_a_workflow_that_argo_has_packed(api):
+    api.packed = True
+    api.logs[pod("evaluate")] = EVALUATED
+    starts, goes_on = step("ingest", "Running"), [*step("ingest"), *step("train", "Running", at=20)]
+    done = follow(api, ("RUNNING", starts), ("RUNNING", goes_on), DONE)
+    assert changes(done)[2:4] == ["Ingest: SUCCEEDED after 10.0 s", "Train: RUNNING"]
+    assert "accuracy  0.9928\n" in done.stdout
+
+
+def test_a_pipeline_that_is_not_there_any_more_leaves_the_state_of_the_run(api):
+    api.answers = {"pipeline_version_reference": None}
+    done = follow(api, ("RUNNING", step("ingest", "Running")), DONE)
+    assert changes(done) == ["run: RUNNING", "run: SUCCEEDED"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "why"),
+    [
+        (
+            step("train", "Pending", message="Unschedulable: 0/3 nodes are available: 3 no GPU."),
+            "no node fits the pod of Train: 0/3 nodes are available: 3 no GPU.",
+        ),
+        (
+            step("train", "Pending", message='ImagePullBackOff: Back-off pulling image "x:1"'),
+            'the image of Train can\'t be pulled: ImagePullBackOff: Back-off pulling image "x:1"',
+        ),
+        (
+            step("train", "Pending", message="ContainerCreating"),
+            "the pod of Train waits: ContainerCreating",
+        ),
+        (step("train", "Pending"), "the pod of Train waits, perhaps as no node fits it (a GPU?)"),
+        (driver("root", "Pending", within=""), "the pod of run waits, perhaps as no node fits it"),
+        (
+            driver("train", "Running", cached_decision="false"),
+            "the driver that prepares Train does not end, or perhaps the workflow, ",
+        ),
+        (step("ingest"), "no step runs or waits: perhaps the workflow, "),
+        ([], "nothing of it has begun: Argo's workflow-controller may not be running"),
+    ],
+)
+def test_a_run_that_makes_no_progress_is_named_with_the_likely_cause(api, monkeypatch, nodes, why):
+    monkeypatch.setattr(runner.follow, "STALLED_AFTER", 0.1)
+    done = follow(api, *[("RUNNING", nodes)] * 40, DONE)
+    told = [line for line in changes(done) if "no progress" in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"run: no progress for 0 minutes: {why}")
+
+
+def test_a_workflow_that_argo_has_put_off_says_why(api, monkeypatch):
+    monkeypatch.setattr(runner.follow, "STALLED_AFTER", 0.1)
+    api.workflow = {"message": "Workflow processing has been postponed"}
+    done = follow(api, *[("PENDING", ROOT_DRIVER)] * 40, DONE)
+    assert "no progress for 0 minutes: Workflow processing has been postponed\n" in done.stdout
+
+
+def test_no_progress_is_said_after_a_while_and_seldom_again():
+    stall = Stall(after=180, again=600)
+    waits = Look("RUNNING", steps=[Step("train", "Train", "PENDING")])
+    runs = Look("RUNNING", steps=[Step("train", "Train", "RUNNING")])
+    told = [second for second in range(1000, 3000) if stall.noticed(waits, second)]
+    assert told == [1180, 1780, 2380, 2980]
+    assert not any(stall.noticed(runs, second) for second in range(3000, 9000))
+    assert [second for second in range(9000, 9300) if stall.noticed(waits, second)] == [9180]
+
+
+def test_ctrl_c_leaves_the_run_and_says_how_to_end_or_follow_it(api):
+    api.scenes["x1"] = [("RUNNING", step("ingest", "Running"))]
+    command = [sys.executable, "pipeline.py", "follow", "x1", "--host", api.url, "--poll", "60"]
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipe) as process:  # type: ignore[call-overload]
+        for line in process.stdout:
+            if "run: RUNNING" in line:
+                process.send_signal(signal.SIGINT)
+        error = process.stderr.read()
+    assert process.returncode == 130
+    assert error == (
+        f"the run goes on; follow it again with `pipeline.py follow --host {api.url} x1`, end it "
+        f"with Terminate at {api.url}/#/runs/details/x1\n"
+    )
+
+
+def test_asks_again_where_a_fault_may_pass(api):
+    api.state["faults"] = [502, 429, 503]
+    assert follow(api, DONE).exit_code == 0
+
+
+def test_a_host_that_stays_away_is_not_the_end_of_the_run(api, monkeypatch):
+    def break_down(look, shown):
+        api.state["faults"] = [503] * 11
+
+    monkeypatch.setattr(runner.follow, "show_changes", break_down)
+    done = follow(api, ("RUNNING", []))
+    first, last = done.stderr.splitlines()
+    assert first.startswith("the run goes on; follow it again with")
+    assert last == f'Error: {api.url} answered 503: {{"error": "try again"}}'
+    assert done.exit_code == 1
+
+
+def test_a_run_that_is_not_there_is_one_sentence(api):
+    done = follow(api, run="nothing")
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"Error: {api.url} answered 404: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_sends_the_token_with_every_question_and_never_shows_it(api, monkeypatch):
+    monkeypatch.setenv("KFP_TOKEN", "abc-secret")
+    api.state["token"] = "abc-secret"
+    api.logs[pod("ingest")] = FAILED
+    done = follow(api, FAILURE)
+    assert done.stderr == f"Ingest: {SENTENCE}\n"
+    assert "abc-secret" not in done.stdout + done.stderr
+
+
+LAUNCHER = "F1124 12:00:07.585680      15 main.go:59] failed to execute component: "
+
+
+@pytest.mark.parametrize(
+    ("log", "sentence"),
+    [
+        (FAILED, SENTENCE),
+        (
+            f"ERROR: No matching distribution found for x==1\n{LAUNCHER}exit status 1\n",
+            "No matching distribution found for x==1",
+        ),
+        (
+            f"Traceback (most recent call last):\n  x\nOSError: disk full\nprinted late\n{LAUNCHER}"
+            "exit status 1",
+            "disk full",
+        ),
+        (
+            f"Epoch[0] 12 s left\n{LAUNCHER}exit status 137\n",
+            "killed by SIGKILL, as the system does when the memory is used up",
+        ),
+        (f"Epoch[0] 12 s left\n{LAUNCHER}signal: killed\n", "killed"),
+        (
+            f"Wrote executor output file to /x\n{LAUNCHER}failed to upload model: 403\n",
+            "failed to execute component: failed to upload model: 403",
+        ),
+        (
+            "time=2026-11-24T12:00:00Z level=INFO msg=capturing\nbad luck\nError: exit status 1\n",
+            "bad luck",
+        ),
+        (f"\x1b[31mred\x1b[0m \x1b]0;title\x07\x9b\u202eend\r\n{LAUNCHER}exit status 1", "red end"),
+        ("", ""),
+    ],
+)
+def test_finds_the_sentence_of_an_error_in_a_log(log, sentence):
+    assert error_sentence(log) == sentence
+
+
+def test_a_text_of_another_program_can_not_steer_the_terminal():
+    assert clean("a\x1b[2J\x1b]8;;http://x\x07b\x00\x85\nc") == "ab c"
+    assert len(clean("x" * 5000)) == 1000
+
+
+def test_the_accuracy_is_that_of_the_metrics_or_what_evaluate_returns():
+    merged = {
+        "metrics": {"artifacts": [{"name": "metrics", "uri": "x", "metadata": {"accuracy": 0.5}}]}
+    }
+    output = {"parameterValues": {"Output": 7}, "artifacts": merged}
+    assert read_accuracy(f"] ExecutorOutput: {json.dumps(output, indent=2)}\n") == 0.5
+    assert read_accuracy(EVALUATED) == 0.9928
+    assert read_accuracy('] ExecutorOutput: {"parameterValues": {"Output": 7}}') is None
+    assert read_accuracy("nothing") is None
