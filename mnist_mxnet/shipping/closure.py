@@ -5,6 +5,7 @@ The source is read, nothing is imported: a step's closure is known where MXNet i
 
 import ast
 import dataclasses
+import functools
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -42,9 +43,9 @@ def closure_of(source: str) -> Closure:
     """
     files: set[str] = set()
     packages: set[str] = set()
-    waiting = [ast.parse(source)]
+    waiting = [list(imported_modules(ast.parse(source)))]
     while waiting:
-        for module in imported_modules(waiting.pop()):
+        for module in waiting.pop():
             top = module.partition(".")[0]
             if top != LIBRARY:
                 if top not in sys.stdlib_module_names and top != "kfp":
@@ -53,10 +54,17 @@ def closure_of(source: str) -> Closure:
             for path in module_files(module):
                 name = path.relative_to(ROOT).as_posix()
                 if name not in files:
-                    tree = ast.parse(path.read_text(encoding="utf-8"))
-                    files |= {name, *data_files(tree, path.parent)}
-                    waiting.append(tree)
+                    imports, data = read_module(path)
+                    files |= {name, *data}
+                    waiting.append(imports)
     return Closure(frozenset(files), frozenset(packages))
+
+
+@functools.cache
+def read_module(path: pathlib.Path) -> tuple[list[str], list[str]]:
+    """Return the modules that a file of the library imports, and the data files that it names."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return list(imported_modules(tree)), list(data_files(tree, path.parent))
 
 
 def imported_modules(tree: ast.AST) -> Iterator[str]:

@@ -140,8 +140,8 @@ def shake(modules: Mapping[str, str], program: str) -> dict[str, str]:
 
     What has the name of something that is reached counts as reached.
     """
-    trees = {name: ast.parse(source) for name, source in modules.items()}
-    live = names_in(ast.parse(program))
+    trees = {name: parsed(source) for name, source in modules.items()}
+    live = set(names_in(ast.parse(program)))
     for tree in trees.values():
         runs = [s for s in tree.body if not isinstance(s, IMPORTS) and not defined(s)]
         live.update(*map(names_in, runs))
@@ -150,6 +150,12 @@ def shake(modules: Mapping[str, str], program: str) -> dict[str, str]:
         waiting = [node for node in waiting if not is_live(node, live)]
         live.update(*map(names_of, found))
     return {name: without_dead(source, live) for name, source in modules.items()}
+
+
+@functools.cache
+def parsed(source: str) -> ast.Module:
+    """Return the tree of a source, which is not changed."""
+    return ast.parse(source)
 
 
 def definitions(tree: ast.Module) -> Iterator[Definition]:
@@ -180,28 +186,30 @@ def is_live(node: ast.stmt, live: set[str]) -> bool:
 def names_of(node: Definition) -> set[str]:
     """Return the names that a definition reads; a class's methods are definitions of their own."""
     if not isinstance(node, ast.ClassDef):
-        return names_in(node)
+        return set(names_in(node))
     own = [part for part in node.body if not isinstance(part, ast.FunctionDef)]
     return set().union(*map(names_in, [*node.bases, *node.decorator_list, *own]))
 
 
-def names_in(node: ast.AST) -> set[str]:
+@functools.cache
+def names_in(node: ast.AST) -> frozenset[str]:
     """Return every name and attribute that some code reads, and every name that it imports."""
-    names = {
-        part.id
-        for part in ast.walk(node)
-        if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Store)
-    }
-    names |= {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
-    imports = (part for part in ast.walk(node) if isinstance(part, ast.ImportFrom))
-    return names | {alias.name for part in imports for alias in part.names}
+    names: set[str] = set()
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Store):
+            names.add(part.id)
+        elif isinstance(part, ast.Attribute):
+            names.add(part.attr)
+        elif isinstance(part, ast.ImportFrom):
+            names.update(alias.name for alias in part.names)
+    return frozenset(names)
 
 
 def without_dead(source: str, live: set[str]) -> str:
     """Return a module's source without what is not live: definitions, then unused imports."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     text = cut_out(source, [cut for node in tree.body for cut in dead_parts(node, source, live)])
-    tree = ast.parse(text)
+    tree = parsed(text)
     used = set().union(*(names_in(s) for s in tree.body if not isinstance(s, IMPORTS)))
     imports = [node for node in tree.body if isinstance(node, IMPORTS)]
     return cut_out(text, [whole(node, text, trimmed(node, used)) for node in imports])
