@@ -322,7 +322,9 @@ def test_no_progress_is_said_after_a_while_and_seldom_again():
 
 def test_ctrl_c_leaves_the_run_and_says_how_to_end_or_follow_it(api):
     api.scenes["x1"] = [("RUNNING", step("ingest", "Running"))]
-    command = [sys.executable, "pipeline.py", "follow", "x1", "--host", api.url, "--poll", "60"]
+    # A shell that runs the tests in the background has them ignore the signal.
+    command = ["env", "--default-signal=INT", sys.executable, "pipeline.py", "follow", "x1"]
+    command += ["--host", api.url, "--poll", "60"]
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=ROOT, text=True, **pipe) as process:  # type: ignore[call-overload]
         for line in process.stdout:
