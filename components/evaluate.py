@@ -42,6 +42,7 @@ def evaluate(
     from mnist_mxnet.data.dataset import read_dataset
     from mnist_mxnet.errors import InvalidInput
     from mnist_mxnet.evaluation import scores
+    from mnist_mxnet.evaluation.classes import name_classes
     from mnist_mxnet.prediction.predictor import Predictor
     from mnist_mxnet.reports.evaluation import write_evaluation_report
     from mnist_mxnet.storage.staging import staged
@@ -52,7 +53,7 @@ def evaluate(
     predictor = Predictor(model.path, batch_size=1152)
     predictor.check_images(images)
     num_classes = max(info.num_classes, predictor.info.num_classes)
-    names = scores.name_classes(class_names, num_classes)
+    names = name_classes(class_names, num_classes)
 
     started = time.perf_counter()
     probabilities = np.concatenate(list(predictor.probabilities(images)))

@@ -15,6 +15,7 @@ from kfp import dsl
 import pipeline
 from components.compare import compare
 from components.evaluate import evaluate
+from components.export import export
 from components.ingest import ingest
 from components.merge import merge
 from components.predict import predict
@@ -32,6 +33,7 @@ REPORTS = [
     "preview",
     "merge_report",
     "sweep_report",
+    "export_report",
 ]
 
 pytest_plugins = ["browser", "s3_server"]
@@ -150,7 +152,13 @@ def reports(trained, tmp_path_factory) -> dict:
         metrics=new(dsl.Metrics, "metrics"),
         **swept,
     )
-    return {**trained, **evaluated, **predicted, **merged, **swept}
+    exported = {
+        "onnx_model": new(dsl.Model, "onnx_model"),
+        "model_card": new(dsl.Markdown, "model_card"),
+        "export_report": new(dsl.HTML, "export_report"),
+    }
+    export.python_func(**judged, **exported, metrics=new(dsl.Metrics, "metrics"))
+    return {**trained, **evaluated, **predicted, **merged, **swept, **exported}
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from step_process import Fault, Step, sentence
 import pipeline
 from components.compare import compare
 from components.evaluate import evaluate
+from components.export import export
 from components.ingest import ingest
 from components.ingest_images import ingest_images
 from components.merge import merge
@@ -43,13 +44,14 @@ from runner import local
 ROOT = pathlib.Path(pipeline.__file__).parent
 CONTENT = bytes(range(256)) * 1024
 SMALL = {"kernels": [3], "filters": [8], "hidden_units": [16, -1], "batch_size": 32, "epochs": 1}
-STEPS = ("ingest", "train", "compare", "evaluate", "predict", "ingest_images", "merge")
+STEPS = ("ingest", "train", "compare", "evaluate", "predict", "export", "ingest_images", "merge")
+SPEED = re.compile(rb"[\d,]+ images a second")  # of the export report
 
 
 def changes(root: pathlib.Path) -> dict[str, bytes]:
-    """Every file under a directory, but not the metrics, among which are times."""
+    """Every file under a directory, without its times: not the metrics, among which they are."""
     return {
-        str(path.relative_to(root)): path.read_bytes()
+        str(path.relative_to(root)): SPEED.sub(b"", path.read_bytes())
         for path in sorted(root.rglob("*"))
         if path.is_file() and path.name != "executor_output.json"
     }
@@ -79,6 +81,7 @@ def steps(trained, tmp_path_factory) -> dict[str, Step]:
         "compare": Step(compare, {"models": [trained["model"], trained["model"]]}),
         "evaluate": Step(evaluate, judged),
         "predict": Step(predict, judged),
+        "export": Step(export, judged),
         "ingest_images": Step(ingest_images, {}, source),
         "merge": Step(merge, {"shards": [shard], "labels": data["labels"]}),
     }
@@ -446,25 +449,28 @@ def test_two_that_fill_the_cache_at_once_leave_whole_files(tmp_path, monkeypatch
 def plain(value):
     """A record without its times: seconds and images or samples a second."""
     if isinstance(value, dict):
-        times = ("seconds", "images_per_second", "samples_per_second")
-        return {name: plain(v) for name, v in value.items() if name not in times}
+        times = ("seconds", "s_per_second")
+        return {name: plain(v) for name, v in value.items() if not name.endswith(times)}
     return [plain(v) for v in value] if isinstance(value, list) else value
 
 
 def comparable(directory: pathlib.Path) -> dict[str, object]:
     """The content of every file of a run, without its own name and without times.
 
-    Times stand in run.json and the page that shows it, in the metrics (executor_output.json) and
-    in log.txt, nowhere else.
+    Times stand in run.json and the page that shows it, in the metrics (executor_output.json), in
+    the export report and in log.txt, nowhere else.
     """
     found: dict[str, object] = {}
     for path in directory.rglob("*"):
         if path.is_file() and path.name not in ("index.html", "log.txt"):
             name = re.sub(r"mnist-train-[-\d]+", "RUN", str(path.relative_to(directory)))
-            found[name] = path.read_bytes()
+            found[name] = SPEED.sub(b"", path.read_bytes())
             if path.name in ("run.json", "executor_output.json"):
                 text = path.read_text().replace(str(directory), "DIRECTORY")
-                found[name] = plain(json.loads(re.sub(r"mnist-train-[-\d]+", "RUN", text)))
+                content = plain(json.loads(re.sub(r"mnist-train-[-\d]+", "RUN", text)))
+                if path.name == "run.json":  # export and predict run in either order
+                    content["steps"].sort(key=lambda step: step["name"])
+                found[name] = content
     return found
 
 

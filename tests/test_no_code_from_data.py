@@ -12,6 +12,7 @@ from kfp import dsl
 
 from components.compare import compare
 from components.evaluate import evaluate
+from components.export import export
 from components.ingest import ingest
 from components.merge import merge
 from components.predict import predict
@@ -110,6 +111,15 @@ def hostile_reports(trained, tmp_path_factory) -> dict[str, pathlib.Path]:
         metrics=new(dsl.Metrics, "metrics"),
         confusion_matrix=new(dsl.ClassificationMetrics, "confusion_matrix"),
     )
+    export.python_func(
+        model=trained["model"],
+        data=trained["test_data"],
+        class_names=[text, HOSTILE[0], HOSTILE[1]],
+        export_report=reports["export_report"],
+        onnx_model=new(dsl.Model, "onnx_model"),
+        model_card=new(dsl.Markdown, "model_card"),
+        metrics=new(dsl.Metrics, "metrics"),
+    )
     predictions = new(dsl.Dataset, "predictions")
     predict.python_func(
         model=trained["model"],
@@ -151,6 +161,7 @@ def hostile_reports(trained, tmp_path_factory) -> dict[str, pathlib.Path]:
 REPORTS = {  # and how many of the hostile texts it shows
     "data_report": 3,  # a URI has no white space
     "evaluation_report": 8,
+    "export_report": 8,
     "sweep_report": 8,
     "any_report": 8,
     "preview": 0,  # nothing that a user writes as text comes into these

@@ -17,8 +17,8 @@ from mnist_mxnet.shipping import archive, closure, source, weight
 from mnist_mxnet.shipping.decorator import STEPS, step_of
 from mnist_mxnet.shipping.journey import Journey
 from mnist_mxnet.shipping.loops import MOST, check_iterations
-from runner import suite  # noqa: F401 (it loads every component, which notes its step)
 from runner.cli import main
+from runner.suite import COMPONENTS
 from runner.target import Target
 
 ROOT = pathlib.Path(pipeline.__file__).parent
@@ -64,6 +64,7 @@ def test_a_step_carries_no_module_of_another_subject(name):
         "evaluate": ["training", "data/idx.py", "data/sources.py", "storage/s3.py"],
         "predict": ["training", "evaluation", "reports/figures.py", "data/idx.py"],
         "plan": ["runtime", "reports", "training"],
+        "export": ["training", "data/idx.py", "data/sources.py", "storage/s3.py"],
         "compare": ["runtime", "training", "prediction"],
         "merge": ["runtime", "training", "model", "reports/figures.py"],
         "upload": ["runtime", "training", "model", "data", "reports"],
@@ -74,7 +75,7 @@ def test_a_step_carries_no_module_of_another_subject(name):
 
 def test_only_steps_that_compute_install_mxnet():
     installing = {name for name, step in STEPS.items() if "mxnet" in step.closure.packages}
-    assert installing == {"train", "evaluate", "predict"}
+    assert installing == {"train", "evaluate", "predict", "export"}
 
 
 def places(tree: ast.AST) -> list[tuple[int, str]]:
@@ -165,6 +166,11 @@ def test_programs_are_small():
     assert max(sizes.values()) <= 24_000, sizes
     assert sum(sizes.values()) <= 60_000, sizes
     assert (ROOT / "pipeline.yaml").stat().st_size < 130_000
+
+
+def test_the_program_of_an_export_is_small():
+    container = COMPONENTS["export"].component_spec.implementation.container
+    assert len(container.command[-1]) <= 24_000
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from step_process import Step, sentence
 
 from components.compare import compare
 from components.evaluate import evaluate
+from components.export import export
 from components.ingest import ingest
 from components.ingest_images import ingest_images
 from components.merge import merge
@@ -92,6 +93,14 @@ def test_predict_and_merge_need_nothing_else(pods):
     shard = pods.artifact(dsl.Dataset, "predict", "predictions")
     out = pods.run(merge, {"shards": [shard], "labels": judged(pods)["data"]})
     assert (out / "predictions" / "labels.npy").is_file()
+
+
+@pytest.mark.parametrize("inputs", [("model", "data"), ("model",)])
+def test_export_needs_nothing_else(pods, inputs):
+    given = {name: judged(pods)[name] for name in inputs}
+    out = pods.run(export, given, name=f"export by {len(inputs)}", class_names=["a", "b", "c"])
+    assert (out / "onnx_model" / "mnist" / "1" / "model.onnx").is_file()
+    assert (out / "model_card").read_text().startswith("---\nlibrary_name: onnx\n")
 
 
 def test_plan_and_compare_need_nothing_else(pods):

@@ -3,7 +3,6 @@
 import numpy as np
 from sklearn import metrics
 
-from mnist_mxnet.errors import InvalidInput
 from mnist_mxnet.evaluation.calibration import calibrate
 from mnist_mxnet.runtime.engine import mx
 
@@ -79,19 +78,3 @@ def add_unknown_classes(probabilities: np.ndarray, num_classes: int) -> tuple[np
         f"The data has {num_classes} classes, but the model knows only {known}: every image of "
         "the others counts as an error.",
     )
-
-
-def name_classes(class_names: list[str], num_classes: int) -> list[str]:
-    """Return the name of each class: those given, else the labels themselves.
-
-    Raises:
-        InvalidInput: names are given, but not one of its own for each class.
-    """
-    if "" in class_names or len(set(class_names)) < len(class_names):
-        raise InvalidInput(f"class_names must all differ, and none be empty, got {class_names}")
-    if class_names and len(class_names) != num_classes:
-        raise InvalidInput(
-            f"class_names must have one name for each of the {num_classes} classes, "
-            f"got {len(class_names)}"
-        )
-    return [str(name) for name in class_names or range(num_classes)]

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.stats import binomtest
-from sklearn.metrics import precision_recall_fscore_support
 
 from mnist_mxnet.evaluation.calibration import BINS, Calibration, calibrate
+from mnist_mxnet.evaluation.classes import figures_of_classes, wilson_interval
 from mnist_mxnet.evaluation.scores import count_confusions
 from mnist_mxnet.reports.figures import figure_svg, new_figure
 from mnist_mxnet.reports.page import Picture, Section, heat, heat_map, write_report
@@ -31,14 +30,14 @@ def write_evaluation_report(
     of the classes; notice: what the reader must know before the numbers.
     """
     hits = int((probabilities.argmax(1) == labels).sum())
-    interval = binomtest(hits, len(labels)).proportion_ci(method="wilson")
+    low, high = wilson_interval(hits, len(labels))
     calibration = calibrate(labels, probabilities)
     write_report(
         path,
         "Evaluation",
         {
             "accuracy": f"{hits / len(labels):.2%}",
-            "95 % confidence interval": f"{interval.low:.2%} to {interval.high:.2%}",
+            "95 % confidence interval": f"{low:.2%} to {high:.2%}",
             "images": f"{len(labels):,}",
             "errors": f"{len(labels) - hits:,}",
             "calibration error": f"{calibration.error:.2%}",
@@ -107,12 +106,9 @@ def mistakes_section(
 
 def classes_section(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> Section:
     """Return the table of every class: images, precision, recall, F1."""
-    columns = precision_recall_fscore_support(
-        labels, probabilities.argmax(1), labels=range(len(names)), zero_division=0
-    )
     rows = [
         (name, f"{images:,}", *(f"{value:.2%}" for value in values))
-        for name, *values, images in zip(names, *columns, strict=True)
+        for name, images, *values in figures_of_classes(labels, probabilities.argmax(1), names)
     ]
     head = ("label", "images", "precision", "recall", "F1")
     return Section("Each class", head=head, rows=rows)

@@ -20,15 +20,13 @@ from kfp.dsl import *
 
 """
 ARTIFACTS = f"""
-import json, sys
-
 def library_artifact(way):
     told = json.loads(sys.argv[sys.argv.index("--executor_input") + 1])
     return dsl.Artifact(uri=told[way]["artifacts"]["{ARTIFACT}"]["artifacts"][0]["uri"]).path
 """
 START = """
 # What the step imports of mnist_mxnet.
-import base64, bz2, hashlib, pathlib, shutil, sys
+import base64, bz2, hashlib, json, pathlib, shutil, sys
 library = pathlib.Path(__file__).with_name("library")
 """
 TAKE = """
@@ -51,8 +49,8 @@ HAND_ON = """
 # A later step takes it.
 shutil.copytree(library, library_artifact("outputs"))
 """
+# kfp's executor looks for the annotation of every input artifact.
 ANNOTATE = f"""
-# kfp's executor looks for it.
 NAME.__annotations__["{ARTIFACT}"] = dsl.Input[dsl.Artifact]
 """
 IN_LOOP = """

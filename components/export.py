@@ -1,0 +1,71 @@
+"""A model to ONNX."""
+
+from kfp.dsl import HTML, Dataset, Input, Markdown, Metrics, Model, Output
+
+from mnist_mxnet.shipping.decorator import step
+
+
+@step
+def export(
+    model: Input[Model],
+    onnx_model: Output[Model],
+    model_card: Output[Markdown],
+    metrics: Output[Metrics],
+    export_report: Output[HTML],
+    data: Input[Dataset] | None = None,
+    model_name: str = "mnist",
+    class_names: list[str] = [],
+):
+    """Export a model to ONNX, with proof that it is the same model.
+
+    The ONNX model takes uint8 images (N, C, H, W) and gives probabilities, float32 (N, classes),
+    for any N; it needs neither MXNet nor this suite. ONNX Runtime and MXNet predict the same
+    images: every class must be the same, and no probability may differ by more than 1e-5.
+
+    Args:
+        model: Model directory, as train writes it.
+        data: Images that both predict; with labels the model card has scores. Optional: without
+            data both predict made-up images.
+        model_name: Name under which a server offers the model, and of its directory.
+        class_names: Name of each class; empty for the labels.
+
+    Returns:
+        onnx_model: Directory that Triton and OpenVINO Model Server load as it is:
+            <model_name>/1/model.onnx, and what they need beside it.
+        model_card: What the model is, what it is for, its scores, how it was trained, in Markdown.
+        metrics: The largest difference of a probability, the size and the speed.
+        export_report: The proof, the network in ONNX, and the files.
+
+    Raises:
+        ValueError: The model or the data can't be read, the image shapes differ, a parameter is out
+            of range, an operator has no translation, or the ONNX model is not the same.
+    """
+    from mnist_mxnet.evaluation.classes import name_classes
+    from mnist_mxnet.export.card import Card
+    from mnist_mxnet.export.layout import CARD_FILE, check_model_name, write_model
+    from mnist_mxnet.export.translation import translate
+    from mnist_mxnet.export.verification import BATCH_SIZE, prove, read_sample
+    from mnist_mxnet.prediction.predictor import Predictor
+    from mnist_mxnet.reports.export import write_export_report
+    from mnist_mxnet.storage.staging import staged
+
+    check_model_name(model_name)
+    predictor = Predictor(model.path, BATCH_SIZE)
+    info = predictor.info
+    sample = read_sample(data.path if data else "", info.input_shape)
+    predictor.check_images(sample.images)
+    known = info.num_classes
+    names = name_classes(class_names, max(known, sample.num_classes))
+
+    network = translate(predictor.module, info, names[:known])
+    with staged(onnx_model, model_card, export_report) as (directory, card_file, page):
+        file = write_model(directory, model_name, network, info, names[:known])
+        proof = prove(file, predictor, sample.images)
+        card = Card(model_name, info, names, sample, proof).text()
+        for path in (card_file, directory / model_name / CARD_FILE):
+            path.write_text(card, encoding="utf-8", errors="replace")
+        write_export_report(page, directory, network, sample, proof, names[:known])
+    for name, value in proof.metrics().items():
+        metrics.log_metric(name, value)
+    metrics.log_metric("bytes", network.ByteSize())
+    onnx_model.framework = "onnx"
