@@ -67,6 +67,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         rest = content[start:]
         self.send_response(status)
         self.send_header("Content-Length", str(len(rest)))
+        self.send_header("Connection", "close")  # as it does: else a client may use it again
         if status == 206:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         if self.server.ranges:
@@ -430,7 +431,8 @@ def test_a_damaged_cache_is_mended_by_a_file_of_another_spelling(small_mnist, ar
 def test_needs_no_cache(small_mnist, artifacts, monkeypatch, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", f"/{'x' * 300}")
     assert artifacts.ingest("mnist")["train_data"].metadata["source"] == "mnist"
-    assert caplog.messages[-1].startswith("MNIST is not kept for the next run: ")
+    (message,) = caplog.messages
+    assert message.startswith("MNIST is not kept for the next run: ")
 
 
 def test_a_relative_cache_is_not_used(tmp_path, monkeypatch):
