@@ -75,10 +75,11 @@ wheel: .venv/ready
 	rm -rf build/lib dist
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
+# Without a cache: podman's does not see that a file that is mounted has changed, such as the wheel.
 images: wheel
 	@test -n "$(ENGINE)" || { echo "make images needs docker or podman"; exit 1; }
 	for image in $(IMAGES); do \
-	$(ENGINE) build $(BUILD_ARGS) -f images/$$image/Dockerfile -t $(REGISTRY)/$$image:$(TAG) . \
+	$(ENGINE) build --no-cache $(BUILD_ARGS) -f images/$$image/Dockerfile -t $(REGISTRY)/$$image:$(TAG) . \
 	|| exit 1; done
 
 .venv-cuda/ready: images/mxnet-gpu/requirements.txt
