@@ -157,7 +157,9 @@ def chosen_target(
     if index and not package:
         raise click.UsageError("--index is for --package")
     if set(package + index) & set("'\"\\$` "):
-        raise click.UsageError(f"--package and --index must be one word each, got {package!r}")
+        raise click.UsageError(
+            f"--package and --index must be one word each, got {package!r} and {index!r}"
+        )
     if target == "gpu" and bool(image) != bool(gpu_image):
         raise click.UsageError("--target gpu takes --image and --gpu-image together, or neither")
     if target == "cpu" and (gpu_image or node_selector):

@@ -70,6 +70,15 @@ def write_idx_set(
     return directory
 
 
+KINDS = {
+    kind.schema_title: kind
+    for kind in (
+        *(dsl.ClassificationMetrics, dsl.Dataset, dsl.HTML),
+        *(dsl.Markdown, dsl.Metrics, dsl.Model),
+    )
+}
+
+
 class Artifacts:
     """Makes artifacts under one directory and runs components on them."""
 
@@ -79,29 +88,23 @@ class Artifacts:
     def new(self, kind: type, name: str):
         return kind(name=name, uri=str(self.root / name))
 
-    def ingest(self, source: pathlib.Path, **parameters) -> dict:
+    def run(self, component, **inputs) -> dict:
+        """Run a component; return its output artifacts by name, new where they are not given."""
         outputs = {
-            name: self.new(dsl.Dataset, name)
-            for name in ("train_data", "validation_data", "test_data")
+            name: inputs.pop(name, None) or self.new(KINDS[spec.type.partition("@")[0]], name)
+            for name, spec in component.component_spec.outputs.items()
+            if "@" in spec.type  # else a value, which is returned
         }
-        outputs["data_report"] = self.new(dsl.HTML, "data_report")
-        ingest.python_func(**outputs, data_uri=str(source), **parameters)
+        component.python_func(**outputs, **inputs)
         return outputs
 
+    def ingest(self, source: pathlib.Path, **parameters) -> dict:
+        return self.run(ingest, data_uri=str(source), **parameters)
+
     def train(self, data: dict, **parameters) -> dict:
-        outputs = {
-            "model": self.new(dsl.Model, "model"),
-            "metrics": self.new(dsl.Metrics, "train_metrics"),
-            "training_report": self.new(dsl.HTML, "training_report"),
-        }
+        splits = {name: data[name] for name in ("train_data", "validation_data")}
         small = {"kernels": [3], "filters": [8], "hidden_units": [16, -1], "batch_size": 8}
-        train.python_func(
-            train_data=data["train_data"],
-            validation_data=data["validation_data"],
-            **outputs,
-            **{**small, "epochs": 3, **parameters},
-        )
-        return outputs
+        return self.run(train, **splits, **{**small, "epochs": 3, **parameters})
 
 
 @pytest.fixture
@@ -121,44 +124,13 @@ def trained(tmp_path_factory) -> dict:
 @pytest.fixture(scope="session")
 def reports(trained, tmp_path_factory) -> dict:
     """Report name to artifact: the reports of all steps on a small data set."""
-    root = tmp_path_factory.mktemp("reports")
-
-    def new(kind: type, name: str):
-        return kind(name=name, uri=str(root / name))
-
+    made = Artifacts(tmp_path_factory.mktemp("reports"))
     judged = {"model": trained["model"], "data": trained["test_data"]}
-    evaluated = {
-        "evaluation_report": new(dsl.HTML, "evaluation_report"),
-        "confusion_matrix": new(dsl.ClassificationMetrics, "confusion_matrix"),
-    }
-    evaluate.python_func(**judged, **evaluated, metrics=new(dsl.Metrics, "metrics"))
-    predicted = {"preview": new(dsl.HTML, "preview")}
-    predictions = new(dsl.Dataset, "predictions")
-    predict.python_func(
-        **judged, **predicted, predictions=predictions, metrics=new(dsl.Metrics, "metrics")
-    )
-    merged = {"merge_report": new(dsl.HTML, "merge_report")}
-    merge.python_func(
-        shards=[predictions],
-        labels=trained["test_data"],
-        predictions=new(dsl.Dataset, "merged"),
-        metrics=new(dsl.Metrics, "metrics"),
-        **merged,
-    )
-    swept = {"sweep_report": new(dsl.HTML, "sweep_report")}
-    compare.python_func(
-        models=[trained["model"], trained["model"]],
-        best_model=new(dsl.Model, "best_model"),
-        metrics=new(dsl.Metrics, "metrics"),
-        **swept,
-    )
-    exported = {
-        "onnx_model": new(dsl.Model, "onnx_model"),
-        "model_card": new(dsl.Markdown, "model_card"),
-        "export_report": new(dsl.HTML, "export_report"),
-    }
-    export.python_func(**judged, **exported, metrics=new(dsl.Metrics, "metrics"))
-    return {**trained, **evaluated, **predicted, **merged, **swept, **exported}
+    outputs = {**trained, **made.run(evaluate, **judged), **made.run(predict, **judged)}
+    shards = {"shards": [outputs["predictions"]], "labels": trained["test_data"]}
+    outputs |= made.run(merge, **shards, predictions=made.new(dsl.Dataset, "merged"))
+    outputs |= made.run(compare, models=[trained["model"], trained["model"]])
+    return {**outputs, **made.run(export, **judged)}
 
 
 @pytest.fixture
@@ -215,6 +187,15 @@ def new_data(artifacts, images, labels, num_classes: int, name: str = "data"):
     pathlib.Path(data.path).parent.mkdir(parents=True, exist_ok=True)
     write_dataset(pathlib.Path(data.path), images, labels, num_classes, "made up")
     return data
+
+
+def unknown_operator(artifacts, model):
+    """A copy of a model with an operator that no network has, and the digest of what it is."""
+
+    def change(content: bytes) -> bytes:
+        return content.replace(b'"Flatten"', b'"Custom"')
+
+    return damage_model(artifacts, model, "model-symbol.json", change, forge=True)
 
 
 def damage_model(artifacts, model, name: str, change, forge: bool = False):

@@ -222,12 +222,7 @@ def test_refuses_a_bad_npy_file(artifacts, trained, case):
 
 
 def predicted(artifacts, model, data, **parameters) -> None:
-    outputs = {
-        "predictions": artifacts.new(dsl.Dataset, "predictions"),
-        "metrics": artifacts.new(dsl.Metrics, "metrics"),
-        "preview": artifacts.new(dsl.HTML, "preview"),
-    }
-    predict.python_func(model=model, data=data, **outputs, **parameters)
+    artifacts.run(predict, model=model, data=data, **parameters)
 
 
 BAD_DATASET_JSON = {

@@ -33,16 +33,8 @@ def ingested(artifacts, source, **parameters):
 
 def predicted(artifacts, model, data, shard=0, num_shards=1):
     predictions = artifacts.new(dsl.Dataset, f"predictions-{shard}-of-{num_shards}")
-    predict.python_func(
-        model=model,
-        data=data,
-        predictions=predictions,
-        metrics=artifacts.new(dsl.Metrics, "predict_metrics"),
-        preview=artifacts.new(dsl.HTML, "preview"),
-        batch_size=8,
-        shard=shard,
-        num_shards=num_shards,
-    )
+    part = {"batch_size": 8, "shard": shard, "num_shards": num_shards}
+    artifacts.run(predict, model=model, data=data, predictions=predictions, **part)
     return predictions
 
 

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import yaml
-from conftest import damage_model, new_data
+from conftest import damage_model, new_data, unknown_operator
 from kfp import dsl
 
 from components.evaluate import evaluate
@@ -42,14 +42,7 @@ OLD = pathlib.Path(__file__).parent / "release-0.1.0"
 
 
 def run_export(artifacts, model, data=None, **parameters) -> dict:
-    outputs = {
-        "onnx_model": artifacts.new(dsl.Model, "onnx_model"),
-        "model_card": artifacts.new(dsl.Markdown, "model_card"),
-        "metrics": artifacts.new(dsl.Metrics, "metrics"),
-        "export_report": artifacts.new(dsl.HTML, "export_report"),
-    }
-    export.python_func(model=model, data=data, **outputs, **parameters)
-    return outputs
+    return artifacts.run(export, model=model, data=data, **parameters)
 
 
 def onnx_file(outputs, name: str = "mnist") -> pathlib.Path:
@@ -142,14 +135,8 @@ def test_random_hyperparameters_predict_the_same(tmp_path, seed):
 
 def test_gives_what_predict_gives(artifacts, trained):
     outputs = run_export(artifacts, trained["model"], trained["test_data"])
-    predictions = artifacts.new(dsl.Dataset, "predictions")
-    predict.python_func(
-        model=trained["model"],
-        data=trained["test_data"],
-        predictions=predictions,
-        metrics=artifacts.new(dsl.Metrics, "predict_metrics"),
-        preview=artifacts.new(dsl.HTML, "preview"),
-    )
+    judged = {"model": trained["model"], "data": trained["test_data"]}
+    predictions = artifacts.run(predict, **judged)["predictions"]
     images = np.load(pathlib.Path(trained["test_data"].path, "images.npy"))
     found = run_onnx(onnx_file(outputs), images)
     assert np.allclose(
@@ -257,13 +244,7 @@ def test_what_has_no_translation_is_named(symbol, message):
 
 
 def test_refuses_a_model_with_an_operator_of_no_network(artifacts, trained):
-    model = damage_model(
-        artifacts,
-        trained["model"],
-        "model-symbol.json",
-        lambda content: content.replace(b'"Flatten"', b'"Custom"'),
-        forge=True,
-    )
+    model = unknown_operator(artifacts, trained["model"])
     with pytest.raises(ValueError, match="has the operator Custom, which no network"):
         run_export(artifacts, model)
     assert there(artifacts) == set()

@@ -63,16 +63,8 @@ def steps(trained, tmp_path_factory) -> dict[str, Step]:
     root = tmp_path_factory.mktemp("steps")
     made = Artifacts(root)
     source = {"data_uri": str(write_idx_set(root / "idx", train=200, test=40))}
-    data = {name: made.new(dsl.Dataset, name) for name in ("images", "labels")}
-    ingest_images.python_func(**data, **source)
-    shard = made.new(dsl.Dataset, "shard")
-    predict.python_func(
-        model=trained["model"],
-        data=data["images"],
-        predictions=shard,
-        metrics=made.new(dsl.Metrics, "metrics"),
-        preview=made.new(dsl.HTML, "preview"),
-    )
+    data = made.run(ingest_images, **source)
+    shard = made.run(predict, model=trained["model"], data=data["images"])["predictions"]
     judged = {"model": trained["model"], "data": trained["test_data"]}
     splits = {name: trained[name] for name in ("train_data", "validation_data")}
     return {

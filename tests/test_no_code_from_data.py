@@ -7,7 +7,7 @@ import json
 import pathlib
 
 import pytest
-from conftest import write_idx_set
+from conftest import Artifacts, write_idx_set
 from kfp import dsl
 
 from components.compare import compare
@@ -96,43 +96,21 @@ def hostile_reports(trained, tmp_path_factory) -> dict[str, pathlib.Path]:
     root = tmp_path_factory.mktemp("hostile")
     text = " ".join(HOSTILE)
 
-    def new(kind: type, name: str):
-        return kind(name=name, uri=str(root / name))
-
-    reports = {name: new(dsl.HTML, name) for name in REPORTS}
+    made = Artifacts(root)
+    reports = {name: made.new(dsl.HTML, name) for name in REPORTS}
     source = write_idx_set(root / HOSTILE[0] / HOSTILE[2] / HOSTILE[3])
-    splits = {n: new(dsl.Dataset, n) for n in ("train_data", "validation_data", "test_data")}
-    ingest.python_func(**splits, data_report=reports["data_report"], data_uri=str(source))
-    evaluate.python_func(
-        model=trained["model"],
-        data=trained["test_data"],
-        class_names=[text, HOSTILE[0], HOSTILE[1]],
-        evaluation_report=reports["evaluation_report"],
-        metrics=new(dsl.Metrics, "metrics"),
-        confusion_matrix=new(dsl.ClassificationMetrics, "confusion_matrix"),
-    )
-    export.python_func(
-        model=trained["model"],
-        data=trained["test_data"],
-        class_names=[text, HOSTILE[0], HOSTILE[1]],
-        export_report=reports["export_report"],
-        onnx_model=new(dsl.Model, "onnx_model"),
-        model_card=new(dsl.Markdown, "model_card"),
-        metrics=new(dsl.Metrics, "metrics"),
-    )
-    predictions = new(dsl.Dataset, "predictions")
-    predict.python_func(
-        model=trained["model"],
-        data=splits["test_data"],
-        preview=reports["preview"],
-        predictions=predictions,
-        metrics=new(dsl.Metrics, "metrics"),
-    )
-    merge.python_func(
+    outputs = made.run(ingest, data_uri=str(source), data_report=reports["data_report"])
+    judged = {"model": trained["model"], "data": trained["test_data"]}
+    named = {**judged, "class_names": [text, HOSTILE[0], HOSTILE[1]]}
+    made.run(evaluate, **named, evaluation_report=reports["evaluation_report"])
+    made.run(export, **named, export_report=reports["export_report"])
+    of_theirs = {"model": trained["model"], "data": outputs["test_data"]}
+    predictions = made.run(predict, **of_theirs, preview=reports["preview"])["predictions"]
+    made.run(
+        merge,
         shards=[predictions],
-        labels=splits["test_data"],
-        predictions=new(dsl.Dataset, "merged"),
-        metrics=new(dsl.Metrics, "metrics"),
+        labels=outputs["test_data"],
+        predictions=made.new(dsl.Dataset, "merged"),
         merge_report=reports["merge_report"],
     )
     models = []
@@ -142,13 +120,8 @@ def hostile_reports(trained, tmp_path_factory) -> dict[str, pathlib.Path]:
         about = {"history": [record], "hyperparameters": {HOSTILE[1]: value, "activation": value}}
         (root / f"model{number}" / "model.json").write_text(json.dumps(about))
         models.append(dsl.Model(uri=str(root / f"model{number}")))
-    compare.python_func(
-        models=models,
-        best_model=new(dsl.Model, "best_model"),
-        metrics=new(dsl.Metrics, "metrics"),
-        sweep_report=reports["sweep_report"],
-    )
-    reports["any_report"] = new(dsl.HTML, "any_report")
+    made.run(compare, models=models, sweep_report=reports["sweep_report"])
+    reports["any_report"] = made.new(dsl.HTML, "any_report")
     sections = [
         Section(
             text, text, pictures=[Picture("data:image/png,", text)], head=[text], rows=[HOSTILE]

@@ -1,6 +1,8 @@
 """How code travels: what a step's program carries, and that it is the same bytes everywhere."""
 
 import ast
+import base64
+import bz2
 import os
 import pathlib
 import shutil
@@ -127,7 +129,9 @@ def test_text_of_an_archive_has_no_character_that_is_expanded_on_the_way():
     assert text.isascii()
     assert text.isprintable()
     assert not set(text) & set("${}<>&\"'\\ ")
-    assert archive.unpack(text) == files
+    text = text.translate(str.maketrans(archive.SAFE, archive.UNSAFE))
+    parts = bz2.decompress(base64.b85decode(text)).decode().split(archive.BETWEEN)
+    assert parts == [part for item in sorted(files.items()) for part in item]
 
 
 def test_an_archive_does_not_depend_on_the_order_of_its_files():
@@ -139,7 +143,7 @@ def test_every_file_travels_once_before_it_is_needed():
     journey = Journey(tuple(STEPS[name] for name in names), frozenset({"train"}))
     brought: dict[str, str] = {}
     for step in journey.steps:
-        new = {} if step.name == "train" else journey.brings(step)
+        new = journey.brings(step)
         assert not new.keys() & brought.keys()
         brought |= new
         assert step.closure.files <= brought.keys(), step.name

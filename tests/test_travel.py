@@ -139,7 +139,7 @@ def test_a_library_that_was_changed_in_the_store_does_not_run(pods, tmp_path, in
     steps = (STEPS["ingest"], STEPS["train"])
     journey = Journey(steps, frozenset({"train"} if in_loop else ()))
     taken = tmp_path / "library"
-    for name, text in journey.holds(steps[0]).items():
+    for name, text in journey.takes(steps[1]).items():
         (taken / name).parent.mkdir(parents=True, exist_ok=True)
         (taken / name).write_text(text)
     artifact = {ARTIFACT: dsl.Artifact(name=ARTIFACT, uri=str(taken))}
@@ -164,7 +164,7 @@ def test_a_traceback_names_the_files_and_lines_of_the_library(pods, tmp_path):
 
 
 def test_another_version_than_the_one_it_was_compiled_for_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("mnist_mxnet.shipping.step.version", lambda: "9.9.9")
+    monkeypatch.setattr("mnist_mxnet.__version__", "9.9.9")
     made = STEPS["plan"].installed("example.org/cpu:1")
     source = made.component_spec.implementation.container.command[-1]
     with pytest.raises(SystemExit, match=r"compiled for kfp-mnist-mxnet 9\.9\.9, but .* is ins"):

@@ -1,14 +1,13 @@
 """What a set of predictions is worth: the share that is right, and each class by itself."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import binomtest
+from sklearn.metrics import precision_recall_fscore_support
 
 from mnist_mxnet.errors import InvalidInput
-
-NORMAL_975 = 1.959963984540054  # 0.975 quantile of the standard normal distribution
 
 
 class ClassFigures(NamedTuple):
@@ -28,27 +27,18 @@ def figures_of_classes(
 
     labels, predicted: whole numbers (N,), below the number of names.
     """
-    true, claimed, right = (
-        np.bincount(values, minlength=len(names))
-        for values in (labels, predicted, labels[labels == predicted])
+    *columns, images = precision_recall_fscore_support(
+        labels, predicted, labels=range(len(names)), zero_division=0
     )
-    precision, recall = right / claimed.clip(1), right / true.clip(1)
-    f1 = 2 * right / (claimed + true).clip(1)
-    columns = (true.tolist(), precision.tolist(), recall.tolist(), f1.tolist())
-    return [ClassFigures(*row) for row in zip(names, *columns, strict=True)]
+    images = images.astype(int)  # they are floats where nothing is right
+    rows = zip(names, images.tolist(), *(column.tolist() for column in columns), strict=True)
+    return [ClassFigures(*row) for row in rows]
 
 
 def wilson_interval(hits: int, images: int) -> tuple[float, float]:
-    """Return the ends of the 95 % confidence interval of a share, 0 to 1.
-
-    images: at least 1. Source: Wilson, Journal of the American Statistical Association 22 (1927),
-    pages 209 to 212.
-    """
-    share, spread = hits / images, NORMAL_975**2 / images
-    middle = share + spread / 2
-    half = math.sqrt(spread * share * (1 - share) + spread**2 / 4)
-    low, high = ((middle + sign * half) / (1 + spread) for sign in (-1, 1))
-    return max(0.0, low), min(1.0, high)
+    """Return the ends of the 95 % confidence interval of a share, 0 to 1; images: at least 1."""
+    interval = binomtest(hits, images).proportion_ci(method="wilson")
+    return interval.low, interval.high
 
 
 def name_classes(class_names: list[str], num_classes: int) -> list[str]:

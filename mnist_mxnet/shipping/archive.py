@@ -21,10 +21,3 @@ def pack(files: Mapping[str, str]) -> str:
     parts = [part for item in sorted(files.items()) for part in item]
     packed = base64.b85encode(bz2.compress(BETWEEN.join(parts).encode(), 9)).decode()
     return packed.translate(str.maketrans(UNSAFE, SAFE))
-
-
-def unpack(text: str) -> dict[str, str]:
-    """Return the files of a text, as the program of a step does it."""
-    packed = base64.b85decode(text.translate(str.maketrans(SAFE, UNSAFE)))
-    parts = bz2.decompress(packed).decode().split(BETWEEN)
-    return dict(zip(parts[::2], parts[1::2], strict=True))

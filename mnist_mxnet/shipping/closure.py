@@ -30,10 +30,6 @@ class Closure:
     files: frozenset[str]
     packages: frozenset[str]
 
-    def __or__(self, other: "Closure") -> "Closure":
-        """Return what both need."""
-        return Closure(self.files | other.files, self.packages | other.packages)
-
 
 def closure_of(source: str) -> Closure:
     """Return what a program needs that is not its own.

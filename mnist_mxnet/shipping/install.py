@@ -5,8 +5,6 @@ import re
 import shlex
 from collections.abc import Iterable
 
-import mnist_mxnet
-
 PROJECT = "kfp-mnist-mxnet"
 CPU_PINS = "requirements.txt"
 CUDA_PINS = "requirements-gpu.txt"
@@ -96,8 +94,3 @@ def install_script(packages: Iterable[str], library: str = "", index: str = "") 
     also = f" --extra-index-url {shlex.quote(index)}" if index else ""
     (uv,) = pins(CPU_PINS, ["uv"])
     return SCRIPT.format(packages=" ".join(words), uv=uv, also=also)
-
-
-def version() -> str:
-    """Return the version of the library that is compiled."""
-    return mnist_mxnet.__version__

@@ -39,39 +39,33 @@ class Journey:
         """Tell whether a later step takes the library from this one."""
         return any(self.before(other) == step for other in self.steps)
 
-    def has(self, step: Step) -> set[str]:
-        """Return the paths of the files that a step has once it has started."""
-        if step.name in self.in_loop:
-            return set()
-        before = self.before(step)
-        needing = [step, *self.loops_after(step)]
-        own = set().union(*(other.closure.files for other in needing))
-        return own | (self.has(before) if before else set())
-
     def loops_after(self, step: Step) -> list[Step]:
         """Return the steps in loops that take the library from this one."""
         return [s for s in self.steps if s.name in self.in_loop and self.before(s) == step]
 
     def brings(self, step: Step) -> dict[str, str]:
         """Return the files, path to content, that a step carries."""
-        before = self.before(step)
-        missing = self.has(step) - (self.has(before) if before else set())
+        if step.name in self.in_loop:
+            return {}
+        loops = self.loops_after(step)
+        needed = set().union(*(other.closure.files for other in (step, *loops)))
         functions = {
             f"{programs.handed_module(other.name)}.py": programs.module_source(other.source)
-            for other in self.loops_after(step)
+            for other in loops
         }
-        return {**{name: self.files[name] for name in missing}, **functions}
+        return {
+            **{name: self.files[name] for name in needed - self.takes(step).keys()},
+            **functions,
+        }
 
-    def holds(self, step: Step) -> dict[str, str]:
-        """Return the files, path to content, that a step has, and hands on if it hands any on."""
+    def takes(self, step: Step) -> dict[str, str]:
+        """Return the files, path to content, that a step takes: all that the one before it has."""
         before = self.before(step)
-        own = {} if step.name in self.in_loop else self.brings(step)
-        return {**(self.holds(before) if before else {}), **own}
+        return {**self.takes(before), **self.brings(before)} if before else {}
 
     def component(self, step: Step, cuda: bool = False) -> Any:
         """Return the component of a step, for the public image."""
-        before, hands_on = self.before(step), self.hands_on(step)
-        takes = self.holds(before) if before else {}
+        takes, hands_on = self.takes(step), self.hands_on(step)
         if step.name in self.in_loop:
             program = programs.in_loop(step.name, takes)
         else:

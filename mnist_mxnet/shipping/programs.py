@@ -29,6 +29,7 @@ START = """
 import base64, bz2, hashlib, json, pathlib, shutil, sys
 library = pathlib.Path(__file__).with_name("library")
 """
+# Every file that Python could import has a dot in its name.
 TAKE = """
 # What an earlier step has brought: it runs here, so it must be what was compiled.
 shutil.copytree(library_artifact("inputs"), library)

@@ -14,9 +14,10 @@ from typing import Any
 
 from kfp import dsl
 
+import mnist_mxnet
 from mnist_mxnet.shipping import programs
 from mnist_mxnet.shipping.closure import Closure, closure_of
-from mnist_mxnet.shipping.install import install_script, step_pins, version
+from mnist_mxnet.shipping.install import install_script, step_pins
 
 PYTHON_IMAGE = "python:3.11"
 ANY_ARTIFACT = "system.Artifact@0.0.1"
@@ -72,7 +73,7 @@ class Step:
 
     def installed(self, image: str) -> Any:
         """Return the component for an image that has the library, kfp and all packages."""
-        return self.made(programs.installed(self.name, version()), image=image)
+        return self.made(programs.installed(self.name, mnist_mxnet.__version__), image=image)
 
     def packaged(self, requirement: str, index: str = "", cuda: bool = False) -> Any:
         """Return the component for the public image on which pip installs the library.
@@ -80,7 +81,7 @@ class Step:
         requirement: name==version or the address of a wheel; index: that has it.
         """
         script = install_script(step_pins(self.closure.packages, cuda), requirement, index)
-        return self.made(programs.installed(self.name, version()), script)
+        return self.made(programs.installed(self.name, mnist_mxnet.__version__), script)
 
     def local(self) -> Any:
         """Return the component for kfp's local runner in the environment of this library."""
