@@ -18,7 +18,7 @@ from runner.local import why_not
 from runner.logs import clean, error_sentence, fingerprint, read_accuracy
 from runner.remote import REFUSED, Log, Look, Run, read_log, read_workflow
 from runner.terminal import mark, new_console, plain_table
-from runner.workflow import Place, Step, read_nodes, read_steps
+from runner.workflow import RUN, Place, Step, read_nodes, read_steps
 
 STALLED_AFTER = 180.0  # seconds in which nothing changes and no step runs, until it is said
 STALLED_AGAIN = 600.0  # seconds until it is said again
@@ -164,7 +164,7 @@ def end_table(look: Look, missing: list[Place]) -> Table:
     """Return the steps of a run that has ended; missing: those that it did not come to."""
     table = plain_table("step", "status", "seconds")
     table.columns[2].justify = "right"
-    drivers = [driver for driver in look.drivers if driver.state == "FAILED"]
+    drivers = [step for step in look.drivers if step.state == "FAILED" and step.key != RUN]
     left_out = [Step(place.key, place.title, "SKIPPED") for place in missing]
     for step in [*look.steps, *drivers, *left_out]:
         table.add_row(clean(step.name), status(step.state, step.cached), f"{step.seconds:.1f}")

@@ -9,6 +9,8 @@ from typing import Any
 
 from runner.graph import Box
 
+RUN = "root"  # Argo's name for what all is in
+
 STATES = {
     "Pending": "PENDING",
     "Running": "RUNNING",
@@ -205,7 +207,7 @@ def read_tasks(tasks: Iterable[Any], pipeline: Sequence[Place]) -> list[Step]:
 
 def read_drivers(nodes: list[Node], boxes: list[Box]) -> list[Step]:
     """Return the drivers of loops, of conditions and of the run, as if they were steps of it."""
-    titles = {"root": "run", **{box.name: box.title for box in flat(boxes)}}
+    titles = {RUN: "run", **{box.name: box.title for box in flat(boxes)}}
     steps = {place.key for place in places(boxes)}
     groups: dict[tuple[tuple[str, ...], tuple[int, ...]], list[Node]] = {}
     for node in nodes:

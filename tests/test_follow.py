@@ -170,7 +170,7 @@ def test_a_driver_that_fails_is_named_by_what_it_prepares(api, key, within, name
     )
     done = follow(api, ("FAILED", nodes))
     assert done.stderr == f"{name}: quantities must match the expression\n"
-    assert re.search(rf"^{name} +✗ FAILED", done.stdout, re.MULTILINE)
+    assert len(re.findall(rf"^{name} +✗ FAILED", done.stdout, re.MULTILINE)) == 1
 
 
 def test_a_lost_pod_is_replaced_in_the_same_step(api):
