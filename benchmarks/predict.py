@@ -5,7 +5,7 @@
 Each contestant predicts the same 10,000 images in a process of its own; they take turns, and the
 best of the rounds counts. From uint8 images in memory to probabilities in a NumPy array:
 
-suite     Predictor.probabilities with the default network, batches of 1,152
+suite     Predictor.probabilities with the default network, batches of 288
 tutorial  Module.predict over an NDArrayIter of 100 float images with the network of the MXNet
           tutorial "Handwritten Digit Recognition" (convolutions of 20 and 50 filters, tanh)
 torch     the suite's network with its parameters, batches of 1,000, inference mode; its
@@ -27,7 +27,6 @@ import importlib.util
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
@@ -36,6 +35,7 @@ from typing import Any
 
 import click
 import numpy as np
+from contestants import Contestant, serve
 from kfp import dsl
 
 ROOT = pathlib.Path(__file__).absolute().parent.parent
@@ -74,8 +74,8 @@ def suite(directory: pathlib.Path) -> Callable[[], Any]:
     from mnist_mxnet.prediction.predictor import Predictor
 
     images = np.load(directory / "images.npy")
-    predictor = Predictor(str(directory / "model"), batch_size=1152)
-    parameters = predictor.module.get_params()
+    predictor = Predictor(str(directory / "model"), batch_size=288)
+    parameters = predictor.modules[0].get_params()
     np.savez(
         directory / "parameters.npz",
         probabilities=np.concatenate(list(predictor.probabilities(images))),
@@ -128,47 +128,18 @@ WORKERS = {"suite": suite, "tutorial": tutorial, "peak_mib": peak_mib}
 
 
 def work(name: str, directory: pathlib.Path) -> None:
-    """Be a contestant: run once for each line that comes in, and print how long it took."""
+    """Be a contestant: run once for each line that comes in, and tell how long it took."""
     run = WORKERS[name](directory)
-    if name != "peak_mib":
-        run()
-    print("ready", flush=True)
-    for _ in sys.stdin:
+    if name == "peak_mib":
+        serve(run)
+    run()
+
+    def turn() -> float:
         started = time.perf_counter()
-        result = run()
-        seconds = time.perf_counter() - started
-        print(json.dumps(result if name == "peak_mib" else seconds), flush=True)
+        run()
+        return time.perf_counter() - started
 
-
-def start(command: list[str]) -> subprocess.Popen:
-    """Start a contestant and wait until it is ready."""
-    # What the suite sets for itself must not help or hinder the others.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
-    )
-    answer(process)
-    return process
-
-
-def answer(process: subprocess.Popen) -> str:
-    """Return the next line that a contestant prints.
-
-    Raises:
-        click.ClickException: it ended without one.
-    """
-    line = process.stdout.readline() if process.stdout else ""
-    if not line:
-        raise click.ClickException(f"{process.args!r} ended with the status {process.wait()}")
-    return line
-
-
-def ask(process: subprocess.Popen) -> Any:
-    """Have a contestant run once; return what it measured."""
-    assert process.stdin
-    process.stdin.write("\n")
-    process.stdin.flush()
-    return json.loads(answer(process))
+    serve(turn)
 
 
 def race(directory: pathlib.Path, torch_python: str, rounds: int) -> dict[str, float]:
@@ -182,14 +153,13 @@ def race(directory: pathlib.Path, torch_python: str, rounds: int) -> dict[str, f
     if torch_python:
         script = str(ROOT / "benchmarks" / "predict_torch.py")
         commands["torch"] = [torch_python, script, str(directory)]
-    processes = {name: start(command) for name, command in commands.items()}
+    contestants = {name: Contestant(command) for name, command in commands.items()}
     try:
-        times = [{name: ask(process) for name, process in processes.items()} for _ in range(rounds)]
+        times = [{name: one.turn() for name, one in contestants.items()} for _ in range(rounds)]
     finally:
-        for process in processes.values():
-            process.kill()
-            process.communicate()
-    return {name: len(images) / min(time[name] for time in times) for name in processes}
+        for one in contestants.values():
+            one.stop()
+    return {name: len(images) / min(time[name] for time in times) for name in contestants}
 
 
 def measure_memory(directory: pathlib.Path, count: int) -> dict[str, float]:
@@ -201,14 +171,13 @@ def measure_memory(directory: pathlib.Path, count: int) -> dict[str, float]:
     with open(path, "wb") as file:
         write_npy_header(file, np.uint8, (count, *SHAPE))
         file.truncate(file.tell() + count * 28 * 28)  # a hole: it takes no room on the disk
-    process = start(
+    contestant = Contestant(
         [sys.executable, __file__, "--worker", "peak_mib", "--directory", str(directory)]
     )
     try:
-        return ask(process)
+        return contestant.turn()
     finally:
-        process.kill()
-        process.communicate()
+        contestant.stop()
 
 
 @click.command()

@@ -1,0 +1,193 @@
+"""Seconds of training to a test accuracy on MNIST: the suite's recipes and PyTorch.
+
+    .venv/bin/python benchmarks/front.py [--torch-python PATH] [--seeds N] [--picture PATH] [--json]
+
+Each point is a number of epochs, a mean over the seeds; contestants take turns, in a process for
+each seed. All train on the same 60,000 images with the same network, batches, schedule and warps:
+
+default   the component with the recipe `default`
+best      the component with the recipe `best`
+torch     the network of `default` in PyTorch as it comes, with a thread for each CPU
+tuned     the same with channels last and torch.compile, without the time that it takes to compile
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+from typing import Any, NamedTuple
+
+from train import ROOT, ingest_mnist
+
+GOALS = (0.99, 0.993, 0.995, 0.997)
+EPOCHS = {"default": (1, 2, 4, 8), "best": (25,), "torch": (1, 2, 4, 8), "tuned": (2, 8)}
+
+
+class Point(NamedTuple):
+    """Mean seconds and mean test accuracy of a contestant after so many epochs."""
+
+    contestant: str
+    epochs: int
+    seconds: float
+    accuracy: float
+
+
+def suite(directory: str, recipe: str, epochs: str, seed: str) -> dict[str, float]:
+    """Train with the component; return seconds and test accuracy."""
+    from kfp import dsl
+
+    from components.train import train
+    from mnist_mxnet.data.dataset import read_dataset
+    from mnist_mxnet.prediction.predictor import Predictor
+    from mnist_mxnet.training.scoring import count_correct
+
+    with tempfile.TemporaryDirectory() as scratch:
+        metrics = dsl.Metrics()
+        train.python_func(
+            train_data=dsl.Dataset(uri=f"{directory}/train_data"),
+            validation_data=dsl.Dataset(),
+            model=dsl.Model(uri=f"{scratch}/model"),
+            metrics=metrics,
+            training_report=dsl.HTML(uri=f"{scratch}/report"),
+            recipe=recipe,
+            epochs=int(epochs),
+            seed=int(seed),
+        )
+        predictor = Predictor(f"{scratch}/model", 288)
+    test = read_dataset(f"{directory}/test_data")
+    hits = count_correct(predictor.modules, test.images, test.labels)
+    return {"seconds": metrics.metadata["seconds"], "accuracy": hits / len(test.images)}
+
+
+def prepare(directory: str) -> None:
+    """Write what PyTorch takes from the suite: the basis of the warps."""
+    import numpy as np
+
+    from mnist_mxnet.model.hyperparameters import RECIPES
+    from mnist_mxnet.training.augmentation import warp_basis
+
+    basis, _ = warp_basis(28, 28, RECIPES["default"].augmentation)
+    np.save(pathlib.Path(directory, "basis.npy"), basis)
+
+
+def settings_of(recipe: str, epochs: int) -> str:
+    """Return the hyperparameters of a recipe for so many epochs and ten classes, as JSON."""
+    from mnist_mxnet.model.hyperparameters import adapt_to_data, choose_hyperparameters
+
+    own = {"epochs": epochs}
+    chosen = adapt_to_data(choose_hyperparameters(recipe, own), own, 60_000, (1, 28, 28), 10)
+    return json.dumps(chosen.to_dict())
+
+
+def run_once(directory: str, contestant: str, epochs: int, seed: int, torch: str) -> Any:
+    """Train a contestant in a process of its own; return seconds and test accuracy."""
+    if contestant in ("torch", "tuned"):
+        form = "plain" if contestant == "torch" else "tuned"
+        script = str(pathlib.Path(__file__).with_name("front_torch.py"))
+        command = [torch, script, directory, settings_of("default", epochs), str(seed), form]
+    else:
+        command = [sys.executable, __file__, "--run", directory, contestant, str(epochs), str(seed)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(directory: str, torch: str, seeds: int, contestants: list[str]) -> list[Point]:
+    """Return the points of all contestants; they take turns."""
+    plan = [(name, epochs) for name in contestants for epochs in EPOCHS[name]]
+    runs: dict[tuple[str, int], list[dict[str, float]]] = {point: [] for point in plan}
+    for seed in range(seeds):
+        for name, epochs in plan:
+            runs[name, epochs].append(run_once(directory, name, epochs, seed, torch))
+            print(name, epochs, "epochs, seed", seed, runs[name, epochs][-1], file=sys.stderr)
+    return [
+        Point(
+            name,
+            epochs,
+            statistics.mean(run["seconds"] for run in values),
+            statistics.mean(run["accuracy"] for run in values),
+        )
+        for (name, epochs), values in runs.items()
+    ]
+
+
+def seconds_to(goal: float, points: list[Point], contestant: str) -> str:
+    """Return the seconds of a contestant's fastest point that reaches an accuracy, a dash if none.
+
+    The recipes of the suite count as one contestant, `suite`.
+    """
+    names = ("default", "best") if contestant == "suite" else (contestant,)
+    reached = [p.seconds for p in points if p.contestant in names and p.accuracy >= goal]
+    return f"{min(reached):.1f}" if reached else "-"
+
+
+def draw(points: list[Point], path: pathlib.Path) -> None:
+    """Draw mistakes against seconds, both logarithmic."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    labels = {
+        "default": "this suite, default",
+        "best": "this suite, best",
+        "torch": "PyTorch, same network",
+        "tuned": "PyTorch, compiled, channels last",
+    }
+    for name, label in labels.items():
+        own = sorted(p for p in points if p.contestant == name)
+        if own:
+            seconds, mistakes = zip(
+                *((p.seconds, 100 * (1 - p.accuracy)) for p in own), strict=True
+            )
+            axes.plot(seconds, mistakes, marker="o", label=label)
+        for point in own:
+            text = f"{point.epochs} epoch{'s' if point.epochs > 1 else ''}"
+            place = (point.seconds, 100 * (1 - point.accuracy))
+            axes.annotate(text, place, (4, 5), textcoords="offset points", fontsize=7)
+    axes.set(xscale="log", yscale="log", xlabel="seconds of training")
+    axes.set_ylabel("mistakes on the test images, %")
+    ticks = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    seconds_ticks = [2, 5, 10, 20, 50, 100, 200]
+    axes.set_xticks(seconds_ticks, map(str, seconds_ticks))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Measure all and print a table, or with --json one object too."""
+    parser = argparse.ArgumentParser(description="Seconds to an accuracy, beside PyTorch.")
+    parser.add_argument("--torch-python", default=sys.executable, help="a Python that has torch")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each point; default 5")
+    parser.add_argument("--picture", type=pathlib.Path, help="draw the front here (PNG or SVG)")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.add_argument("--run", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        print(json.dumps(suite(*options.run)))
+        return
+    probe = [options.torch_python, "-c", "import torch"]
+    torch_is_there = not subprocess.run(probe, capture_output=True).returncode
+    contestants = [n for n in EPOCHS if torch_is_there or n in ("default", "best")]
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = str(ingest_mnist(pathlib.Path(scratch, "data"), 1))
+        prepare(directory)
+        points = measure(directory, options.torch_python, options.seeds, contestants)
+    for point in points:
+        print(f"{point.contestant:8} {point.epochs:3} epochs {point.seconds:7.1f} s", end="  ")
+        print(f"{point.accuracy:.4f}")
+    print(f"{'seconds to':12}" + "".join(f"{goal:>8}" for goal in GOALS))
+    for name in ("suite", *(n for n in contestants if n in ("torch", "tuned"))):
+        print(f"{name:12}" + "".join(f"{seconds_to(g, points, name):>8}" for g in GOALS))
+    if options.picture:
+        draw(points, options.picture)
+    if options.json:
+        print(json.dumps([point._asdict() for point in points]))
+
+
+if __name__ == "__main__":
+    main()
