@@ -43,6 +43,7 @@ def evaluate(
     from mnist_mxnet.errors import InvalidInput
     from mnist_mxnet.evaluation import scores
     from mnist_mxnet.evaluation.classes import name_classes
+    from mnist_mxnet.prediction.batches import BATCH_SIZE
     from mnist_mxnet.prediction.predictor import Predictor
     from mnist_mxnet.reports.evaluation import write_evaluation_report
     from mnist_mxnet.storage.staging import staged
@@ -50,7 +51,7 @@ def evaluate(
     images, labels, info = read_dataset(data.path)
     if len(images) == 0:
         raise InvalidInput(f"{data.path} has no images: an accuracy needs at least one")
-    predictor = Predictor(model.path, batch_size=1152)
+    predictor = Predictor(model.path, BATCH_SIZE)
     predictor.check_images(images)
     num_classes = max(info.num_classes, predictor.info.num_classes)
     names = name_classes(class_names, num_classes)

@@ -44,7 +44,8 @@ def export(
     from mnist_mxnet.export.card import Card
     from mnist_mxnet.export.layout import CARD_FILE, check_model_name, write_model
     from mnist_mxnet.export.translation import translate
-    from mnist_mxnet.export.verification import BATCH_SIZE, prove, read_sample
+    from mnist_mxnet.export.verification import prove, read_sample
+    from mnist_mxnet.prediction.batches import BATCH_SIZE
     from mnist_mxnet.prediction.predictor import Predictor
     from mnist_mxnet.reports.export import write_export_report
     from mnist_mxnet.storage.staging import staged
@@ -57,7 +58,7 @@ def export(
     known = info.num_classes
     names = name_classes(class_names, max(known, sample.num_classes))
 
-    network = translate(predictor.module, info, names[:known])
+    network = translate(predictor.modules[0], info, names[:known])
     with staged(onnx_model, model_card, export_report) as (directory, card_file, page):
         file = write_model(directory, model_name, network, info, names[:known])
         proof = prove(file, predictor, sample.images)

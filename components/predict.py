@@ -12,7 +12,7 @@ def predict(
     predictions: Output[Dataset],
     metrics: Output[Metrics],
     preview: Output[HTML],
-    batch_size: int = 1152,
+    batch_size: int = 288,
     shard: int = 0,
     num_shards: int = 1,
 ):
@@ -25,9 +25,8 @@ def predict(
     Args:
         model: Model directory, as train writes it.
         data: Images, as ingest or ingest_images writes them; labels are not read.
-        batch_size: Images that the network sees at once. The last bits of a probability may
-            depend on it, and on the number of CPUs unless each of them gets a multiple of 48
-            images, which oneDNN computes together: 1152 is 48 x 24, for 1, 2, 3, 4, 6 or 8 CPUs.
+        batch_size: Images that the network sees at once, in each of its four copies. The last bits
+            of a probability may depend on it, but not on the number of CPUs.
         shard: Which part of the images to predict, from 0.
         num_shards: Number of parts that the images are split into.
 

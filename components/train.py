@@ -36,7 +36,7 @@ def train(
 
     The model is a directory: the Module's checkpoint (model-symbol.json, model-0000.params) and
     model.json. A hyperparameter that is -1 or empty is the recipe's. The same seed gives the same
-    parameters, bit for bit, on the same machine with as many threads.
+    parameters, bit for bit, on any number of CPUs of the same kind.
 
     Args:
         train_data: Images and labels to learn from.
@@ -100,7 +100,9 @@ def train(
     shape, num_classes = data.image_shape, data.info.num_classes
     chosen = adapt_to_data(chosen, given, len(data.images), shape, num_classes)
 
-    trainer = Trainer(data, validation, chosen, seed, contexts(device, count_gpus()))
+    trainer = Trainer(
+        data, validation, chosen, seed, contexts(device, count_gpus(), chosen.batch_size)
+    )
     logging.info("Training on %s", ", ".join(map(str, trainer.contexts)))
     trainer.fit(Checkpoint(store) if store else None)
 
@@ -118,7 +120,13 @@ def train(
     with staged(model, training_report) as (directory, page):
         save_model(directory, trainer.module, info)
         write_training_report(
-            page, trainer.history, settings, final, layers, trainer.first_filters()
+            page,
+            trainer.history,
+            trainer.verdict,
+            settings,
+            final,
+            layers,
+            trainer.first_filters(),
         )
     for name, value in final.items():
         metrics.log_metric(name, value)

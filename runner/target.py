@@ -76,7 +76,7 @@ class Target:
             made = dsl.pipeline(**about)(with_parameters(function, left_out))
             if self.place == "cluster":
                 drop_descriptions(made.pipeline_spec)
-                drop_unused_inputs(made.pipeline_spec)
+                drop_defaults(made.pipeline_spec)
                 limit_iterations(made.pipeline_spec)
             return made
 
@@ -207,18 +207,23 @@ def drop_descriptions(spec: Any) -> None:
                 described.ClearField("description")
 
 
-def drop_unused_inputs(spec: Any) -> None:
-    """Drop the parameters that no task of a pipeline sets: the step has their defaults itself.
+def drop_defaults(spec: Any) -> None:
+    """Drop the parameters that no task of a pipeline sets, and the defaults of those that all set.
 
-    The back end keeps what is said of them nine times for each task. spec: kfp's protobuf message,
-    which is changed.
+    The step has the defaults itself, and the back end keeps what is said of them nine times for
+    each task. spec: kfp's protobuf message, which is changed.
     """
     tasks = [task for dag in dags_of(spec) for task in dag.tasks.values()]
-    given = {(task.component_ref.name, name) for task in tasks for name in task.inputs.parameters}
     for key, component in spec.components.items():
         parameters = component.input_definitions.parameters
-        for name in [n for n, p in parameters.items() if p.is_optional and (key, n) not in given]:
-            del parameters[name]
+        of_component = [task for task in tasks if task.component_ref.name == key]
+        for name in [name for name, parameter in parameters.items() if parameter.is_optional]:
+            given = [name in task.inputs.parameters for task in of_component]
+            if all(given):
+                parameters[name].ClearField("default_value")
+                parameters[name].ClearField("is_optional")
+            elif not any(given):
+                del parameters[name]
 
 
 def dags_of(spec: Any) -> list[Any]:

@@ -94,9 +94,9 @@ def test_predicts_with_a_model_that_lies_elsewhere(tmp_path, trained):
 
 def test_a_step_that_fails_in_a_container_fails_the_run(tmp_path):
     require(IMAGE)
-    done, record, _ = run(tmp_path, "--image", IMAGE, "-p", "epochs=0")
+    done, record, _ = run(tmp_path, "--image", IMAGE, "-p", "epochs=-2")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "train: epochs must be at least 1, got 0"
+    assert done.stderr.splitlines()[-1] == "train: epochs must be at least 0, got -2"
     assert [step["status"] for step in record["steps"]][:2] == ["SUCCEEDED", "FAILED"]
 
 

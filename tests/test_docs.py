@@ -106,7 +106,7 @@ def test_the_notebook_runs_from_top_to_bottom(copy):
     subprocess.run([sys.executable, "docs/notebook.py"], cwd=copy, env=environment, check=True)
     printed = outputs(nbformat.read(copy / "docs" / "tutorial.ipynb", as_version=4))
     assert "train_data 1500 images [1, 8, 8]" in printed
-    assert re.search(r"test image 24: \d with the probability 0\.\d+", printed)
+    assert re.search(r"test image 24: \d with the probability [01]\.\d+", printed)
     assert re.search(r"Validation-accuracy=0\.\d+", printed)
 
 

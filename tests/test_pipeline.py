@@ -300,13 +300,13 @@ def test_below_min_accuracy_predict_does_not_run(tmp_path):
 def test_a_failed_step_fails_the_run(tmp_path):
     output = tmp_path / "runs"
     done = run(
-        "--data-uri", write_idx_set(tmp_path / "idx"), "-p", "epochs=0", "--output-dir", output
+        "--data-uri", write_idx_set(tmp_path / "idx"), "-p", "epochs=-2", "--output-dir", output
     )
     record = json.loads((output / "latest" / "run.json").read_text())
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "train: epochs must be at least 1, got 0"
+    assert done.stderr.splitlines()[-1] == "train: epochs must be at least 0, got -2"
     assert record["status"] == "FAILED"
-    assert record["error"] == "train: epochs must be at least 1, got 0"
+    assert record["error"] == "train: epochs must be at least 0, got -2"
     assert f"<p>{record['error']}</p>" in (output / "latest" / "index.html").read_text()
     statuses = [step["status"] for step in record["steps"]]
     assert statuses == ["SUCCEEDED", "FAILED", "SKIPPED", "SKIPPED"]

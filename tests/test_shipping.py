@@ -171,7 +171,7 @@ def test_two_checkouts_compile_to_the_same_bytes(tmp_path):
 def test_programs_are_small():
     sizes = {name: len(program) for name, program in programs("pipeline-cpu.yaml").items()}
     assert max(sizes.values()) <= 24_000, sizes
-    assert sum(sizes.values()) <= 60_000, sizes
+    assert sum(sizes.values()) <= 62_000, sizes
     assert (ROOT / "pipeline.yaml").stat().st_size < 130_000
 
 

@@ -49,7 +49,7 @@ def test_plan_gives_the_trials(splits):
         ([{"activation": 3}], "trial 1.*activation must be of type str, got 3"),
         ([{"epochs": True}], "trial 1.*epochs must be of type int, got True"),
         ([{"momentum": False}], "trial 1.*momentum must be of type float, got False"),
-        ([{"epochs": 0}], "trial 1.*epochs must be at least 1, got 0"),
+        ([{"epochs": -2}], "trial 1.*epochs must be at least 0, got -2"),
         ([{"recipe": "none"}], "trial 1.*recipe must be one of"),
         ([{"kernels": [13], "filters": [8]}], r"trial 1.*kernels\[0\] is 13"),
         ([{"hidden_units": [8, 9]}], "trial 1.*the last of hidden_units is 9, expected 3"),

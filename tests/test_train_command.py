@@ -83,10 +83,10 @@ def test_starts_without_the_compiler_of_kfp():
 
 def test_says_what_is_wrong_in_one_sentence(tmp_path, artifacts):
     data = artifacts.ingest(write_idx_set(tmp_path / "idx"))
-    options = [*arguments(data, tmp_path / "model"), "--epochs=0"]
+    options = [*arguments(data, tmp_path / "model"), "--epochs=-2"]
     done = CliRunner().invoke(command(train, descriptions=DESCRIPTIONS), options)
     assert done.exit_code == 1
-    assert done.output == "Error: epochs must be at least 1, got 0\n"
+    assert done.output == "Error: epochs must be at least 0, got -2\n"
 
 
 @pytest.mark.parametrize(

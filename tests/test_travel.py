@@ -154,12 +154,12 @@ def test_a_library_that_was_changed_in_the_store_does_not_run(pods, tmp_path, in
 
 
 def test_a_traceback_names_the_files_and_lines_of_the_library(pods, tmp_path):
-    bad = Step(train, splits(pods), {"epochs": 0})
+    bad = Step(train, splits(pods), {"epochs": -2})
     done = bad.run(tmp_path / "out", tmp_path / "scratch")
-    assert sentence(done).endswith("epochs must be at least 1, got 0")
+    assert sentence(done).endswith("epochs must be at least 0, got -2")
     path = pathlib.Path("mnist_mxnet/model/hyperparameters.py")
     lines = (pathlib.Path(__file__).parents[1] / path).read_text().splitlines()
-    row = next(i for i, line in enumerate(lines, 1) if "must be at least 1, got" in line)
+    row = next(i for i, line in enumerate(lines, 1) if "must be at least {self.least}, got" in line)
     assert f'{path}", line {row}, in checked' in done.stdout
 
 

@@ -13,11 +13,11 @@ import onnxruntime
 from mnist_mxnet.data.dataset import Split, read_dataset, read_images
 from mnist_mxnet.errors import InvalidInput
 from mnist_mxnet.export.translation import INPUT, OUTPUT
+from mnist_mxnet.prediction.batches import BATCH_SIZE
 from mnist_mxnet.prediction.predictor import Predictor
 from mnist_mxnet.runtime.cpus import available_cpus
 
 TOLERANCE = 1e-5  # of a probability
-BATCH_SIZE = 1152  # as predict has it
 MADE_UP, MADE_UP_BYTES = 1000, 16 << 20  # images, and how large they may be together
 
 

@@ -13,7 +13,7 @@ from mnist_mxnet.model.info import (
     SYMBOL_FILE,
     ModelInfo,
 )
-from mnist_mxnet.model.module import bind_module
+from mnist_mxnet.model.module import bind_for_prediction
 from mnist_mxnet.model.parameters import parse_parameters
 from mnist_mxnet.model.symbol import check_symbol
 from mnist_mxnet.runtime.engine import mx
@@ -22,10 +22,11 @@ from mnist_mxnet.storage.artifact import regular_file
 LARGEST_LAYER = 64 << 20  # outputs for each image: 256 MiB
 
 
-def load_model(directory: str, batch_size: int) -> tuple[mx.mod.Module, ModelInfo]:
+def load_model(directory: str, batch_size: int) -> tuple[list[mx.mod.Module], ModelInfo]:
     """Load a model directory for prediction on the CPU.
 
-    Returns: a Module bound for batches uint8 (batch_size, C, H, W); what is known about it.
+    Returns: a Module for each context, bound for batches uint8 (batch_size, C, H, W); what is known
+        about the model.
 
     Raises:
         InvalidInput: a file is missing or damaged, is of another format, or is not what the layout
@@ -46,12 +47,13 @@ def load_model(directory: str, batch_size: int) -> tuple[mx.mod.Module, ModelInf
     try:
         symbol = mx.sym.load_json(graph.decode())
         check_sizes(symbol, info, parameters)
-        module = bind_module(symbol, [batch_size, *info.input_shape], for_training=False)
-        set_parameters(module, parameters)
+        modules = bind_for_prediction(symbol, [batch_size, *info.input_shape])
+        for module in modules:
+            set_parameters(module, parameters)
     except (ValueError, TypeError, RuntimeError, mx.MXNetError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise DamagedFile(f"the model in {directory} can't be used: {reason}") from error
-    return module, info
+    return modules, info
 
 
 def set_parameters(module: mx.mod.Module, parameters: dict[str, np.ndarray]) -> None:

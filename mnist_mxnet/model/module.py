@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mnist_mxnet.runtime.engine import mx
+from mnist_mxnet.runtime.engine import cpu_contexts, mx
 
 
 def bind_module(
@@ -14,7 +14,7 @@ def bind_module(
 ) -> mx.mod.Module:
     """Return a Module for batches of a shape (N, C, H, W), without parameters yet.
 
-    contexts: share each batch; None for the CPU. dtype: uint8 or float32.
+    contexts: share each batch; None for one on the CPU. dtype: uint8 or float32.
     """
     labels = [name for name in network.list_arguments() if name == "softmax_label"]
     module = mx.mod.Module(network, label_names=labels, context=contexts or mx.cpu())
@@ -24,3 +24,14 @@ def bind_module(
         for_training=for_training,
     )
     return module
+
+
+def bind_for_prediction(network: mx.sym.Symbol, shape: Sequence[int]) -> list[mx.mod.Module]:
+    """Return a Module for each context of the CPU, for batches uint8 of a shape (N, C, H, W).
+
+    They have no parameters yet. Each predicts whole batches.
+    """
+    return [
+        bind_module(network, shape, for_training=False, contexts=[context])
+        for context in cpu_contexts()
+    ]

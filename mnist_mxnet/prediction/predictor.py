@@ -12,14 +12,14 @@ from mnist_mxnet.prediction.batches import predict_probabilities
 class Predictor:
     """A model directory, loaded for prediction on the CPU.
 
-    batch_size: images that the network sees at once.
+    batch_size: images that the network sees at once, in each context.
 
     Raises:
         InvalidInput: the model can't be read.
     """
 
     def __init__(self, directory: str, batch_size: int) -> None:
-        self.module, self.info = load_model(directory, batch_size)
+        self.modules, self.info = load_model(directory, batch_size)
 
     def check_images(self, images: np.ndarray) -> None:
         """Check the shape of images, uint8 (N, C, H, W).
@@ -35,4 +35,4 @@ class Predictor:
 
     def probabilities(self, images: np.ndarray) -> Iterator[np.ndarray]:
         """Yield class probabilities, float32 (n, num_classes), as predict_probabilities does."""
-        return predict_probabilities(self.module, images)
+        return predict_probabilities(self.modules, images)

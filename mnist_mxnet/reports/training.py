@@ -18,6 +18,7 @@ BY = "\N{NO-BREAK SPACE}x\N{NO-BREAK SPACE}"
 def write_training_report(
     path: pathlib.Path,
     history: Sequence[Epoch],
+    verdict: str,
     settings: Mapping[str, object],
     metrics: Mapping[str, float],
     layers: Sequence[Layer],
@@ -27,11 +28,12 @@ def write_training_report(
 
     No times stand in it, so that the same seed gives the same bytes; the metrics have them.
 
-    settings: recipe, hyperparameters and seed; filters: float32 (F, C, H, W), of the first
-    convolution.
+    verdict: why training ended; settings: recipe, hyperparameters and seed; filters: float32
+    (F, C, H, W), of the first convolution.
     """
     facts = {
         "train accuracy": f"{metrics['train_accuracy']:.4f}",
+        "epochs": f"{len(history):,}",
         "parameters": f"{metrics['parameters']:,.0f}",
     }
     if "validation_accuracy" in metrics:
@@ -39,8 +41,9 @@ def write_training_report(
     sections = [
         Section(
             "Accuracy and loss",
-            text="Training figures are means over a tenth of an epoch, of augmented images where "
-            "there is augmentation; validation figures are of whole epochs.",
+            text=f"Training ended with epoch {len(history):,}: {verdict}. Training figures are "
+            "means over a part of an epoch, of augmented images where there is augmentation; "
+            "validation figures are of whole epochs.",
             figure=figure_svg(plot_curves(history), "Accuracy, loss and learning rate"),
         ),
         Section(

@@ -3,7 +3,9 @@
 import ctypes
 
 from mnist_mxnet.errors import InvalidInput
-from mnist_mxnet.runtime.engine import mx
+from mnist_mxnet.runtime.engine import cpu_contexts, mx
+
+LEAST_IMAGES = 16  # of a batch in a context: batch normalisation needs some, and so does oneDNN
 
 
 def check_device(device: str) -> None:
@@ -24,10 +26,11 @@ def count_gpus() -> int:
         return 0
 
 
-def contexts(device: str, num_gpus: int) -> list[mx.Context]:
-    """Return the MXNet contexts to train on.
+def contexts(device: str, num_gpus: int, batch_size: int) -> list[mx.Context]:
+    """Return the MXNet contexts that share each batch of a training.
 
     device: auto (all GPUs, else the CPU), cpu, or gpu (all GPUs). num_gpus: how many there are.
+    batch_size: a small batch goes to fewer contexts.
 
     Raises:
         InvalidInput: gpu where there is none; the message says what was found.
@@ -37,9 +40,8 @@ def contexts(device: str, num_gpus: int) -> list[mx.Context]:
             f"device is gpu, but there is no usable GPU ({describe_gpu_support()}): "
             "use auto or cpu, or a GPU with an MXNet that is built for CUDA"
         )
-    if device == "cpu" or num_gpus == 0:
-        return [mx.cpu()]
-    return [mx.gpu(i) for i in range(num_gpus)]
+    gpus = [] if device == "cpu" else [mx.gpu(i) for i in range(num_gpus)]
+    return (gpus or cpu_contexts())[: max(1, batch_size // LEAST_IMAGES)]
 
 
 def describe_gpu_support() -> str:

@@ -13,15 +13,16 @@ import os
 import warnings
 
 from mnist_mxnet.errors import MissingLibrary
-from mnist_mxnet.runtime.cpus import available_cpus
 from mnist_mxnet.runtime.cuda import load_cuda
 
-# libgomp reads these when it is loaded, which the check below does. By itself MXNet takes half of
-# the CPUs. Threads that wait spin for a moment, which trains 15 % faster than none, but not for
-# long: with libgomp's own default training stalls for a minute where another process wants the same
-# CPUs.
-os.environ.setdefault("OMP_NUM_THREADS", str(available_cpus()))
-os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+# CPUs are used by several contexts with a thread each, not by several threads at each operator:
+# those wait for each other after every one, so that a neighbour on one CPU holds up all (training
+# took 6 times as long beside one busy process), and their number decides the last bits of the sums.
+# libgomp reads this when it is loaded, which the check below does.
+os.environ["OMP_NUM_THREADS"] = "1"
+# As many on every machine, so that the same seed gives the same model on any number of CPUs. On two
+# CPUs two would be 5 % faster when nobody else is there, and 10 to 15 % slower beside a neighbour.
+CPU_CONTEXTS = 4
 os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # a line for every Module
 for library, package in (("libgomp.so.1", "libgomp1"), ("libquadmath.so.0", "libquadmath0")):
     try:
@@ -35,4 +36,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # MXNet 1.9.1 uses np.bool
     import mxnet as mx
 
-__all__ = ["mx"]
+__all__ = ["CPU_CONTEXTS", "cpu_contexts", "mx"]
+
+
+def cpu_contexts() -> list[mx.Context]:
+    """Return the contexts that share the work on a CPU: MXNet has a thread for each."""
+    return [mx.cpu(i) for i in range(CPU_CONTEXTS)]

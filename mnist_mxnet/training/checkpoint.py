@@ -1,8 +1,9 @@
 """Checkpoints: what training needs to go on after the last whole epoch, in one file.
 
 checkpoint.npz  NumPy arrays (zip with CRC-32): arg:NAME and aux:NAME, the Module's parameters;
-state:INDEX:I, the optimizer's; progress, JSON with training (what it belongs to) and history
-(one record for each epoch). No random state: each epoch's is made from the seed and its number.
+state:INDEX:I, the optimizer's, of the parameter INDEX; progress, JSON with training (what it
+belongs to) and history (one record for each epoch). No random state: each epoch's is made from
+the seed and its number.
 """
 
 import io
@@ -82,10 +83,8 @@ class Checkpoint:
         except (OSError, ValueError) as error:  # training is worth more than its checkpoint
             logging.warning("The checkpoint was not saved: %s", error)
 
-    def restore(self, module: mx.mod.Module, arrays: dict[str, np.ndarray]) -> None:
-        """Put the parameters and the optimizer's state of a checkpoint into a Module.
-
-        The Module's optimizer is initialised.
+    def restore_parameters(self, module: mx.mod.Module, arrays: dict[str, np.ndarray]) -> None:
+        """Put the parameters of a checkpoint into a Module whose optimizer is not there yet.
 
         Raises:
             DamagedFile: an array is missing, or there is one that the Module has not.
@@ -94,19 +93,11 @@ class Checkpoint:
         if wrong:
             raise self.damaged(f"{wrong[0]} does not fit the network")
         parameters: dict[str, dict[str, mx.nd.NDArray]] = {"arg": {}, "aux": {}}
-        states: dict[int, dict[int, mx.nd.NDArray]] = {}
         for key, array in arrays.items():
             kind, _, name = key.partition(":")
-            if kind == "state":
-                index, i = map(int, name.split(":"))
-                states.setdefault(index, {})[i] = mx.nd.array(array)
-            else:
+            if kind in parameters:
                 parameters[kind][name] = mx.nd.array(array)
         module.set_params(parameters["arg"], parameters["aux"])
-        for index, parts in states.items():
-            ordered = tuple(parts[i] for i in sorted(parts))
-            module._updater.states[index] = ordered if len(ordered) > 1 else ordered[0]
-            module._updater.states_synced[index] = False  # it moves to its context when it is used
 
     def damaged(self, reason: str) -> DamagedFile:
         """Return the error that refuses the checkpoint."""
@@ -115,12 +106,32 @@ class Checkpoint:
         )
 
 
+def restore_states(module: mx.mod.Module, arrays: dict[str, np.ndarray]) -> None:
+    """Put the optimizer's state of a checkpoint into a Module whose optimizer is there.
+
+    arrays: of a checkpoint whose parameters fit the Module.
+    """
+    states: dict[int, dict[int, mx.nd.NDArray]] = {}
+    for key, array in arrays.items():
+        kind, _, name = key.partition(":")
+        if kind == "state":
+            index, i = map(int, name.split(":"))
+            states.setdefault(index, {})[i] = mx.nd.array(array)
+    updater = module._kvstore._updater
+    for index, parts in states.items():
+        name = module._param_names[index]
+        ordered = tuple(parts[i] for i in sorted(parts))
+        updater.states[name] = ordered if len(ordered) > 1 else ordered[0]
+        updater.states_synced[name] = False  # it moves to its context when it is used
+
+
 def arrays_of(module: mx.mod.Module) -> dict[str, np.ndarray]:
     """Return a Module's parameters and its optimizer's state by their names in a checkpoint."""
     arguments, auxiliary = module.get_params()
     arrays = {f"arg:{name}": array.asnumpy() for name, array in arguments.items()}
     arrays.update({f"aux:{name}": array.asnumpy() for name, array in auxiliary.items()})
-    for index, state in module._updater.states.items():
+    for name, state in module._kvstore._updater.states.items():
+        index = module._param_names.index(name)
         for i, array in enumerate(state if isinstance(state, tuple) else (state,)):
             if array is not None:  # plain SGD has no state
                 arrays[f"state:{index}:{i}"] = array.asnumpy()
@@ -133,7 +144,7 @@ def misfits(module: mx.mod.Module, arrays: dict[str, np.ndarray]) -> list[str]:
     shapes = {f"arg:{key}": array.shape for key, array in arguments.items()}
     states = {
         f"state:{index}:{i}": shapes[f"arg:{key}"]
-        for index, key in module._optimizer.idx2name.items()
+        for index, key in enumerate(module._param_names)
         for i in range(2)
     }
     shapes |= {f"aux:{key}": array.shape for key, array in auxiliary.items()}

@@ -1,12 +1,14 @@
 """The accuracy of a network in training."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mnist_mxnet.data.dataset import Split
 from mnist_mxnet.data.memory import advise
 from mnist_mxnet.errors import InvalidInput
-from mnist_mxnet.model.module import bind_module
-from mnist_mxnet.prediction.batches import predict_probabilities
+from mnist_mxnet.model.module import bind_for_prediction
+from mnist_mxnet.prediction.batches import BATCH_SIZE, predict_probabilities
 from mnist_mxnet.runtime.engine import mx
 
 
@@ -32,26 +34,30 @@ def check_validation(validation: Split, training: Split) -> None:
 def score(module: mx.mod.Module, images: np.ndarray, labels: np.ndarray) -> float:
     """Return the accuracy of a Module's parameters on images, uint8 (N, C, H, W), N at least 1.
 
-    A new Module for prediction scores each time. The one that trains would have oneDNN reorder
+    New Modules for prediction score each time. The one that trains would have oneDNN reorder
     its weights at a moment that differs from run to run, and the sums of the next updates with
     it; and a Module that has predicted keeps its first weights in MXNet's fused operators,
     whatever set_params gives it.
     """
-    shape = [min(1000, len(images)), *images.shape[1:]]
-    scorer = bind_module(module.symbol, shape, for_training=False)
-    scorer.set_params(*module.get_params())
+    shape = [min(BATCH_SIZE, len(images)), *images.shape[1:]]
+    scorers = bind_for_prediction(module.symbol, shape)
+    for scorer in scorers:
+        scorer.set_params(*module.get_params())
     correct = 0
     for start in range(0, len(images), 10_000):
         part = slice(start, start + 10_000)
-        correct += count_correct(scorer, images[part], labels[part])
+        correct += count_correct(scorers, images[part], labels[part])
         advise(images, "DONTNEED")
     return correct / len(images)
 
 
-def count_correct(module: mx.mod.Module, images: np.ndarray, labels: np.ndarray) -> int:
-    """Return how many images, uint8 (N, C, H, W), get their own label, uint8 (N,)."""
+def count_correct(modules: Sequence[mx.mod.Module], images: np.ndarray, labels: np.ndarray) -> int:
+    """Return how many images, uint8 (N, C, H, W), get their own label, uint8 (N,).
+
+    modules: as predict_probabilities takes them.
+    """
     start = correct = 0
-    for probabilities in predict_probabilities(module, images):
+    for probabilities in predict_probabilities(modules, images):
         stop = start + len(probabilities)
         correct += int((probabilities.argmax(1) == labels[start:stop]).sum())
         start = stop

@@ -2,7 +2,6 @@
 
 import collections
 import logging
-import os
 import time
 from collections.abc import Iterator
 
@@ -15,12 +14,13 @@ from mnist_mxnet.model.module import bind_module
 from mnist_mxnet.model.network import build_network
 from mnist_mxnet.runtime.engine import mx
 from mnist_mxnet.training.batches import batches_together, training_batches
-from mnist_mxnet.training.checkpoint import Checkpoint, Identity
+from mnist_mxnet.training.checkpoint import Checkpoint, Identity, restore_states
+from mnist_mxnet.training.duration import plan_rounds, why_stop
 from mnist_mxnet.training.history import Epoch
 from mnist_mxnet.training.schedule import learning_rate_at
 from mnist_mxnet.training.scoring import score
 
-LINES = 10  # of the log, in an epoch
+LINES = 10  # of the log, in an epoch of a round of at most as many epochs; else one
 
 
 class Trainer:
@@ -43,7 +43,9 @@ class Trainer:
         self.network = build_network(chosen)
         self.module = self.bound_module()
         self.batches = -(-len(training.images) // chosen.batch_size)  # of an epoch
+        self.rounds = plan_rounds(chosen.epochs, len(training.images))
         self.history: list[Epoch] = []
+        self.verdict = ""  # why training ended
 
     @property
     def identity(self) -> Identity:
@@ -70,25 +72,43 @@ class Trainer:
         return module
 
     def fit(self, checkpoint: Checkpoint | None = None) -> None:
-        """Train all epochs; with a checkpoint go on from it, and save each epoch in it.
+        """Train round after round; with a checkpoint go on from it, and save each epoch in it.
 
         Raises:
             Diverged: the loss became NaN or infinite.
             InvalidInput: the checkpoint is damaged or of another training.
         """
         self.resume(checkpoint)
-        while len(self.history) < self.chosen.epochs:
-            epoch = self.train_epoch()
-            number = len(self.history)
-            logging.info("Epoch[%d] Train-accuracy=%f", number, epoch.train_accuracy)
-            logging.info("Epoch[%d] Time cost=%.3f", number, epoch.seconds)
-            if len(self.validation.images):
-                images, labels, _ = self.validation
-                epoch.validation_accuracy = score(self.module, images, labels)
-                logging.info("Epoch[%d] Validation-accuracy=%f", number, epoch.validation_accuracy)
-            self.history.append(epoch)
-            if checkpoint:
-                checkpoint.save(self.module, self.identity, self.history)
+        for epochs in self.rounds:
+            while len(self.history) < epochs.stop:
+                self.history.append(self.train_and_score())
+                if checkpoint:
+                    checkpoint.save(self.module, self.identity, self.history)
+            so_far = self.history[: epochs.stop]
+            self.verdict = why_stop(self.rounds, so_far, len(self.validation.images))
+            if self.verdict:
+                break
+        logging.info("Training ends after epoch %d: %s", len(self.history) - 1, self.verdict)
+
+    def round_of(self, epoch: int) -> range:
+        """Return the epochs of the round that an epoch is in."""
+        return next(epochs for epochs in self.rounds if epoch in epochs)
+
+    def train_and_score(self) -> Epoch:
+        """Train for the next epoch, score the validation images, and log both.
+
+        Raises:
+            Diverged: the loss became NaN or infinite.
+        """
+        epoch = self.train_epoch()
+        number = len(self.history)
+        logging.info("Epoch[%d] Train-accuracy=%f", number, epoch.train_accuracy)
+        logging.info("Epoch[%d] Time cost=%.3f", number, epoch.seconds)
+        if len(self.validation.images):
+            images, labels, _ = self.validation
+            epoch.validation_accuracy = score(self.module, images, labels)
+            logging.info("Epoch[%d] Validation-accuracy=%f", number, epoch.validation_accuracy)
+        return epoch
 
     def resume(self, checkpoint: Checkpoint | None) -> None:
         """Start the optimizer, where the checkpoint ends if there is one.
@@ -101,13 +121,16 @@ class Trainer:
             self.history = progress.history
             last = len(self.history) - 1
             logging.info("Going on after epoch %d of %s", last, checkpoint.name)
+            checkpoint.restore_parameters(self.module, progress.arrays)
         self.start_optimizer()
         if checkpoint and progress:
-            checkpoint.restore(self.module, progress.arrays)
+            restore_states(self.module, progress.arrays)
 
     def learning_rate_at(self, update: int) -> float:
         """Return the learning rate of an update, counted from 0 over all epochs."""
-        return learning_rate_at(update, self.chosen.epochs * self.batches, self.chosen)
+        epochs = self.round_of(update // self.batches)
+        update -= epochs.start * self.batches
+        return learning_rate_at(update, len(epochs) * self.batches, self.chosen)
 
     def start_optimizer(self) -> None:
         """Give the Module its optimizer, which goes on after the epochs in the history."""
@@ -117,9 +140,6 @@ class Trainer:
             return self.learning_rate_at(update - 1)
 
         schedule.base_lr = chosen.learning_rate  # type: ignore[attr-defined] # MXNet compares it
-        # Each context updates its own copy with the summed gradients, so that the optimizer's state
-        # is in the Module's updater whether there is one context or many.
-        os.environ["MXNET_UPDATE_ON_KVSTORE"] = "0"
         settings = {
             "learning_rate": chosen.learning_rate,
             "lr_scheduler": schedule,
@@ -128,8 +148,11 @@ class Trainer:
         }
         if chosen.optimizer != "adam":
             settings["momentum"] = chosen.momentum
+        # The store sums the gradients, updates the parameters once and hands them to all contexts.
+        # Given as an object, it does so for a single context too.
+        where = "device" if self.contexts[0].device_type == "gpu" else "local"
         self.module.init_optimizer(
-            kvstore="device", optimizer=chosen.optimizer, optimizer_params=settings
+            mx.kv.create(where), optimizer=chosen.optimizer, optimizer_params=settings
         )
 
     def train_epoch(self) -> Epoch:
@@ -143,7 +166,9 @@ class Trainer:
         self.module.set_params(*self.module.get_params())
         # Dropout draws from MXNet's generator, whose state can't be saved: it starts anew.
         mx.random.seed((self.seed + epoch * 1_000_003) % 2**31)
-        line = max(1, self.batches // LINES)  # batches that one line of the log covers
+        # Batches that one line of the log covers.
+        many = len(self.round_of(epoch)) > LINES
+        line = self.batches if many else max(1, self.batches // LINES)
         sizes, losses, hits = np.zeros((3, self.batches))
         curve = []
         started = line_started = time.perf_counter()
@@ -180,8 +205,10 @@ class Trainer:
         """
         together = batches_together(self.training.images, self.chosen.batch_size)
         pending: collections.deque[tuple[mx.nd.NDArray, np.ndarray]] = collections.deque()
-        context = self.contexts[0]
-        for batch in training_batches(self.training, self.chosen, self.seed, epoch, context):
+        first = self.contexts[0]
+        # On the CPU images are warped by a thread of its own.
+        warping = first if first.device_type == "gpu" else mx.cpu(len(self.contexts))
+        for batch in training_batches(self.training, self.chosen, self.seed, epoch, warping):
             labels = mx.nd.from_numpy(batch.labels.astype(np.float32))
             self.module.forward_backward(mx.io.DataBatch([batch.data], [labels]))
             self.module.update()
@@ -211,7 +238,7 @@ class Trainer:
         seconds: what the part took.
         """
         number = part.stop - part.start
-        left = self.chosen.epochs * self.batches - (epoch * self.batches + part.stop)
+        left = self.round_of(epoch).stop * self.batches - (epoch * self.batches + part.stop)
         logging.info(
             "Epoch[%d] Batch [%d-%d]\tSpeed: %.2f samples/sec\taccuracy=%f\t%.0f s left",
             epoch,
@@ -223,14 +250,15 @@ class Trainer:
         )
 
     def metrics(self) -> dict[str, float]:
-        """Return the metrics of the training: the last epoch's scores, speed, time and size."""
+        """Return the metrics: the last epoch's scores, number of epochs, speed, time and size."""
         last = self.history[-1].to_json()
         del last["curve"]
         seconds = sum(epoch.seconds for epoch in self.history)
         samples = sum(epoch.samples_per_second * epoch.seconds for epoch in self.history)
         last["seconds"], last["samples_per_second"] = seconds, samples / seconds
         arguments, _ = self.module.get_params()
-        return {**last, "parameters": sum(array.size for array in arguments.values())}
+        parameters = sum(array.size for array in arguments.values())
+        return {**last, "epochs": len(self.history), "parameters": parameters}
 
     def first_filters(self) -> np.ndarray | None:
         """Return the weights of the first convolution, float32 (F, C, H, W), None without one."""

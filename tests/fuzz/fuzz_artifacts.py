@@ -100,7 +100,7 @@ def targets() -> dict[str, Any]:
     from mnist_mxnet.prediction.predictor import Predictor
     from mnist_mxnet.prediction.shards import order_shards, read_true_labels
     from mnist_mxnet.storage.store import FileStore
-    from mnist_mxnet.training.checkpoint import Checkpoint
+    from mnist_mxnet.training.checkpoint import Checkpoint, restore_states
 
     def read_data(root: pathlib.Path) -> None:
         read_dataset(str(root / "data"))
@@ -119,8 +119,9 @@ def targets() -> dict[str, Any]:
         progress = checkpoint.load(TRAINING)
         assert progress
         trainer = new_trainer(root / "data")
+        checkpoint.restore_parameters(trainer.module, progress.arrays)
         trainer.start_optimizer()
-        checkpoint.restore(trainer.module, progress.arrays)
+        restore_states(trainer.module, progress.arrays)
 
     def read_trials_json(root: pathlib.Path) -> None:
         try:

@@ -1,0 +1,53 @@
+"""How long to train: as told, or as long as the validation accuracy says that it pays.
+
+Then training goes in rounds. In each the learning rate rises and falls to 0, so that a round ends
+with a network that is ready for use, and each round is twice as long as the one before: warm
+restarts, Loshchilov and Hutter, https://arxiv.org/abs/1608.03983.
+"""
+
+from collections.abc import Sequence
+
+from mnist_mxnet.training.history import Epoch
+
+FIRST_IMAGES = 100_000  # that the first round sees, the same image often where there are few
+FIRST_EPOCHS = 20  # of the first round at most
+ROUNDS = 4  # at most, so 15 times the epochs of the first
+SMALL_ERROR = 0.0125  # more training at best halves an error, so that it gains 0.6 points
+SMALL_GAIN = 0.0025  # of accuracy from one round to the next
+
+
+def plan_rounds(epochs: int, num_images: int) -> list[range]:
+    """Return the epochs of each round that a training may have, counted from 0 over all rounds.
+
+    epochs: how many exactly, in one round; 0 leaves it to why_stop. num_images: to train on.
+    """
+    if epochs:
+        return [range(epochs)]
+    first = min(FIRST_EPOCHS, -(-FIRST_IMAGES // num_images))
+    return [range(first * (2**i - 1), first * (2 ** (i + 1) - 1)) for i in range(ROUNDS)]
+
+
+def why_stop(rounds: Sequence[range], history: Sequence[Epoch], num_validation: int) -> str:
+    """Return why training ends here, at the end of a round; an empty text where it goes on.
+
+    rounds: as plan_rounds gives them; history: so far. num_validation: images that are scored.
+    """
+    done = sum(part.stop <= len(history) for part in rounds)
+    if len(rounds) == 1:
+        return "as many epochs as were asked for"
+    if not num_validation:
+        return "no validation images say whether more epochs would pay"
+    scores = [history[part.stop - 1].validation_accuracy or 0.0 for part in rounds[:done]]
+    wrong = round((1 - scores[-1]) * num_validation)
+    # Two mistakes more are counted, as few images may all be right by chance: Agresti and Coull,
+    # "Approximate Is Better than Exact", The American Statistician 52 (1998).
+    if (wrong + 2) / (num_validation + 4) <= SMALL_ERROR:
+        return f"only {wrong:,} of {num_validation:,} validation images are wrong"
+    if done > 1 and scores[-1] - scores[-2] < SMALL_GAIN:
+        return (
+            f"the last {len(rounds[done - 1])} epochs changed the validation accuracy "
+            f"by {100 * (scores[-1] - scores[-2]):+.2f} points, less than {100 * SMALL_GAIN:g}"
+        )
+    if done == len(rounds):
+        return f"{rounds[-1].stop} epochs are the most without being asked for more"
+    return ""

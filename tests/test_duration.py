@@ -1,0 +1,67 @@
+import itertools
+
+import pytest
+
+from mnist_mxnet.model.hyperparameters import choose_hyperparameters
+from mnist_mxnet.training.duration import plan_rounds, why_stop
+from mnist_mxnet.training.history import Epoch
+
+
+def history(epochs: int, *scores: float | None) -> list[Epoch]:
+    """Return epochs of a training whose validation accuracy ends as the scores say."""
+    shown = [*itertools.repeat(0.1, epochs - len(scores)), *scores]
+    return [Epoch(0.5, 1.0, 1.0, 1.0, [[1.0] * 4], score) for score in shown]
+
+
+def test_a_number_of_epochs_is_kept_to():
+    rounds = plan_rounds(7, 54_000)
+    assert rounds == [range(7)]
+    assert why_stop(rounds, history(7, 0.2), 6000) == "as many epochs as were asked for"
+
+
+@pytest.mark.parametrize(
+    ("num_images", "lengths"),
+    [(600_000, [1, 2, 4, 8]), (54_000, [2, 4, 8, 16]), (9_000, [12, 24, 48, 96])]
+    + [(n, [20, 40, 80, 160]) for n in (1, 40, 1_800)],
+)
+def test_each_round_is_twice_as_long_as_the_one_before(num_images, lengths):
+    rounds = plan_rounds(0, num_images)
+    assert [len(part) for part in rounds] == lengths
+    assert list(itertools.chain(*rounds)) == list(range(sum(lengths)))
+
+
+@pytest.mark.parametrize(
+    ("scores", "images", "verdict"),
+    [
+        ((0.993,), 6000, "only 42 of 6,000 validation images are wrong"),
+        ((1.0,), 200, "only 0 of 200 validation images are wrong"),
+        ((1.0,), 100, ""),  # as few may all be right by chance
+        ((0.98,), 6000, ""),
+        ((0.98, 0.983), 6000, ""),
+        (
+            (0.98, 0.9822),
+            6000,
+            "the last 4 epochs changed the validation accuracy by +0.22 points, less than 0.25",
+        ),
+        (
+            (0.98, 0.97),
+            6000,
+            "the last 4 epochs changed the validation accuracy by -1.00 points, less than 0.25",
+        ),
+        ((0.5, 0.6, 0.7), 6000, ""),
+        ((0.5, 0.6, 0.7, 0.8), 6000, "30 epochs are the most without being asked for more"),
+        ((None,), 0, "no validation images say whether more epochs would pay"),
+    ],
+)
+def test_training_ends_when_the_validation_accuracy_says_so(scores, images, verdict):
+    rounds = plan_rounds(0, 54_000)
+    so_far: list[Epoch] = []
+    for part, score in zip(rounds, scores, strict=False):
+        so_far += history(len(part), score)
+    assert why_stop(rounds, so_far, images) == verdict
+
+
+def test_only_the_default_recipe_leaves_it_open():
+    epochs = {name: choose_hyperparameters(name, {}).epochs for name in ("default", "best")}
+    assert epochs["default"] == 0 < epochs["best"]
+    assert choose_hyperparameters("best", {"epochs": 0}).epochs == 0
