@@ -8,6 +8,7 @@ from kfp import dsl
 
 from components.compare import compare
 from components.evaluate import evaluate
+from components.export import export
 from components.ingest import ingest
 from components.ingest_images import ingest_images
 from components.merge import merge
@@ -28,11 +29,12 @@ PLAN = Needs("500m", "256Mi", "1", "1Gi", timeout=1800)
 
 
 def train_pipeline(target: Target) -> Any:
-    """Return the pipeline: ingest, train, evaluate on the test images, predict them."""
+    """Return the pipeline: ingest, train, evaluate on the test images, predict them, export."""
 
     @target.pipeline(
         name="mnist-train",
-        description="Trains a CNN on images in the IDX format, scores it and predicts with it.",
+        description="Trains a CNN on images in the IDX format, scores it, predicts with it and "
+        "exports it to ONNX.",
     )
     def mnist_train(
         data_uri: str = "mnist",
@@ -49,12 +51,13 @@ def train_pipeline(target: Target) -> Any:
         checkpoint_uri: str = "",
         class_names: list[str] = [],
         min_accuracy: float = 0.0,
+        export_onnx: bool = True,
         gpu_count: str = "1",  # the back end reads it as text
         gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
         gpu_tolerations: list = [GPU_TOLERATION],
         **hyperparameters: Any,
     ):
-        steps = target.journey(ingest, train, evaluate, predict)
+        steps = target.journey(ingest, train, evaluate, predict, export, carried=(predict, export))
         data = steps.step(ingest, INGEST)(
             data_uri=data_uri,
             validation_fraction=validation_fraction,
@@ -84,12 +87,14 @@ def train_pipeline(target: Target) -> Any:
         good = evaluation.outputs["Output"] >= min_accuracy
         with dsl.If(good, name=target.display_name("enough accuracy")):
             steps.step(predict, JUDGE)(**test)
+            with dsl.If(export_onnx == True, name=target.display_name("export_onnx")):  # noqa: E712
+                steps.step(export, JUDGE)(**test, class_names=class_names)
 
     return mnist_train
 
 
 def sweep_pipeline(target: Target) -> Any:
-    """Return the pipeline: ingest, train each trial, evaluate the best on the test images."""
+    """Return the pipeline: ingest, train each trial, evaluate the best, predict, export."""
 
     @target.pipeline(
         name="mnist-sweep",
@@ -104,11 +109,13 @@ def sweep_pipeline(target: Target) -> Any:
         seed: int = 0,
         device: str = "auto",
         s3_endpoint: str = "",
+        export_onnx: bool = True,
         gpu_count: str = "1",
         gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
         gpu_tolerations: list = [GPU_TOLERATION],
     ):
-        steps = target.journey(ingest, plan, train, compare, evaluate, predict, in_loop=train)
+        judging = (evaluate, predict, export)
+        steps = target.journey(*(ingest, plan, train, compare, *judging), carried=(train, *judging))
         data = steps.step(ingest, INGEST)(
             data_uri=data_uri,
             validation_fraction=validation_fraction,
@@ -138,6 +145,8 @@ def sweep_pipeline(target: Target) -> Any:
         test = {"model": comparison.outputs["best_model"], "data": data.outputs["test_data"]}
         evaluation = steps.step(evaluate, JUDGE)(**test)
         steps.step(predict, JUDGE)(**test).after(evaluation)
+        with dsl.If(export_onnx == True, name=target.display_name("export_onnx")):  # noqa: E712
+            steps.step(export, JUDGE)(**test).after(evaluation)
 
     return mnist_sweep
 
@@ -159,7 +168,7 @@ def batch_predict_pipeline(target: Target) -> Any:
         destination_uri: str = "",
         s3_endpoint: str = "",
     ):
-        steps = target.journey(ingest_images, predict, merge, upload, in_loop=predict)
+        steps = target.journey(ingest_images, predict, merge, upload, carried=[predict])
         # Without a display name: the back end would record the importer under it, and the loop
         # would not find the task that its artifact comes from.
         model = dsl.importer(artifact_uri=model_uri, artifact_class=dsl.Model)

@@ -30,10 +30,11 @@ PIPELINE_OWN = {
     "data_sha256": COMPONENTS["ingest"].component_spec.inputs["sha256"].description,
     "destination_uri": "Where the predictions are uploaded: s3://bucket/prefix or "
     "minio://bucket/prefix; empty for nowhere.",
+    "export_onnx": "Whether the model is exported to ONNX: true or false.",
     "gpu_count": "How many GPUs training asks for, as text.",
     "gpu_node_selector": "Labels of the nodes that training may run on.",
     "gpu_tolerations": "Taints of the nodes that training may run on.",
-    "min_accuracy": "Below this accuracy on the test images predict does not run.",
+    "min_accuracy": "Below this accuracy on the test images predict and export do not run.",
     "model_uri": "Directory of the model, a path or the address of an artifact.",
     "seed": "Chooses which images are held out, the first parameters and all that is random.",
 }

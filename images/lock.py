@@ -2,7 +2,8 @@
 
 images/*/requirements.txt has hashes and is what an image installs; lock.txt beside the pins says
 which package needs which, and is what a step on the public Python image installs its part of. Both
-have kfp without its dependencies: in a step kfp needs none of them.
+have kfp without its dependencies: in a step kfp needs none of them. runner/model_server.txt is what
+KServe's model server needs, in an environment of its own.
 """
 
 import pathlib
@@ -15,6 +16,8 @@ from mnist_mxnet.shipping import install
 from mnist_mxnet.shipping.install import CPU_PINS, CUDA_PINS, LOCK, pins
 
 IMAGES = pathlib.Path(__file__).parent
+MODEL_SERVER = IMAGES.parent / "runner" / "model_server.txt"
+KSERVE = "kserve==0.21.0"  # needs a newer NumPy than MXNet runs on
 NOT_IN_A_STEP = ("docker==", "kfp==", "kfp-kubernetes==", "rich==", "uv==")
 COMPILE = [
     *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header"),
@@ -44,6 +47,8 @@ def main() -> None:
         path.write_text(
             "# Made by images/lock.py: run make locks.\n" + kfp + locked(requirements, *HASHED)
         )
+    server = locked([KSERVE, *pins(CPU_PINS, ["onnxruntime"])], "--no-annotate")
+    MODEL_SERVER.write_text("# Made by images/lock.py: run make locks.\n" + server)
     lock = locked(steps, "--annotation-style", "line").replace("-r -", "a step")
     pathlib.Path(install.__file__).with_name(LOCK).write_text(lock)
 

@@ -3,6 +3,7 @@
 import functools
 import pathlib
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -202,6 +203,29 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         connected = option(connected)
     return connected
+
+
+@main.command(
+    "serve",
+    epilog=examples(
+        "python pipeline.py serve latest",
+        "python pipeline.py serve /path/to/onnx_model --port 9000",
+        "python pipeline.py serve latest --once",
+    ),
+)
+@click.argument("model", shell_complete=complete_run)
+@where_runs_are
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--once", is_flag=True, help="Ask it for one prediction, and end.")
+def serve_command(model: str, output_dir: str, port: int, once: bool) -> None:
+    """Serve a model on this machine, by KServe's model server.
+
+    MODEL is the id of a run, its directory, `latest`, or the directory of a model.
+    """
+    from runner.serving import serve
+
+    with tempfile.TemporaryDirectory() as scratch:
+        serve(model, pathlib.Path(output_dir), port, pathlib.Path(scratch), once)
 
 
 @main.command(

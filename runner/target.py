@@ -90,16 +90,17 @@ class Target:
         """
         return text if self.node_selector is None else None
 
-    def journey(self, *components: Any, in_loop: Any = None) -> "PipelineSteps":
+    def journey(self, *components: Any, carried: Collection[Any] = ()) -> "PipelineSteps":
         """Return what adds components to a pipeline, in the order in which they run.
 
-        in_loop: the one of them that is in a loop, if any.
+        carried: those of them whose code the one before brings: of one in a loop, and of small ones
+        that follow each other.
         """
         steps = [step_of(component) for component in components]
         if self.place == "processes" or self.image or self.package or None in steps:
             return PipelineSteps(self, None)
-        looping = frozenset({in_loop.python_func.__name__} if in_loop else ())
-        return PipelineSteps(self, Journey(tuple(step for step in steps if step), looping))
+        names = frozenset(component.python_func.__name__ for component in carried)
+        return PipelineSteps(self, Journey(tuple(step for step in steps if step), names))
 
     def made(self, component: Any, cuda: bool, journey: Journey | None) -> Any:
         """Return a component in the form in which its code travels to this target."""

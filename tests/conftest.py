@@ -144,6 +144,7 @@ def made_run(reports, tmp_path) -> Callable[..., pathlib.Path]:
         "train": ["model", "training_report"],
         "evaluate": ["confusion_matrix", "evaluation_report"],
         "predict": ["preview"],
+        "export": ["onnx_model", "model_card", "export_report"],
     }
 
     def make(run_id: str = "2026-01-31-120000", **changes) -> pathlib.Path:

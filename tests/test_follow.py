@@ -30,10 +30,13 @@ from runner.workflow import Step
 ROOT_DRIVER = driver("root", within="")
 TRAINED = [*ROOT_DRIVER, *step("ingest"), *step("train", at=20), *step("evaluate", at=40)]
 GATE = driver("condition-1", at=60)
-DONE: Scene = (
-    "SUCCEEDED",
-    [*TRAINED, *GATE, *step("predict", at=70, within="root(0).condition-1(0)")],
-)
+PASSED = "root(0).condition-1(0)"
+GOOD = [
+    *step("predict", at=70, within=PASSED),
+    *driver("condition-2", at=70, within=PASSED),
+    *step("export", at=80, within=f"{PASSED}.condition-2(0)"),
+]
+DONE: Scene = ("SUCCEEDED", [*TRAINED, *GATE, *GOOD])
 EVALUATED = """[KFP Executor 2026-11-24 12:00:50,802 INFO]: Wrote executor output file to /x.json.
 I1124 12:00:51.208048      15 launcher_v2.go:1230] ExecutorOutput: {
   "parameterValues": {
@@ -105,7 +108,7 @@ def test_shows_the_steps_of_the_user_and_no_others(api):
         *("run: PENDING", "run: RUNNING", "Ingest: PENDING", "Ingest: RUNNING"),
         *("Ingest: SUCCEEDED after 7.0 s", "Train: RUNNING", "Ingest: SUCCEEDED after 10.0 s"),
         *("Train: SUCCEEDED after 10.0 s", "Evaluate: SUCCEEDED after 10.0 s"),
-        *("Predict: SUCCEEDED after 10.0 s", "run: SUCCEEDED"),
+        *("Export: SUCCEEDED after 10.0 s", "Predict: SUCCEEDED after 10.0 s", "run: SUCCEEDED"),
     ]
     assert done.exit_code == 0, done.stderr
 
@@ -119,6 +122,7 @@ def test_ends_as_a_run_on_a_laptop_and_shows_the_end_of_a_finished_one_at_once(a
         "Ingest    ✓ SUCCEEDED     10.0  ",
         "Train     ✓ SUCCEEDED     10.0  ",
         "Evaluate  ✓ SUCCEEDED     10.0  ",
+        "Export    ✓ SUCCEEDED     10.0  ",
         "Predict   ✓ SUCCEEDED     10.0  ",
         "run       ✓ SUCCEEDED    100.0  ",
         "",

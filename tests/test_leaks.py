@@ -85,7 +85,7 @@ def test_every_step_keeps_secrets_out_of_all_that_it_writes(tmp_path, s3, keys, 
     assert [record["status"] for record in records] == ["SUCCEEDED"] * 3
     steps = {re.sub(r"-\d+$", "", step["name"]) for record in records for step in record["steps"]}
     assert steps == {
-        *("ingest", "plan", "train", "compare", "evaluate", "predict"),
+        *("ingest", "plan", "train", "compare", "evaluate", "predict", "export"),
         *("ingest-images", "merge", "upload"),
     }
     written = [

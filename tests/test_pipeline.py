@@ -15,7 +15,7 @@ from runner.cli import yaml_name
 from runner.target import Target, write_yaml
 
 ROOT = pathlib.Path(pipeline.__file__).parent
-STEPS = ["ingest", "train", "evaluate", "predict"]
+STEPS = ["ingest", "train", "evaluate", "export", "predict"]  # the last two in either order
 
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
@@ -45,7 +45,11 @@ def test_steps_and_their_order():
     assert tasks["evaluate"]["dependentTasks"] == ["ingest", "train"]
     assert gate["dependentTasks"] == ["evaluate", "ingest", "train"]
     assert "evaluate-Output'] >= inputs" in gate["triggerPolicy"]["condition"]
-    assert list(spec["components"]["comp-condition-1"]["dag"]["tasks"]) == ["predict"]
+    inside = spec["components"]["comp-condition-1"]["dag"]["tasks"]
+    assert list(inside) == ["condition-2", "predict"]
+    assert "dependentTasks" not in inside["predict"]
+    assert inside["condition-2"]["triggerPolicy"]["condition"].endswith("export_onnx'] == true")
+    assert list(spec["components"]["comp-condition-2"]["dag"]["tasks"]) == ["export"]
 
 
 def documents(path: pathlib.Path) -> tuple[dict, dict, dict]:
@@ -146,7 +150,7 @@ def test_stock_steps_run_on_the_public_image_with_pinned_packages():
         mxnet = {"exec-ingest": [], "exec-train": pins(CUDA_PINS)}
         for package in mxnet.get(name, pins(CPU_PINS, ["mxnet"])):
             assert f"{package} " in pip
-        assert ("mxnet==" in pip) == (name in ("exec-evaluate", "exec-predict"))
+        assert ("mxnet==" in pip) == (name in ("exec-evaluate", "exec-predict", "exec-export"))
 
 
 def test_own_images_have_no_pip_stage(tmp_path):
@@ -265,11 +269,15 @@ def test_runs_the_whole_pipeline(tmp_path):
     assert record["accuracy"] > 0.9
     assert record["seconds"] > 0
     assert record["parameters"]["kernels"] == [3]
-    assert [step["name"] for step in record["steps"]] == STEPS
+    assert [step["name"] for step in record["steps"]][:3] == STEPS[:3]
     assert {step["status"] for step in record["steps"]} == {"SUCCEEDED"}
-    paths = {**record["steps"][0]["outputs"], **record["steps"][3]["outputs"]}
+    steps = {step["name"]: step for step in record["steps"]}
+    paths = {name: path for step in steps.values() for name, path in step["outputs"].items()}
+    assert sorted(steps) == sorted(STEPS)
     assert pathlib.Path(paths["train_data"], "images.npy").is_file()
     assert pathlib.Path(paths["predictions"], "labels.npy").is_file()
+    assert pathlib.Path(paths["onnx_model"], "mnist", "1", "model.onnx").is_file()
+    assert pathlib.Path(paths["model_card"]).is_file()
     assert "accuracy" in done.stdout.splitlines()[-3]
     assert "train | Epoch[0] Train-accuracy=" in done.stdout
     assert "Batch [" not in done.stdout
@@ -289,12 +297,21 @@ def test_below_min_accuracy_predict_does_not_run(tmp_path):
     record = json.loads((output / "latest" / "run.json").read_text())
     assert record["status"] == "SUCCEEDED"
     assert [step["name"] for step in record["steps"]] == STEPS
-    assert [step["status"] for step in record["steps"]] == ["SUCCEEDED"] * 3 + ["SKIPPED"]
-    reason = (
-        f"predict did not run: the accuracy, {record['accuracy']:.4f}, is below min_accuracy, 1.0"
-    )
-    assert record["steps"][3]["reason"] == reason
-    assert reason in done.stdout.splitlines()
+    assert [step["status"] for step in record["steps"]] == ["SUCCEEDED"] * 3 + ["SKIPPED"] * 2
+    why = f"did not run: the accuracy, {record['accuracy']:.4f}, is below min_accuracy, 1.0"
+    for step in record["steps"][3:]:
+        assert step["reason"] == f"{step['name']} {why}"
+        assert step["reason"] in done.stdout.splitlines()
+
+
+def test_a_parameter_turns_the_export_off(tmp_path):
+    source, output = write_idx_set(tmp_path / "idx"), tmp_path / "runs"
+    done = run("--data-uri", source, *SMALL, "-p", "export_onnx=false", "--output-dir", output)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((output / "latest" / "run.json").read_text())
+    statuses = {step["name"]: step["status"] for step in record["steps"]}
+    assert statuses == {**dict.fromkeys(STEPS, "SUCCEEDED"), "export": "SKIPPED"}
+    assert "export did not run: it needs export_onnx" in done.stdout.splitlines()
 
 
 def test_a_failed_step_fails_the_run(tmp_path):
@@ -309,7 +326,7 @@ def test_a_failed_step_fails_the_run(tmp_path):
     assert record["error"] == "train: epochs must be at least 0, got -2"
     assert f"<p>{record['error']}</p>" in (output / "latest" / "index.html").read_text()
     statuses = [step["status"] for step in record["steps"]]
-    assert statuses == ["SUCCEEDED", "FAILED", "SKIPPED", "SKIPPED"]
+    assert statuses == ["SUCCEEDED", "FAILED", "SKIPPED", "SKIPPED", "SKIPPED"]
 
 
 def test_a_password_in_a_source_stays_out_of_the_record_and_the_log(tmp_path):

@@ -142,17 +142,18 @@ def test_an_archive_does_not_depend_on_the_order_of_its_files():
 
 
 def test_every_file_travels_once_before_it_is_needed():
-    names = ["ingest", "plan", "train", "compare", "evaluate", "predict"]
-    journey = Journey(tuple(STEPS[name] for name in names), frozenset({"train"}))
+    names = ["ingest", "plan", "train", "compare", "evaluate", "predict", "export"]
+    carried = frozenset({"train", "predict", "export"})
+    journey = Journey(tuple(STEPS[name] for name in names), carried)
     brought: dict[str, str] = {}
     for step in journey.steps:
         new = journey.brings(step)
         assert not new.keys() & brought.keys()
         brought |= new
         assert step.closure.files <= brought.keys(), step.name
-    assert "step_train.py" in brought
-    assert not journey.hands_on(STEPS["train"])
-    assert not journey.hands_on(STEPS["predict"])
+    assert {f"step_{name}.py" for name in carried} <= brought.keys()
+    assert not any(journey.hands_on(STEPS[name]) for name in carried)
+    assert journey.before(STEPS["export"]) == STEPS["evaluate"]
 
 
 def test_two_checkouts_compile_to_the_same_bytes(tmp_path):
@@ -171,7 +172,7 @@ def test_two_checkouts_compile_to_the_same_bytes(tmp_path):
 def test_programs_are_small():
     sizes = {name: len(program) for name, program in programs("pipeline-cpu.yaml").items()}
     assert max(sizes.values()) <= 24_000, sizes
-    assert sum(sizes.values()) <= 62_000, sizes
+    assert sum(sizes.values()) <= 69_000, sizes
     assert (ROOT / "pipeline.yaml").stat().st_size < 130_000
 
 
@@ -181,10 +182,15 @@ def test_the_program_of_an_export_is_small():
 
 
 @pytest.mark.parametrize(
-    ("name", "executor"), [("sweep.yaml", "exec-train"), ("batch_predict.yaml", "exec-predict")]
+    ("name", "executor"),
+    [
+        ("sweep.yaml", "exec-train"),
+        ("batch_predict.yaml", "exec-predict"),
+        ("pipeline.yaml", "exec-export"),
+    ],
 )
-def test_a_task_in_a_loop_has_a_program_of_a_few_lines(name, executor):
-    assert len(programs(name)[executor]) <= 4000
+def test_a_step_that_an_earlier_one_carries_has_a_program_of_a_few_lines(name, executor):
+    assert len(programs(name)[executor]) <= 1000
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -199,9 +205,11 @@ def test_an_installed_step_has_a_program_of_a_few_lines(name):
 def test_what_is_committed_fits_into_a_workflow(name):
     spec = next(yaml.safe_load_all((ROOT / name).read_text()))
     if name.startswith("pipeline"):
-        assert weight.weigh(spec).plain < 0.85 * weight.LIMIT
+        # Argo compresses it where it turns out larger than the limit.
+        assert weight.weigh(spec).plain < weight.LIMIT
+        assert weight.weigh(spec).compressed < 0.65 * weight.LIMIT
     else:
-        iterations = 50 if name.startswith("sweep") else 100
+        iterations = 30 if name.startswith("sweep") else 100
         assert weight.weigh(spec, iterations).compressed < 0.9 * weight.LIMIT
 
 
@@ -211,7 +219,7 @@ def told(made, executor: str) -> dict[str, str]:
     return {variable["name"]: variable["value"] for variable in container["env"]}
 
 
-@pytest.mark.parametrize(("name", "least"), [("sweep", 50), ("batch_predict", 100)])
+@pytest.mark.parametrize(("name", "least"), [("sweep", 30), ("batch_predict", 100)])
 def test_the_step_before_a_loop_knows_how_many_iterations_fit(name, least):
     maker = {"sweep": "exec-plan", "batch_predict": "exec-ingest-images"}[name]
     embedded, own = (

@@ -68,9 +68,11 @@ def test_waits_with_progress(api):
         "Ingest    ✓ SUCCEEDED     10.0  ",
         "Train     - SKIPPED        0.0  ",
         "Evaluate  - SKIPPED        0.0  ",
+        "Export    - SKIPPED        0.0  ",
         "Predict   - SKIPPED        0.0  ",
         "run       ✓ SUCCEEDED    100.0  ",
         "",
+        "Export did not run: it needs export_onnx",
         "Predict did not run: it needs enough accuracy",
         f"run       {api.url}/#/runs/details/x1",
     ]

@@ -139,3 +139,6 @@ def test_a_sweep_picks_the_best_of_its_trials(tmp_path):
     assert names[:7] == ["ingest", "plan", "train-1", "train-2", "train-3", "train-4", "compare"]
     assert {step["status"] for step in record["steps"]} == {"SUCCEEDED"}
     assert record["accuracy"] > 0.9
+    (export,) = (step for step in record["steps"] if step["name"] == "export")
+    exported = pathlib.Path(export["outputs"]["onnx_model"], "mnist", "1", "model.onnx")
+    assert about["sha256"]["model-0000.params"] in exported.read_bytes().decode(errors="replace")

@@ -153,6 +153,24 @@ def test_a_library_that_was_changed_in_the_store_does_not_run(pods, tmp_path, in
     assert not (tmp_path / "out").exists()
 
 
+def test_evaluate_carries_the_code_of_predict_and_of_export(pods):
+    names = ("ingest", "train", "evaluate", "predict", "export")
+    journey = Journey(tuple(STEPS[name] for name in names), frozenset({"predict", "export"}))
+    made = {name: journey.component(STEPS[name]) for name in names}
+    pods.run(made["ingest"], name="1", data_uri=str(pods.root / "idx"))
+    for number, name, given, parameters in (
+        (2, "train", splits(pods), SMALL),
+        (3, "evaluate", judged(pods), {}),
+    ):
+        given[ARTIFACT] = pods.artifact(dsl.Artifact, str(number - 1), ARTIFACT)
+        pods.run(made[name], given, str(number), **parameters)
+    given = {**judged(pods), ARTIFACT: pods.artifact(dsl.Artifact, "3", ARTIFACT)}
+    predicted = pods.run(made["predict"], given, "4")
+    exported = pods.run(made["export"], given, "5")
+    assert (predicted / "predictions" / "labels.npy").is_file()
+    assert (exported / "onnx_model" / "mnist" / "1" / "model.onnx").is_file()
+
+
 def test_a_traceback_names_the_files_and_lines_of_the_library(pods, tmp_path):
     bad = Step(train, splits(pods), {"epochs": -2})
     done = bad.run(tmp_path / "out", tmp_path / "scratch")

@@ -15,7 +15,8 @@ import onnxruntime
 
 from mnist_mxnet.evaluation.calibration import calibrate
 from mnist_mxnet.evaluation.classes import figures_of_classes, wilson_interval
-from mnist_mxnet.export.translation import INPUT, OPSET, OUTPUT
+from mnist_mxnet.export.layout import INPUT, OUTPUT
+from mnist_mxnet.export.translation import OPSET
 from mnist_mxnet.export.verification import TOLERANCE, Proof, Sample
 from mnist_mxnet.model.info import ModelInfo
 

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from onnx import ModelProto
 
 from mnist_mxnet.errors import InvalidInput
-from mnist_mxnet.export.translation import INPUT, OUTPUT
 from mnist_mxnet.model.info import ModelInfo
 
+INPUT, OUTPUT = "images", "probabilities"  # of the network
 MODEL_FILE, VERSION = "model.onnx", "1"
 CARD_FILE, LABELS_FILE = "README.md", "labels.txt"
 LARGEST_BATCH = 1024  # images that Triton puts together

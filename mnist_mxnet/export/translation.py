@@ -21,12 +21,13 @@ from onnx import (
 
 import mnist_mxnet
 from mnist_mxnet.errors import InvalidInput
+from mnist_mxnet.export.layout import INPUT, OUTPUT
 from mnist_mxnet.model.info import ModelInfo
 from mnist_mxnet.runtime.engine import mx
 
 # The oldest versions that have every operator as it is needed: what can read more, reads these.
 OPSET, IR_VERSION = 13, 7
-INPUT, OUTPUT, BATCH = "images", "probabilities", "batch"
+BATCH = "batch"  # the length that is open
 
 ACTIVATIONS = {
     "relu": "Relu",

@@ -12,7 +12,7 @@ import onnxruntime
 
 from mnist_mxnet.data.dataset import Split, read_dataset, read_images
 from mnist_mxnet.errors import InvalidInput
-from mnist_mxnet.export.translation import INPUT, OUTPUT
+from mnist_mxnet.export.layout import INPUT, OUTPUT
 from mnist_mxnet.prediction.batches import BATCH_SIZE
 from mnist_mxnet.prediction.predictor import Predictor
 from mnist_mxnet.runtime.cpus import available_cpus

@@ -2,7 +2,7 @@
 
 embedded   the function in plain text, and files of the library that it imports; others may come as
            an artifact of an earlier step, and go on to a later one
-in a loop  all files come from an earlier step: the back end stores the program of each iteration
+carried    all files, and the function, come from an earlier step
 installed  the image has the library, or pip installs it
 """
 
@@ -54,7 +54,7 @@ shutil.copytree(library, library_artifact("outputs"))
 ANNOTATE = f"""
 NAME.__annotations__["{ARTIFACT}"] = dsl.Input[dsl.Artifact]
 """
-IN_LOOP = """
+CARRIED = """
 sys.path.insert(0, str(library))
 from MODULE import NAME
 """
@@ -111,12 +111,9 @@ def taking(files: Mapping[str, str]) -> str:
     return TAKE.replace("DIGEST", digest(files))
 
 
-def in_loop(name: str, takes: Mapping[str, str]) -> str:
-    """Return the program of a step that takes all files, and its function, from another.
-
-    The back end stores it once an iteration.
-    """
-    start = IN_LOOP.replace("MODULE", handed_module(name)).replace("NAME", name)
+def carried(name: str, takes: Mapping[str, str]) -> str:
+    """Return the program of a step that takes all files, and its function, from another."""
+    start = CARRIED.replace("MODULE", handed_module(name)).replace("NAME", name)
     annotate = ANNOTATE.replace("NAME", name)
     return f"\nfrom kfp import dsl\n{ARTIFACTS}{START}{taking(takes)}{start}{annotate}"
 
