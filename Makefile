@@ -20,7 +20,8 @@ TRIALS := [{"activation": "relu"}, {"activation": "tanh"}, \
 PIPELINES := train sweep batch_predict
 IMAGES ?= mxnet-cpu mxnet-gpu
 REGISTRY ?= kfp-mnist-mxnet
-TAG ?= 0.1.0
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' mnist_mxnet/__init__.py)
+TAG ?= $(VERSION)
 SECONDS ?= 600
 ENGINE ?= $(shell command -v docker || command -v podman)
 
@@ -88,7 +89,7 @@ images: wheel
 	--no-deps -r $<
 	@touch $@
 
-.venv/ready: setup.cfg mnist_mxnet/shipping/requirements.txt
+.venv/ready: pyproject.toml mnist_mxnet/shipping/requirements.txt
 	@$(or $(PYTHON),false) $(FITS) || { echo "the steps run on Python 3.11, and this needs it too," \
 	"and $(or $(PYTHON),what is on the PATH) is none: install one (Debian: apt install" \
 	"python3.11-venv; else: uv python install 3.11) and run make PYTHON=/path/to/python3.11"; \
