@@ -9,7 +9,9 @@
 # make notebook  run docs/tutorial.ipynb on MNIST again
 # make pictures  make the pictures of the documents again (needs Chromium and pngquant)
 # make locks  write the requirements of the images again
+# make licences  write the licences of the packages in the images again (4 GB for CUDA)
 # make wheel  build the wheel that the images install, in dist/
+# make release-dry-run  make every file of a release, twice, in dist/; and the images, if it can
 # make images build the images (docker or podman; REGISTRY, IMAGES, TAG, BUILD_ARGS)
 
 FITS := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null
@@ -25,7 +27,8 @@ TAG ?= $(VERSION)
 SECONDS ?= 600
 ENGINE ?= $(shell command -v docker || command -v podman)
 
-.PHONY: run test cuda-test check audit fuzz yaml docs notebook pictures locks wheel images
+.PHONY: run test cuda-test check audit fuzz yaml docs notebook pictures locks licences wheel images \
+	release-dry-run
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
@@ -72,16 +75,31 @@ pictures: .venv/ready
 locks: .venv/ready
 	$(BIN)/python images/lock.py
 
+licences: .venv/ready
+	for image in mxnet-cpu mxnet-gpu; do \
+	$(PYTHON) -m venv --clear build/licences/$$image && \
+	build/licences/$$image/bin/python -m pip install --quiet --require-hashes --no-deps \
+	--requirement images/$$image/requirements.txt && \
+	$(BIN)/pip-licenses --python build/licences/$$image/bin/python --format markdown \
+	--output-file images/$$image/licences.md || exit 1; done
+
 wheel: .venv/ready
-	rm -rf build/lib dist
-	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	rm -f dist/*.whl
+	$(BIN)/python release/make.py wheel dist
 
 # Without a cache: podman's does not see that a file that is mounted has changed, such as the wheel.
 images: wheel
 	@test -n "$(ENGINE)" || { echo "make images needs docker or podman"; exit 1; }
 	for image in $(IMAGES); do \
-	$(ENGINE) build --no-cache $(BUILD_ARGS) -f images/$$image/Dockerfile -t $(REGISTRY)/$$image:$(TAG) . \
-	|| exit 1; done
+	$(ENGINE) build --no-cache --build-arg VERSION=$(VERSION) $(BUILD_ARGS) \
+	-f images/$$image/Dockerfile -t $(REGISTRY)/$$image:$(TAG) . || exit 1; done
+
+release-dry-run: .venv/ready
+	rm -rf dist build/again
+	for directory in dist build/again; do \
+	$(BIN)/python release/make.py all $$directory --registry $(REGISTRY) || exit 1; done
+	diff --recursive dist build/again
+	@if test -n "$(ENGINE)"; then $(MAKE) images; else echo "no docker or podman: no images"; fi
 
 .venv-cuda/ready: images/mxnet-gpu/requirements.txt
 	$(PYTHON) -m venv .venv-cuda
