@@ -1,7 +1,7 @@
 # make run    train, evaluate and predict on the real MNIST, in .venv
 # make test   run the tests, in .venv
 # make cuda-test run the tests of the CUDA build, without a GPU, in .venv-cuda (4 GB)
-# make check  lint and types
+# make check  lint, types, and workflows
 # make audit  look the pins of the images up among known vulnerabilities
 # make fuzz   fuzz the readers, each for SECONDS
 # make yaml   compile the committed pipelines and components again
@@ -9,6 +9,7 @@
 # make notebook  run docs/tutorial.ipynb on MNIST again
 # make pictures  make the pictures of the documents again (needs Chromium and pngquant)
 # make locks  write the requirements of the images again
+# make newest  pin the newest versions that go together
 # make licences  write the licences of the packages in the images again (4 GB for CUDA)
 # make wheel  build the wheel that the images install, in dist/
 # make release-dry-run  make every file of a release, twice, in dist/; and the images, if it can
@@ -27,7 +28,7 @@ TAG ?= $(VERSION)
 SECONDS ?= 600
 ENGINE ?= $(shell command -v docker || command -v podman)
 
-.PHONY: run test cuda-test check audit fuzz yaml docs notebook pictures locks licences wheel images \
+.PHONY: run test cuda-test check audit fuzz yaml docs notebook pictures locks newest licences wheel images \
 	release-dry-run
 run: .venv/ready
 	$(BIN)/python pipeline.py run
@@ -42,6 +43,7 @@ check: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/zizmor --quiet --offline --persona pedantic .github/workflows
 
 audit: .venv/ready
 	for image in images/*/; do $(BIN)/python -m pip_audit --progress-spinner off --disable-pip \
@@ -74,6 +76,10 @@ pictures: .venv/ready
 
 locks: .venv/ready
 	$(BIN)/python images/lock.py
+
+newest: .venv/ready
+	$(BIN)/python .ci/newest.py
+	$(MAKE) locks licences yaml docs
 
 licences: .venv/ready
 	for image in mxnet-cpu mxnet-gpu; do \

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,27 @@ def main() -> None:
 def wheel(directory: pathlib.Path) -> None:
     """Write the wheel into DIRECTORY, with the bytes that it has in a release."""
     build(directory, "--wheel")
+
+
+@main.command()
+@click.argument("tag")
+def check(tag: str) -> None:
+    """Check that TAG is the version's, and that the changelog has its date."""
+    if tag != f"v{__version__}":
+        raise click.ClickException(f"the tag {tag} is not of the version {__version__}")
+    if not re.match(rf"{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d\n", newest_section()):
+        raise click.ClickException(f"CHANGELOG.md does not begin with {__version__} and its date")
+
+
+@main.command()
+def notes() -> None:
+    """Print what the changelog says of the newest version."""
+    click.echo(newest_section().partition("\n")[2].strip())
+
+
+def newest_section() -> str:
+    """Return the first section of the changelog, from its version on."""
+    return (ROOT / "CHANGELOG.md").read_text().split("\n## [")[1]
 
 
 @main.command("all")

@@ -274,3 +274,26 @@ def test_the_documents_name_this_version():
     documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("docs/*.yaml")]
     found = {version for path in documents for version in named.findall(path.read_text())}
     assert found == {__version__}
+
+
+@pytest.mark.parametrize(
+    ("tag", "dated", "message"),
+    [
+        (f"v{__version__}", True, ""),
+        ("v9.9.9", True, f"the tag v9.9.9 is not of the version {__version__}"),
+        (f"v{__version__}", False, f"CHANGELOG.md does not begin with {__version__} and its date"),
+    ],
+)
+def test_a_release_is_of_its_tag_and_has_a_date(tmp_path, tag, dated, message):
+    for name in ("release", "mnist_mxnet", "components", "runner"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copyfile(ROOT / "pipeline.py", tmp_path / "pipeline.py")
+    date = "2026-01-31" if dated else "unreleased"
+    changes = f"# Changelog\n\n## [{__version__}] - {date}\n\n- All of it.\n\n## [0.1.0] - x\n"
+    (tmp_path / "CHANGELOG.md").write_text(changes)
+    program = [sys.executable, "release/make.py"]
+    checked = subprocess.run([*program, "check", tag], cwd=tmp_path, capture_output=True, text=True)
+    assert checked.stderr == (f"Error: {message}\n" if message else "")
+    assert checked.returncode == bool(message)
+    notes = subprocess.check_output([*program, "notes"], cwd=tmp_path, text=True)
+    assert notes == "- All of it.\n"
