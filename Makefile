@@ -1,7 +1,7 @@
 # make run    train, evaluate and predict on the real MNIST, in .venv
 # make test   run the tests, in .venv
 # make cuda-test run the tests of the CUDA build, without a GPU, in .venv-cuda (4 GB)
-# make check  lint and types
+# make check  lint, types, and workflows
 # make audit  look the pins of the images up among known vulnerabilities
 # make fuzz   fuzz the readers, each for SECONDS
 # make yaml   compile the committed pipelines and components again
@@ -9,7 +9,10 @@
 # make notebook  run docs/tutorial.ipynb on MNIST again
 # make pictures  make the pictures of the documents again (needs Chromium and pngquant)
 # make locks  write the requirements of the images again
+# make newest  pin the newest versions that go together
+# make licences  write the licences of the packages in the images again (4 GB for CUDA)
 # make wheel  build the wheel that the images install, in dist/
+# make release-dry-run  make every file of a release, twice, in dist/; and the images, if it can
 # make images build the images (docker or podman; REGISTRY, IMAGES, TAG, BUILD_ARGS)
 
 FITS := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null
@@ -20,11 +23,13 @@ TRIALS := [{"activation": "relu"}, {"activation": "tanh"}, \
 PIPELINES := train sweep batch_predict
 IMAGES ?= mxnet-cpu mxnet-gpu
 REGISTRY ?= kfp-mnist-mxnet
-TAG ?= 0.1.0
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' mnist_mxnet/__init__.py)
+TAG ?= $(VERSION)
 SECONDS ?= 600
 ENGINE ?= $(shell command -v docker || command -v podman)
 
-.PHONY: run test cuda-test check audit fuzz yaml docs notebook pictures locks wheel images
+.PHONY: run test cuda-test check audit fuzz yaml docs notebook pictures locks newest licences wheel images \
+	release-dry-run
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
@@ -38,6 +43,7 @@ check: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/zizmor --quiet --offline --persona pedantic .github/workflows
 
 audit: .venv/ready
 	for image in images/*/; do $(BIN)/python -m pip_audit --progress-spinner off --disable-pip \
@@ -71,16 +77,35 @@ pictures: .venv/ready
 locks: .venv/ready
 	$(BIN)/python images/lock.py
 
+newest: .venv/ready
+	$(BIN)/python .ci/newest.py
+	$(MAKE) locks licences yaml docs
+
+licences: .venv/ready
+	for image in mxnet-cpu mxnet-gpu; do \
+	$(PYTHON) -m venv --clear build/licences/$$image && \
+	build/licences/$$image/bin/python -m pip install --quiet --require-hashes --no-deps \
+	--requirement images/$$image/requirements.txt && \
+	$(BIN)/pip-licenses --python build/licences/$$image/bin/python --format markdown \
+	--output-file images/$$image/licences.md || exit 1; done
+
 wheel: .venv/ready
-	rm -rf build/lib dist
-	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	rm -f dist/*.whl
+	$(BIN)/python release/make.py wheel dist
 
 # Without a cache: podman's does not see that a file that is mounted has changed, such as the wheel.
 images: wheel
 	@test -n "$(ENGINE)" || { echo "make images needs docker or podman"; exit 1; }
 	for image in $(IMAGES); do \
-	$(ENGINE) build --no-cache $(BUILD_ARGS) -f images/$$image/Dockerfile -t $(REGISTRY)/$$image:$(TAG) . \
-	|| exit 1; done
+	$(ENGINE) build --no-cache --build-arg VERSION=$(VERSION) $(BUILD_ARGS) \
+	-f images/$$image/Dockerfile -t $(REGISTRY)/$$image:$(TAG) . || exit 1; done
+
+release-dry-run: .venv/ready
+	rm -rf dist build/again
+	for directory in dist build/again; do \
+	$(BIN)/python release/make.py all $$directory --registry $(REGISTRY) || exit 1; done
+	diff --recursive dist build/again
+	@if test -n "$(ENGINE)"; then $(MAKE) images; else echo "no docker or podman: no images"; fi
 
 .venv-cuda/ready: images/mxnet-gpu/requirements.txt
 	$(PYTHON) -m venv .venv-cuda
@@ -88,7 +113,7 @@ images: wheel
 	--no-deps -r $<
 	@touch $@
 
-.venv/ready: setup.cfg mnist_mxnet/shipping/requirements.txt
+.venv/ready: pyproject.toml mnist_mxnet/shipping/requirements.txt
 	@$(or $(PYTHON),false) $(FITS) || { echo "the steps run on Python 3.11, and this needs it too," \
 	"and $(or $(PYTHON),what is on the PATH) is none: install one (Debian: apt install" \
 	"python3.11-venv; else: uv python install 3.11) and run make PYTHON=/path/to/python3.11"; \

@@ -212,4 +212,4 @@ PIPELINES: dict[str, Callable[[Target], Any]] = {
 if __name__ == "__main__":
     from runner import cli
 
-    cli.main()  # type: ignore[has-type] # it imports this module
+    cli.main()

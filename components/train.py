@@ -65,6 +65,7 @@ def train(
     import logging
     import platform
 
+    import mnist_mxnet
     from mnist_mxnet.data.dataset import read_dataset
     from mnist_mxnet.model.hyperparameters import (
         RULES,
@@ -113,7 +114,11 @@ def train(
         hyperparameters=settings,
         history=brief_history(trainer.history),
         train_data_sha256=data.info.sha256,
-        versions={"mxnet": mx.__version__, "python": platform.python_version()},
+        versions={
+            "kfp-mnist-mxnet": mnist_mxnet.__version__,
+            "mxnet": mx.__version__,
+            "python": platform.python_version(),
+        },
     )
     layers = describe_layers(trainer.network, shape)
     final = trainer.metrics()

@@ -18,7 +18,6 @@ from mnist_mxnet.shipping.install import CPU_PINS, CUDA_PINS, LOCK, pins
 IMAGES = pathlib.Path(__file__).parent
 MODEL_SERVER = IMAGES.parent / "runner" / "model_server.txt"
 KSERVE = "kserve==0.21.0"  # needs a newer NumPy than MXNet runs on
-NOT_IN_A_STEP = ("docker==", "kfp==", "kfp-kubernetes==", "rich==", "uv==")
 COMPILE = [
     *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header"),
     *("--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"),
@@ -39,7 +38,7 @@ def locked(requirements: list[str], *options: str) -> str:
 
 def main() -> None:
     """Write the requirements of both images, and the lock of the steps."""
-    steps = [pin for pin in pins(CPU_PINS) if not pin.startswith(NOT_IN_A_STEP)]
+    steps = [pin for pin in pins(CPU_PINS) if not pin.startswith("kfp==")]
     cuda = [pin for pin in steps if not pin.startswith("mxnet==")] + pins(CUDA_PINS)
     kfp = locked(pins(CPU_PINS, ["kfp"]), "--no-deps", *HASHED)
     for image, requirements in (("mxnet-cpu", steps), ("mxnet-gpu", cuda)):

@@ -4,17 +4,15 @@ import functools
 import pathlib
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
-from google.protobuf import json_format
 
-from mnist_mxnet.errors import InvalidInput
-from mnist_mxnet.shipping.weight import check_weight
-from pipeline import PIPELINES
+import mnist_mxnet
 from runner.command import (
     COMPLETION,
+    PIPELINES,
     Assignment,
     Commands,
     check_parameters,
@@ -23,24 +21,22 @@ from runner.command import (
     parse_parameters,
     target_options,
 )
-from runner.runs import complete_run, find_run, show_runs
-from runner.target import Target, write_yaml
 
-if TYPE_CHECKING:  # it imports kfp's client, which only two commands need
+# A command imports what it needs: the pipelines import kfp and are made, which takes a second.
+if TYPE_CHECKING:
     from runner.cluster import Connection
+    from runner.target import Target
 
-LOCAL = Target(place="processes")
 HOST = "URL of the UI or API."
 POLL = "Seconds between looks."
 CA_CERTIFICATES = "CA certificates of the host."
 
 
-def yaml_name(pipeline: str, target: str) -> str:
-    """Return the file name of a compiled pipeline: pipeline.yaml, sweep-cpu.yaml and so on."""
-    if pipeline == "batch_predict":  # it asks for no GPU, so that both targets are the same
-        return "batch_predict.yaml"
-    stem = "pipeline" if pipeline == "train" else pipeline
-    return f"{stem}{'' if target == 'gpu' else '-' + target}.yaml"
+def made_pipeline(name: str, target: "Target") -> Any:
+    """Return a pipeline for a target."""
+    import pipeline
+
+    return pipeline.PIPELINES[name](target)
 
 
 def for_cluster(pipeline: str, target: str, **where: str) -> Any:
@@ -50,7 +46,12 @@ def for_cluster(pipeline: str, target: str, **where: str) -> Any:
         click.UsageError: options that do not fit each other.
         click.ClickException: no back end can hold a run of it.
     """
-    made = PIPELINES[pipeline](chosen_target(target, **where))
+    from google.protobuf import json_format
+
+    from mnist_mxnet.errors import InvalidInput
+    from mnist_mxnet.shipping.weight import check_weight
+
+    made = made_pipeline(pipeline, chosen_target(target, **where))
     try:
         check_weight(json_format.MessageToDict(made.pipeline_spec))
     except InvalidInput as error:
@@ -59,19 +60,25 @@ def for_cluster(pipeline: str, target: str, **where: str) -> Any:
 
 
 which_pipeline = click.option(
-    "--pipeline", type=click.Choice(list(PIPELINES)), default="train", show_default=True
+    "--pipeline", type=click.Choice(PIPELINES), default="train", show_default=True
 )
 where_runs_are = click.option(
     "--output-dir", type=click.Path(file_okay=False), default="runs", show_default=True
 )
 
 
-def which_parameters(target: Target) -> Callable[..., Any]:
+def which_parameters(**target: Any) -> Callable[..., Any]:
     """Return the option -p; the shell completes the parameters of pipelines for this target."""
+
+    def names(pipeline: str) -> Iterable[str]:
+        from runner.target import Target
+
+        return made_pipeline(pipeline, Target(**target)).component_spec.inputs
+
     return click.option(
         *("-p", "--parameter"),
         multiple=True,
-        type=Assignment(lambda pipeline: PIPELINES[pipeline](target).component_spec.inputs),
+        type=Assignment(names),
         help="A parameter of the pipeline; may be given many times.",
     )
 
@@ -80,13 +87,14 @@ def which_parameters(target: Target) -> Callable[..., Any]:
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples(
-        "python pipeline.py run",
-        "python pipeline.py run -p epochs=3 -p activation=tanh",
-        "python pipeline.py runs",
-        "python pipeline.py compare 2026-01-31-120000 latest",
+        "run",
+        "run -p epochs=3 -p activation=tanh",
+        "runs",
+        "compare 2026-01-31-120000 latest",
     )
     + COMPLETION,
 )
+@click.version_option(mnist_mxnet.__version__, message="%(version)s")
 def main() -> None:
     """Compile the pipelines for Kubeflow, or run them on this machine."""
 
@@ -94,9 +102,9 @@ def main() -> None:
 @main.command(
     "compile",
     epilog=examples(
-        "python pipeline.py compile",
-        "python pipeline.py compile --pipeline sweep --target cpu",
-        "python pipeline.py compile --target cpu --image registry.example/cpu:1 --output own.yaml",
+        "compile",
+        "compile --pipeline sweep --target cpu",
+        "compile --target cpu --image registry.example/cpu:1 --output own.yaml",
     ),
 )
 @which_pipeline
@@ -104,24 +112,46 @@ def main() -> None:
 @click.option("--output", type=click.Path(dir_okay=False), help="[default: named by both]")
 def compile_command(pipeline: str, target: str, output: str, **where: str) -> None:
     """Write the YAML to upload in the Kubeflow UI."""
-    output = output or yaml_name(pipeline, target)
+    from runner.compiled import file_name
+    from runner.target import write_yaml
+
+    output = output or file_name(pipeline, target)
     write_yaml(for_cluster(pipeline, target, **where), pathlib.Path(output))
     click.echo(f"wrote {output}")
+
+
+@main.command("yaml", epilog=examples("yaml train --target cpu", "yaml --component evaluate"))
+@click.argument("name")
+@click.option("--component", is_flag=True, help="NAME is a component, for a pipeline of your own.")
+@click.option("--target", type=click.Choice(["gpu", "cpu"]), default="gpu", show_default=True)
+@click.option("--output", type=click.Path(dir_okay=False), help="[default: named by both]")
+def yaml_command(name: str, component: bool, target: str, output: str) -> None:
+    """Write the YAML of a pipeline or a component that belongs to this version.
+
+    NAME is that of a pipeline: batch_predict, sweep or train. The steps run on the public image
+    python:3.11 and there is nothing to build.
+    """
+    from runner.compiled import choose_yaml
+
+    file, text = choose_yaml(name, target, component)
+    path = pathlib.Path(output or file)
+    path.write_text(text, encoding="utf-8")
+    click.echo(f"wrote {path}")
 
 
 @main.command(
     "run",
     epilog=examples(
-        "python pipeline.py run",
-        "python pipeline.py run -p recipe=tutorial -p epochs=3",
-        "python pipeline.py run --data-uri /path/to/idx/files -p 'filters=[32, 64, 64]'",
-        """python pipeline.py run --pipeline sweep -p 'trials=[{}, {"activation": "tanh"}]'""",
-        "python pipeline.py run --pipeline batch_predict -p model_uri=/path/to/model",
+        "run",
+        "run -p recipe=tutorial -p epochs=3",
+        "run --data-uri /path/to/idx/files -p 'filters=[32, 64, 64]'",
+        """run --pipeline sweep -p 'trials=[{}, {"activation": "tanh"}]'""",
+        "run --pipeline batch_predict -p model_uri=/path/to/model",
     ),
 )
 @which_pipeline
 @click.option("--data-uri", help="Directory or URL of the four IDX files; several are mirrors.")
-@which_parameters(LOCAL)
+@which_parameters(place="processes")
 @where_runs_are
 @click.option(
     "--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True
@@ -139,11 +169,12 @@ def run_command(
 ) -> None:
     """Run a pipeline on this machine and make a page of it."""
     from runner.local import run
+    from runner.target import LOCAL, Target
 
     if image and runner != "docker":
         raise click.UsageError("--image is for --runner docker")
     target = LOCAL if runner == "subprocess" else Target(place="containers", image=image)
-    made = PIPELINES[pipeline](target)
+    made = made_pipeline(pipeline, target)
     parameters = parse_parameters(made, parameter)
     if data_uri:
         parameters["data_uri"] = data_uri
@@ -151,18 +182,29 @@ def run_command(
     sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image, verbose))
 
 
-@main.command("runs", epilog=examples("python pipeline.py runs"))
+@main.command("runs", epilog=examples("runs"))
 @where_runs_are
 def runs_command(output_dir: str) -> None:
     """List the runs on this machine."""
+    from runner.runs import show_runs
+
     show_runs(pathlib.Path(output_dir))
+
+
+def complete_run(ctx: click.Context, param: click.Parameter, word: str) -> list[str]:
+    """Return the ids of runs that start as a word does, for the shell."""
+    from runner.runs import run_directories
+
+    output_dir = pathlib.Path(ctx.params.get("output_dir") or "runs")
+    names = ["latest", *(path.name for path in run_directories(output_dir))]
+    return [name for name in names if name.startswith(word)]
 
 
 @main.command(
     "compare",
     epilog=examples(
-        "python pipeline.py compare 2026-01-31-120000 latest",
-        "python pipeline.py compare /path/to/a/run latest",
+        "compare 2026-01-31-120000 latest",
+        "compare /path/to/a/run latest",
     ),
 )
 @click.argument("a", shell_complete=complete_run)
@@ -174,6 +216,7 @@ def compare_command(a: str, b: str, output_dir: str) -> None:
     A and B are each the id of a run, its directory or `latest`.
     """
     from runner.comparison import compare_runs
+    from runner.runs import find_run
 
     root = pathlib.Path(output_dir)
     compare_runs(find_run(root, a), find_run(root, b), root)
@@ -208,9 +251,9 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @main.command(
     "serve",
     epilog=examples(
-        "python pipeline.py serve latest",
-        "python pipeline.py serve /path/to/onnx_model --port 9000",
-        "python pipeline.py serve latest --once",
+        "serve latest",
+        "serve /path/to/onnx_model --port 9000",
+        "serve latest --once",
     ),
 )
 @click.argument("model", shell_complete=complete_run)
@@ -231,14 +274,14 @@ def serve_command(model: str, output_dir: str, port: int, once: bool) -> None:
 @main.command(
     "submit",
     epilog=examples(
-        "python pipeline.py submit --host https://kubeflow.example/pipeline --wait",
-        "python pipeline.py submit --host http://localhost:8080 --target cpu -p epochs=3",
-        'python pipeline.py submit --host http://localhost:8080 --cron "0 0 3 * * *"',
+        "submit --host https://kubeflow.example/pipeline --wait",
+        "submit --host http://localhost:8080 --target cpu -p epochs=3",
+        'submit --host http://localhost:8080 --cron "0 0 3 * * *"',
     ),
 )
 @connection_options
 @which_pipeline
-@which_parameters(Target(gpu=True))
+@which_parameters(gpu=True)
 @click.option("--experiment", default="Default", show_default=True)
 @click.option("--namespace", help="Of the user, where Kubeflow has several.")
 @click.option("--wait", is_flag=True, help="Follow it to the end; exit status 1 if it fails.")
@@ -275,7 +318,7 @@ def submit_command(
 @main.command(
     "follow",
     epilog=examples(
-        "python pipeline.py follow --host https://kubeflow.example/pipeline RUN",
+        "follow --host https://kubeflow.example/pipeline RUN",
     ),
 )
 @click.argument("run")

@@ -1,29 +1,67 @@
-"""What the commands of pipeline.py share: parameters given as NAME=VALUE, help, completion."""
+"""What the commands share: parameters given as NAME=VALUE, help, completion."""
 
 import difflib
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
+from mnist_mxnet.shipping.install import PROJECT
 from mnist_mxnet.storage.address import parse_destination
-from runner.target import Target
+
+if TYPE_CHECKING:  # it imports kfp
+    from runner.target import Target
+
+PIPELINES = ("batch_predict", "sweep", "train")
+LAPTOP = ("docker", "kfp.kubernetes", "rich", "uv")  # the modules of this extra
+PROGRAM = "PROGRAM"  # stands for what the command line is called by
 
 COMPLETION = """
 
-The same commands have the name kfp-mnist-mxnet in .venv/bin. Bash completes commands, options,
-parameters and runs after
+Bash completes the commands of kfp-mnist-mxnet, options, parameters and runs after
 
 \b
-  source .venv/bin/activate
   eval "$(_KFP_MNIST_MXNET_COMPLETE=bash_source kfp-mnist-mxnet)"
 """
 
 
-class Commands(click.Group):
+def program(ctx: click.Context | None = None) -> str:
+    """Return what the command line is called by here: its name, or python and a file."""
+    ctx = ctx or click.get_current_context(silent=True)
+    name = (ctx.find_root().info_name if ctx else "") or "kfp-mnist-mxnet"
+    return f"python {name}" if name.endswith(".py") else name
+
+
+class Command(click.Command):
+    """A command whose examples are what one types here, and that says what is not installed."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the end of the help."""
+        self.epilog = (self.epilog or "").replace(PROGRAM, program(ctx))
+        super().format_epilog(ctx, formatter)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        Raises:
+            click.ClickException: a package of the extra `laptop` is not installed.
+        """
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith(LAPTOP):
+                raise
+            raise click.ClickException(
+                f"{error.name} is not installed: pip install '{PROJECT}[laptop]'"
+            ) from error
+
+
+class Commands(Command, click.Group):
     """A group of commands that tells the nearest name of a command that is not there."""
+
+    command_class = Command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Return the command that the arguments name, as click does.
@@ -46,7 +84,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 def examples(*lines: str) -> str:
     """Return the end of a command's help: what to type, as it is typed."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+    return "\b\nExamples:\n" + "\n".join(f"  {PROGRAM} {line}" for line in lines)
 
 
 class Assignment(click.ParamType):
@@ -146,12 +184,14 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def chosen_target(
     target: str, image: str, gpu_image: str, package: str, index: str, node_selector: str
-) -> Target:
+) -> "Target":
     """Return the target that the options of a command choose.
 
     Raises:
         click.UsageError: options that do not fit each other.
     """
+    from runner.target import Target
+
     if package and (image or gpu_image):
         raise click.UsageError("--package is for the public image, not for --image")
     if index and not package:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.cluster import get
+from runner.command import program
 from runner.local import why_not
 from runner.logs import clean, error_sentence, fingerprint, read_accuracy
 from runner.remote import REFUSED, Log, Look, Run, read_log, read_workflow
@@ -257,7 +258,7 @@ def goes_on(run: Run) -> None:
     if run.last.ended:
         return
     click.echo(
-        f"the run goes on; follow it again with `pipeline.py follow --host {run.host} "
+        f"the run goes on; follow it again with `{program()} follow --host {run.host} "
         f"{run.run_id}`, end it with Terminate at {run.address}",
         err=True,
     )

@@ -6,7 +6,6 @@ import pathlib
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 from rich.text import Text
 
 from runner.command import nearest
@@ -98,13 +97,6 @@ def find_run(output_dir: pathlib.Path, name: str) -> Run:
         return read_run(pathlib.Path(name))
     names = ["latest", *(path.name for path in run_directories(output_dir))]
     raise click.UsageError(f"no run {name!r} in {output_dir}: {nearest(name, names)}")
-
-
-def complete_run(ctx: click.Context, param: click.Parameter, word: str) -> list[CompletionItem]:
-    """Return the ids of runs that start as a word does, for the shell."""
-    output_dir = pathlib.Path(ctx.params.get("output_dir") or "runs")
-    names = ["latest", *(path.name for path in run_directories(output_dir))]
-    return [CompletionItem(name) for name in names if name.startswith(word)]
 
 
 def show_runs(output_dir: pathlib.Path) -> None:

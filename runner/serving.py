@@ -17,6 +17,7 @@ from typing import Any
 import click
 import numpy as np
 import onnx
+from uv import find_uv_bin
 
 from mnist_mxnet.data.dataset import read_images
 from mnist_mxnet.export.layout import INPUT, LABELS_FILE, MODEL_FILE, VERSION
@@ -226,7 +227,7 @@ def running(
         click.ClickException: it ended before it was ready.
     """
     url = f"http://{HOST}:{port}"
-    uv = [sys.executable, "-m", "uv", "run", "--quiet", "--no-project", "--isolated"]
+    uv = [find_uv_bin(), "run", "--quiet", "--no-project", "--isolated"]
     command = [*uv, "--python", sys.executable, "--with-requirements", str(REQUIREMENTS), "python"]
     command += [str(PROGRAM), "--model_name", model.name, "--model_file", str(model.file)]
     command += ["--http_port", str(port), "--host", HOST]

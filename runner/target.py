@@ -10,12 +10,15 @@ import tempfile
 from collections.abc import Callable, Collection
 from typing import Any, Literal
 
+import kfp.kubernetes as kubernetes
 import yaml
-from kfp import compiler, dsl, kubernetes
+from kfp import compiler, dsl
 from kfp.compiler import pipeline_spec_builder
 
+import mnist_mxnet
 from mnist_mxnet.model.hyperparameters import RULES
 from mnist_mxnet.shipping.decorator import step_of
+from mnist_mxnet.shipping.install import PROJECT
 from mnist_mxnet.shipping.journey import Journey
 from mnist_mxnet.shipping.programs import ARTIFACT
 from mnist_mxnet.shipping.weight import limit_iterations
@@ -156,6 +159,9 @@ class Target:
             kubernetes.add_toleration_json(task, tolerations)
 
 
+LOCAL = Target(place="processes")
+
+
 class PipelineSteps:
     """Adds the steps of a pipeline, each in the form in which its code travels to the target."""
 
@@ -278,5 +284,5 @@ def write_yaml(pipeline: Any, path: pathlib.Path) -> None:
         comment = pipeline_spec_builder.extract_comments_from_pipeline_spec(
             next(yaml.safe_load_all(body)), pipeline.description
         )
-        compiled.write_text(comment + body)
+        compiled.write_text(f"{comment}# Made by: {PROJECT} {mnist_mxnet.__version__}\n{body}")
         os.replace(compiled, path)

@@ -21,10 +21,10 @@ from components.merge import merge
 from components.predict import predict
 from components.train import train
 from mnist_mxnet.data.dataset import DatasetInfo, Split, write_dataset
-from runner.cli import LOCAL
 from runner.graph import read_graph
 from runner.local import new_record
 from runner.page import write_page
+from runner.target import LOCAL
 
 REPORTS = [
     "data_report",

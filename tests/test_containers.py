@@ -12,9 +12,10 @@ import pytest
 from conftest import write_idx_set
 
 import pipeline
+from mnist_mxnet import __version__
 
 ROOT = pathlib.Path(pipeline.__file__).parent
-IMAGE = "kfp-mnist-mxnet/mxnet-cpu:0.1.0"
+IMAGE = f"kfp-mnist-mxnet/mxnet-cpu:{__version__}"
 SMALL = [
     *("-p", "epochs=3", "-p", "batch_size=8", "-p", "kernels=[3]", "-p", "filters=[8]"),
     *("-p", "hidden_units=[16, -1]"),

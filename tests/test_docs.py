@@ -83,13 +83,40 @@ def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) < 200
 
 
+def workflow(name: str) -> dict:
+    return yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text())
+
+
 def test_the_workflow_runs_what_the_readme_prints():
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
-    (job,) = workflow["jobs"].values()
-    assert workflow["permissions"] == {"contents": "read"}
-    assert job["steps"][-1]["run"] == ".ci/run"
-    for step in job["steps"][:-1]:
-        assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]), step
+    assert workflow("ci")["permissions"] == {"contents": "read"}
+    assert {job["steps"][-1]["run"] for job in workflow("ci")["jobs"].values()} == {".ci/run"}
+
+
+@pytest.mark.parametrize("name", ["ci", "release"])
+def test_a_workflow_pins_what_it_uses_and_calls_what_is_here(name):
+    for job in workflow(name)["jobs"].values():
+        for step in job["steps"]:
+            if "uses" in step:
+                assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]), step
+            for path in re.findall(r"(?:^|(?<= ))(?:\.ci|release)/[\w.]+", step.get("run", "")):
+                assert (ROOT / path).is_file(), step
+
+
+def test_only_a_job_that_needs_it_may_write():
+    release = workflow("release")
+    assert release["permissions"] == {}
+    writes = {
+        name: {what for what, may in job["permissions"].items() if may == "write"}
+        for name, job in release["jobs"].items()
+    }
+    signs = {"id-token", "attestations"}
+    assert writes == {
+        "test": set(),
+        "images": {"packages", *signs},
+        "files": signs,
+        "attach": {"contents"},
+        "publish": {"id-token"},
+    }
 
 
 def outputs(notebook) -> str:

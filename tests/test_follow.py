@@ -337,8 +337,8 @@ def test_ctrl_c_leaves_the_run_and_says_how_to_end_or_follow_it(api):
         error = process.stderr.read()
     assert process.returncode == 130
     assert error == (
-        f"the run goes on; follow it again with `pipeline.py follow --host {api.url} x1`, end it "
-        f"with Terminate at {api.url}/#/runs/details/x1\n"
+        f"the run goes on; follow it again with `python pipeline.py follow --host {api.url} x1`, "
+        f"end it with Terminate at {api.url}/#/runs/details/x1\n"
     )
 
 

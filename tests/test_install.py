@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mnist_mxnet.shipping.install import CPU_PINS, install_script, pins
+from mnist_mxnet.shipping.install import UV, install_script
 
 FOUND = "import pathlib, tiny; print(tiny.__name__, pathlib.Path(tiny.__file__).parent.name)"
 
@@ -75,7 +75,7 @@ def uv_wheel(tmp_path_factory) -> pathlib.Path:
     """The wheel of uv that steps install."""
     directory = tmp_path_factory.mktemp("uv")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", directory]
-    if subprocess.run([*command, *pins(CPU_PINS, ["uv"])]).returncode:
+    if subprocess.run([*command, UV]).returncode:
         pytest.skip("no index has uv here")
     (wheel,) = directory.iterdir()
     return wheel

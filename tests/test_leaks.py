@@ -16,7 +16,7 @@ from mnist_mxnet.data.names import STANDARD_NAMES
 from mnist_mxnet.data.sources import Mirror, fetch
 from mnist_mxnet.storage.address import parse_destination, without_secrets
 from mnist_mxnet.storage.store import open_store
-from runner.cli import yaml_name
+from runner.compiled import file_name
 from runner.local import scrub, secret_words
 
 ROOT = pathlib.Path(pipeline.__file__).parent
@@ -111,7 +111,7 @@ def test_a_compiled_pipeline_holds_nothing_of_the_environment(name, tmp_path):
         check=True,
     )
     assert leaks([path]) == {}
-    assert path.read_text() == (ROOT / yaml_name(name, "gpu")).read_text()
+    assert path.read_text() == (ROOT / file_name(name, "gpu")).read_text()
 
 
 @pytest.mark.parametrize("name", ["checkpoint_uri", "model_uri", "data_uri"])

@@ -8,7 +8,7 @@ ROOT = pathlib.Path(pipeline.__file__).parent
 
 
 def test_another_python_is_refused_before_it_makes_an_environment(tmp_path):
-    for name in ("Makefile", "setup.cfg", "mnist_mxnet/shipping/requirements.txt"):
+    for name in ("Makefile", "pyproject.toml", "mnist_mxnet/shipping/requirements.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     other = tmp_path / "python3.12"

@@ -11,7 +11,7 @@ from conftest import write_idx_set
 import pipeline
 from mnist_mxnet.shipping import weight
 from mnist_mxnet.shipping.install import CPU_PINS, CUDA_PINS, pins
-from runner.cli import yaml_name
+from runner.compiled import file_name
 from runner.target import Target, write_yaml
 
 ROOT = pathlib.Path(pipeline.__file__).parent
@@ -23,7 +23,7 @@ STEPS = ["ingest", "train", "evaluate", "export", "predict"]  # the last two in 
 def test_committed_yaml_is_fresh(tmp_path, name, target):
     path = tmp_path / "compiled.yaml"
     write_yaml(pipeline.PIPELINES[name](Target(gpu=target == "gpu")), path)
-    assert (ROOT / yaml_name(name, target)).read_text() == path.read_text(), "make yaml"
+    assert (ROOT / file_name(name, target)).read_text() == path.read_text(), "make yaml"
 
 
 def test_two_checkouts_compile_to_the_same_bytes(tmp_path):
@@ -77,7 +77,7 @@ def gpu_fields(executor: dict, settings: dict) -> list[str]:
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_only_a_train_step_asks_for_a_gpu(name):
-    _, executors, settings = documents(ROOT / yaml_name(name, "gpu"))
+    _, executors, settings = documents(ROOT / file_name(name, "gpu"))
     everything = ["nodeSelector", "tolerations", "accelerator"]
     for executor, spec in executors.items():
         if "container" in spec:
@@ -87,7 +87,7 @@ def test_only_a_train_step_asks_for_a_gpu(name):
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_the_cpu_pipeline_asks_for_no_gpu(name):
-    spec, executors, settings = documents(ROOT / yaml_name(name, "cpu"))
+    spec, executors, settings = documents(ROOT / file_name(name, "cpu"))
     for executor, value in executors.items():
         if "container" in value:
             assert gpu_fields(value, settings[executor]) == []
@@ -164,7 +164,7 @@ def test_own_images_have_no_pip_stage(tmp_path):
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_every_step_is_a_good_citizen(name):
-    _, executors, settings = documents(ROOT / yaml_name(name, "gpu"))
+    _, executors, settings = documents(ROOT / file_name(name, "gpu"))
     for executor, value in executors.items():
         if "container" not in value:
             continue
@@ -178,7 +178,7 @@ def test_every_step_is_a_good_citizen(name):
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_a_step_whose_pod_is_lost_gets_another(name):
-    spec, *_ = documents(ROOT / yaml_name(name, "gpu"))
+    spec, *_ = documents(ROOT / file_name(name, "gpu"))
     for tasks in weight.dags(spec):
         for task in tasks.values():
             component = spec["components"][task["componentRef"]["name"]]
@@ -191,7 +191,7 @@ def test_a_step_whose_pod_is_lost_gets_another(name):
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_every_label_fits_into_the_graph_of_the_ui(name):
     # The UI cuts the name of a task at about 23 characters and that of an artifact at 29.
-    spec, *_ = documents(ROOT / yaml_name(name, "gpu"))
+    spec, *_ = documents(ROOT / file_name(name, "gpu"))
     labels = [task["taskInfo"]["name"] for tasks in weight.dags(spec) for task in tasks.values()]
     artifacts = {
         output
@@ -207,7 +207,7 @@ def test_every_label_fits_into_the_graph_of_the_ui(name):
 def test_an_importer_has_no_name_for_display(name):
     # The back end records an importer under that name, and a loop or a condition that takes its
     # artifact ends with "cannot find producer task": it looks for the task's own name.
-    spec, *_ = documents(ROOT / yaml_name(name, "gpu"))
+    spec, *_ = documents(ROOT / file_name(name, "gpu"))
     importers = [
         executor for executor in spec["deploymentSpec"]["executors"] if "import" in executor
     ]
@@ -360,7 +360,7 @@ def test_refuses_a_bad_parameter(tmp_path, assignment, message):
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_a_task_says_only_what_it_is_given(name):
-    spec, *_ = documents(ROOT / yaml_name(name, "gpu"))
+    spec, *_ = documents(ROOT / file_name(name, "gpu"))
     tasks = [task for tasks in weight.dags(spec) for task in tasks.values()]
     for task in tasks:
         key = task["componentRef"]["name"]

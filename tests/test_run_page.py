@@ -9,9 +9,9 @@ import shutil
 import pytest
 
 import pipeline
-from runner.cli import LOCAL
 from runner.graph import Box, arrange, arrows, read_graph, step_names, unroll
 from runner.page import number
+from runner.target import LOCAL
 
 
 def boxes_of(name: str) -> list[Box]:

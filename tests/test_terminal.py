@@ -126,7 +126,7 @@ def test_the_live_table_tells_what_has_ended_and_what_waits():
 @pytest.mark.parametrize("command", cli.main.commands)
 def test_help_has_examples_that_are_valid(command):
     text = CliRunner().invoke(cli.main, [command, "--help"]).output
-    lines = re.findall(r"^    python pipeline.py (\S+)(.*)", text, re.MULTILINE)
+    lines = re.findall(r"^    main (\S+)(.*)", text, re.MULTILINE)
     options = {name for option in cli.main.commands[command].params for name in option.opts}
     assert lines
     for name, rest in lines:
@@ -140,7 +140,7 @@ def test_help_has_examples_that_are_valid(command):
         (["rn"], "no command 'rn': did you mean 'run'?"),
         (
             ["xyz"],
-            "no command 'xyz': expected one of compare, compile, follow, run, runs, serve, submit",
+            "no command 'xyz': expected one of compare, compile, follow, run, runs, serve, submit,",
         ),
         (["run", "-p", "epoch=3"], "no parameter 'epoch': did you mean 'epochs'?"),
         (["run", "--out-dir", "x"], "Did you mean --output-dir?"),

@@ -18,6 +18,16 @@ UNSAFE, SAFE = "$&<>{}", ",./:[]"
 
 def pack(files: Mapping[str, str]) -> str:
     """Return files, path to content, as text that survives a shell, JSON and Argo's templates."""
-    parts = [part for item in sorted(files.items()) for part in item]
-    packed = base64.b85encode(bz2.compress(BETWEEN.join(parts).encode(), 9)).decode()
+    return compress(BETWEEN.join(part for item in sorted(files.items()) for part in item))
+
+
+def compress(text: str) -> str:
+    """Return a text by bzip2 in base 85."""
+    packed = base64.b85encode(bz2.compress(text.encode(), 9)).decode()
     return packed.translate(str.maketrans(UNSAFE, SAFE))
+
+
+def expand(text: str) -> str:
+    """Return the text that was compressed."""
+    packed = base64.b85decode(text.translate(str.maketrans(SAFE, UNSAFE)))
+    return bz2.decompress(packed).decode()

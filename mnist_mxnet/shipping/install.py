@@ -9,6 +9,7 @@ PROJECT = "kfp-mnist-mxnet"
 CPU_PINS = "requirements.txt"
 CUDA_PINS = "requirements-gpu.txt"
 LOCK = "lock.txt"
+UV = "uv==0.9.11"
 
 # uv installs a step's packages in a third of pip's time. It reads UV_* and not what pip is told in
 # its environment and its files, so that is handed over; where uv can't be had, pip does it. The
@@ -92,5 +93,4 @@ def install_script(packages: Iterable[str], library: str = "", index: str = "") 
     """
     words = [*packages, *([library] if library else [])]
     also = f" --extra-index-url {shlex.quote(index)}" if index else ""
-    (uv,) = pins(CPU_PINS, ["uv"])
-    return SCRIPT.format(packages=" ".join(words), uv=uv, also=also)
+    return SCRIPT.format(packages=" ".join(words), uv=UV, also=also)

@@ -1,0 +1,41 @@
+"""Pin the newest versions that go together in place of those that are pinned: run `make newest`.
+
+MXNet is retired, and needs the NumPy that it is pinned with: these two stay.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+FILES = (
+    "pyproject.toml",
+    "mnist_mxnet/shipping/requirements.txt",
+    "mnist_mxnet/shipping/install.py",
+)
+KEPT = ("mxnet", "numpy")
+PIN = re.compile(r"\b([\w.-]+)==(\d[\w.]*)")
+
+
+def newest(pins: dict[str, str]) -> dict[str, str]:
+    """Return the newest versions that go together, name to version, of packages that are pinned."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header"]
+    command += ["--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28", "-"]
+    wanted = [f"{name}{'==' if name in KEPT else '>='}{pin}" for name, pin in pins.items()]
+    resolved = subprocess.run(
+        command, input="\n".join(wanted), check=True, stdout=subprocess.PIPE, text=True
+    )
+    return dict(PIN.findall(resolved.stdout))
+
+
+def main() -> None:
+    """Write the newest versions into the files that have pins."""
+    texts = {ROOT / name: (ROOT / name).read_text() for name in FILES}
+    versions = newest(dict(pin for text in texts.values() for pin in PIN.findall(text)))
+    for path, text in texts.items():
+        path.write_text(PIN.sub(lambda pin: f"{pin[1]}=={versions[pin[1].lower()]}", text))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,299 @@
+"""The files of a release: what is in them, and that they are the same whoever makes them."""
+
+import email
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import tomllib
+import zipfile
+from collections.abc import Iterator
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from mnist_mxnet import __version__
+from mnist_mxnet.shipping.install import CPU_PINS, UV, pins
+from pipeline import PIPELINES
+from runner import cli, command
+from runner.compiled import STORE, committed, file_name, unpacked
+from runner.suite import COMPONENTS
+
+ROOT = pathlib.Path(__file__).parents[1]
+IMAGES = ("mxnet-cpu", "mxnet-gpu")
+DIGESTS = {image: f"sha256:{hashlib.sha256(image.encode()).hexdigest()}" for image in IMAGES}
+REGISTRY = "registry.example/team"
+
+
+def make(checkout: pathlib.Path, directory: pathlib.Path, **environment: str) -> pathlib.Path:
+    """Make every file of a release as make release-dry-run does, for images with digests."""
+    program = [sys.executable, "release/make.py", "all", str(directory), "--registry", REGISTRY]
+    for image, digest in DIGESTS.items():
+        program += ["--digest", f"{image}={digest}"]
+    subprocess.run(program, cwd=checkout, check=True, env={**os.environ, **environment})
+    return directory
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory) -> pathlib.Path:
+    """The files of a release, made here."""
+    return make(ROOT, tmp_path_factory.mktemp("release") / "dist")
+
+
+@pytest.fixture(scope="session")
+def wheel(release) -> Iterator[zipfile.ZipFile]:
+    (path,) = release.glob("*.whl")
+    with zipfile.ZipFile(path) as opened:
+        yield opened
+
+
+def metadata(wheel) -> email.message.Message:
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    return email.message_from_bytes(wheel.read(name))
+
+
+def test_another_checkout_at_another_time_makes_the_same_bytes(release, tmp_path):
+    without = shutil.ignore_patterns(".git", ".*_cache", ".venv*", "__pycache__", "runs", "build")
+    checkout = shutil.copytree(ROOT, tmp_path / "elsewhere", ignore=without)
+    for path in checkout.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        os.utime(path, (1e9, 1e9))
+    again = make(checkout, tmp_path / "dist", SOURCE_DATE_EPOCH="1234567890", TZ="Asia/Tokyo")
+    names = sorted(path.name for path in release.iterdir())
+    assert names == sorted(path.name for path in again.iterdir())
+    for name in names:
+        assert (release / name).read_bytes() == (again / name).read_bytes(), name
+
+
+def test_no_file_tells_where_it_was_made(release, wheel):
+    contents = {path.name: path.read_bytes() for path in release.iterdir()}
+    contents |= {name: wheel.read(name) for name in wheel.namelist()}
+    (sdist,) = release.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        files = archive.getmembers()
+        contents |= {file.name: archive.extractfile(file).read() for file in files}  # type: ignore
+    assert {(file.uname, file.gname, file.uid) for file in files} == {("", "", 0)}
+    contents |= {
+        name: text.encode() for name, text in unpacked(contents[f"runner/{STORE}"]).items()
+    }
+    host = socket.gethostname()
+    here = (str(ROOT), str(release.parent), f"{pathlib.Path.home()}/", f"@{host}", f"//{host}")
+    for name, content in contents.items():
+        if not name.endswith((".whl", ".gz", ".xz")):  # what is in them is looked at by itself
+            assert not [place for place in here if place.encode() in content], name
+
+
+def test_the_checksums_are_those_of_every_other_file(release):
+    listed = [line.split("  ") for line in (release / "SHA256SUMS").read_text().splitlines()]
+    names = {path.name for path in release.iterdir()} - {"SHA256SUMS"}
+    assert {name for _, name in listed} == names
+    for digest, name in listed:
+        assert hashlib.sha256((release / name).read_bytes()).hexdigest() == digest
+
+
+def test_a_release_is_not_made_among_other_files(tmp_path):
+    (tmp_path / "old.whl").touch()
+    program = [sys.executable, "release/make.py", "all", str(tmp_path), "--registry", REGISTRY]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"{tmp_path} is not empty" in done.stderr
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_what_is_in_an_image_is_listed_whole(release, image):
+    locked = (ROOT / "images" / image / "requirements.txt").read_text()
+    packages = set(re.findall(r"^([\w.-]+)==([\w.]+)", locked, re.MULTILINE))
+    bom = json.loads((release / f"{image}.cdx.json").read_text())
+    assert {(part["name"], part["version"]) for part in bom["components"]} == packages
+    assert all(part["purl"].startswith("pkg:pypi/") for part in bom["components"])
+    about = bom["metadata"]["component"]
+    assert (about["name"], about["version"]) == ("kfp-mnist-mxnet", __version__)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_every_package_of_an_image_has_a_licence(release, image):
+    locked = (ROOT / "images" / image / "requirements.txt").read_text()
+    packages = set(re.findall(r"^([\w.-]+)==([\w.]+)", locked, re.MULTILINE))
+    text = (release / f"{image}-licences.md").read_text()
+    rows = re.findall(r"^\| ([\w.-]+) +\| ([\w.]+) +\| (.*?) +\|", text, re.MULTILINE)
+    listed = {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version, _ in rows}
+    assert listed - {("name", "Version")} == packages, "make licences"
+    assert not [name for name, _, licence in rows if licence in ("", "UNKNOWN")]
+
+
+def images_of(path: pathlib.Path) -> set[str]:
+    spec = next(yaml.safe_load_all(path.read_text()))
+    executors = spec["deploymentSpec"]["executors"].values()
+    return {executor["container"]["image"] for executor in executors if "container" in executor}
+
+
+def test_yamls_of_a_release_name_the_images_by_digest_and_hold_no_code(release):
+    cpu, gpu = (f"{REGISTRY}/{image}@{digest}" for image, digest in DIGESTS.items())
+    files = {file_name(name, target) for name in PIPELINES for target in ("cpu", "gpu")}
+    files |= {f"component-{name}.yaml" for name in COMPONENTS}
+    assert {path.name for path in release.glob("*.yaml")} == {f"installed-{f}" for f in files}
+    for file in files:
+        path = release / f"installed-{file}"
+        trains_on_gpu = file in ("pipeline.yaml", "sweep.yaml")
+        assert images_of(path) == ({cpu, gpu} if trains_on_gpu else {cpu}), file
+        assert f'if installed != \\"{__version__}\\"' in path.read_text()
+        assert "base64" not in path.read_text()
+
+
+def test_the_wheel_is_small_and_has_only_what_runs(wheel):
+    assert pathlib.Path(wheel.filename).stat().st_size < 300_000
+    tops = {name.partition("/")[0] for name in wheel.namelist()}
+    info = f"kfp_mnist_mxnet-{__version__}.dist-info"
+    assert tops == {"components", "mnist_mxnet", "runner", "pipeline.py", info}
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mnist_mxnet").rglob("*.py")}
+    assert modules <= set(wheel.namelist())
+
+
+def test_the_wheel_has_the_committed_yamls(wheel):
+    assert unpacked(wheel.read(f"runner/{STORE}")) == committed(ROOT)
+
+
+def test_what_is_needed_is_apart(wheel):
+    needs: dict[str, set[str]] = {"": set()}
+    for text in metadata(wheel).get_all("Requires-Dist") or ():
+        requirement, _, condition = text.partition(";")
+        extra = re.sub(r".*extra == '(\w+)'", r"\1", condition).strip()
+        needs.setdefault(extra, set()).add(requirement.partition("==")[0].strip())
+    assert needs[""] == {pin.partition("==")[0] for pin in pins(CPU_PINS)}
+    assert needs["laptop"] == {"docker", "kfp-kubernetes", "rich", "uv"}
+    assert {"pytest", "playwright", *needs["laptop"]} <= needs["dev"]
+    assert not needs[""] & needs["dev"]
+
+
+def test_pins_that_stand_twice_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    development = project["project"]["optional-dependencies"]["dev"]
+    build = [pin for pin in project["build-system"]["requires"] if "hatch" in pin]
+    assert {UV, *build} <= set(development)
+
+
+@pytest.fixture(scope="session")
+def installed(release, tmp_path_factory) -> dict[str, str]:
+    """An environment in which Python finds the wheel before this checkout."""
+    (path,) = release.glob("*.whl")
+    directory = tmp_path_factory.mktemp("installed")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*command, "--target", str(directory), str(path)], check=True)
+    return {**os.environ, "PYTHONPATH": str(directory), "PATH": f"{directory}/bin:/usr/bin:/bin"}
+
+
+def test_the_installed_command_writes_the_yamls(installed, tmp_path):
+    for arguments in (["train", "--target", "cpu"], ["--component", "evaluate"]):
+        program = ["kfp-mnist-mxnet", "yaml", *arguments]
+        subprocess.run(program, env=installed, cwd=tmp_path, check=True)
+    for written, file in (
+        ("pipeline-cpu.yaml", "pipeline-cpu.yaml"),
+        ("evaluate.yaml", "components/yaml/evaluate.yaml"),
+    ):
+        assert (tmp_path / written).read_bytes() == (ROOT / file).read_bytes()
+
+
+@pytest.mark.parametrize("program", [["kfp-mnist-mxnet"], [sys.executable, "-m", "pipeline"]])
+def test_the_installed_command_compiles_what_is_committed(installed, tmp_path, program):
+    options = ["compile", "--pipeline", "batch_predict"]
+    subprocess.run([*program, *options], env=installed, cwd=tmp_path, check=True)
+    written = (tmp_path / "batch_predict.yaml").read_bytes()
+    assert written == (ROOT / "batch_predict.yaml").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "no pipeline 'trian': did you mean 'train'?"),
+        (["--component", "evaluat"], "no component 'evaluat': did you mean 'evaluate'?"),
+    ],
+)
+def test_a_yaml_that_there_is_not_gets_the_nearest_name(arguments, message):
+    done = CliRunner().invoke(cli.main, ["yaml", *arguments])
+    assert done.exit_code == 2
+    assert message in done.output
+
+
+def test_the_names_of_the_pipelines_are_known_without_them():
+    assert set(command.PIPELINES) == set(PIPELINES)
+
+
+def test_help_comes_at_once(installed):
+    program = (
+        "import sys; from runner import cli; print(*{'kfp', 'numpy', 'rich'} & set(sys.modules))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], env=installed, stdout=subprocess.PIPE)
+    assert loaded.stdout == b"\n"
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run(
+            ["kfp-mnist-mxnet", "--help"], env=installed, check=True, stdout=subprocess.DEVNULL
+        )
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("package", ["rich", "kfp.kubernetes"])
+def test_a_command_says_which_extra_it_needs(package):
+    program = f"import sys; sys.modules[{package!r}] = None; from runner.cli import main; main()"
+    command = [sys.executable, "-c", program, "submit", "--host", "http://localhost"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"Error: {package}")
+    assert line.endswith(" is not installed: pip install 'kfp-mnist-mxnet[laptop]'")
+
+
+def test_every_place_has_the_same_version(wheel, trained):
+    assert metadata(wheel)["Version"] == __version__
+    assert CliRunner().invoke(cli.main, ["--version"]).output == f"{__version__}\n"
+    model = json.loads((pathlib.Path(trained["model"].path) / "model.json").read_text())
+    assert model["versions"]["kfp-mnist-mxnet"] == __version__
+    for name, text in committed(ROOT).items():
+        assert f"# Made by: kfp-mnist-mxnet {__version__}\n" in text, name
+    printing = ["make", "--silent", "--eval=print: ; @echo $(TAG)", "print"]
+    assert subprocess.check_output(printing, cwd=ROOT, text=True) == f"{__version__}\n"
+    for image in IMAGES:
+        dockerfile = (ROOT / "images" / image / "Dockerfile").read_text()
+        assert 'org.opencontainers.image.version="${VERSION}"' in dockerfile
+    (newest, *_) = re.findall(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest == __version__
+
+
+def test_the_documents_name_this_version():
+    named = re.compile(r"(?:mxnet-[cg]pu:|kfp-mnist-mxnet==|kfp_mnist_mxnet-)(\d[\w.]*\d)")
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("docs/*.yaml")]
+    found = {version for path in documents for version in named.findall(path.read_text())}
+    assert found == {__version__}
+
+
+@pytest.mark.parametrize(
+    ("tag", "dated", "message"),
+    [
+        (f"v{__version__}", True, ""),
+        ("v9.9.9", True, f"the tag v9.9.9 is not of the version {__version__}"),
+        (f"v{__version__}", False, f"CHANGELOG.md does not begin with {__version__} and its date"),
+    ],
+)
+def test_a_release_is_of_its_tag_and_has_a_date(tmp_path, tag, dated, message):
+    for name in ("release", "mnist_mxnet", "components", "runner"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copyfile(ROOT / "pipeline.py", tmp_path / "pipeline.py")
+    date = "2026-01-31" if dated else "unreleased"
+    changes = f"# Changelog\n\n## [{__version__}] - {date}\n\n- All of it.\n\n## [0.1.0] - x\n"
+    (tmp_path / "CHANGELOG.md").write_text(changes)
+    program = [sys.executable, "release/make.py"]
+    checked = subprocess.run([*program, "check", tag], cwd=tmp_path, capture_output=True, text=True)
+    assert checked.stderr == (f"Error: {message}\n" if message else "")
+    assert checked.returncode == bool(message)
+    notes = subprocess.check_output([*program, "notes"], cwd=tmp_path, text=True)
+    assert notes == "- All of it.\n"
