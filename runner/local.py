@@ -358,11 +358,11 @@ def reachable(parameters: dict[str, Any]) -> tuple[bool, list[str]]:
     A container gets no network and no directory that its parameters don't name.
     """
     texts = [value for value in parameters.values() if isinstance(value, str)]
-    network, paths = False, []
+    network, paths = "mnist" in str(parameters.get("data_uri", "")).split(), []
     for word in " ".join(texts).split():
         url = urllib.parse.urlsplit(word)
         path = urllib.parse.unquote(url.path)
-        if url.scheme in ("http", "https", "s3", "minio") or word == "mnist":
+        if url.scheme in ("http", "https", "s3", "minio"):
             network = True
         elif url.scheme in ("", "file") and path.startswith("/") and os.path.exists(path):
             paths.append(path)
