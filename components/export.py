@@ -12,7 +12,9 @@ def export(
     model_card: Output[Markdown],
     metrics: Output[Metrics],
     export_report: Output[HTML],
-    data: Input[Dataset] | None = None,
+    # Not `| None`: a back end does not say of what type an input is, and kfp's executor then makes
+    # what the annotation says.
+    data: Input[Dataset] = None,  # type: ignore[assignment]
     model_name: str = "mnist",
     class_names: list[str] = [],
 ):

@@ -52,8 +52,9 @@ class Step:
         def known(kind: str, uri: str) -> dict:
             return {"name": "artifact", "type": {"schemaTitle": kind}, "uri": uri}
 
+        # Of an input the launcher of a back end says no type.
         given = {
-            name: [known(a.schema_title, a.uri) for a in listed(value)]
+            name: [{"name": "artifact", "type": {}, "uri": a.uri} for a in listed(value)]
             for name, value in self.artifacts.items()
         }
         outputs = {
