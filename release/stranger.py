@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -113,15 +114,20 @@ def install(place: Place) -> None:
     """Install the wheel as the documents say, by pip's own index but for the wheel itself."""
     prefix = place.do("python3", "-c", "import sysconfig; print(sysconfig.get_path('data'))")
     before, start = place.megabytes(prefix), time.monotonic()
-    pip = ("python3", "-m", "pip", "--disable-pip-version-check")
     wanted = f"kfp-mnist-mxnet[laptop]=={__version__}"
-    place.do(*pip, "install", "--quiet", "--find-links", "dist", wanted)
+    pip = ("python3", "-m", "pip", "install", "--disable-pip-version-check")
+    said = place.do(*pip, "--progress-bar", "off", "--find-links", "dist", wanted)
     seconds = time.monotonic() - start
-    downloaded = place.megabytes(place.do(*pip, "cache", "dir"))
     click.echo(
-        f"pip install {wanted}: {seconds:.0f} s, {downloaded} MB downloaded,"
+        f"pip install {wanted}: {seconds:.0f} s, {downloaded(said):.0f} MB downloaded,"
         f" {place.megabytes(prefix) - before} MB on the disk"
     )
+
+
+def downloaded(said: str) -> float:
+    """Return the megabytes that pip says it has downloaded, file by file."""
+    sizes = re.findall(r"^ *Downloading \S+ \(([\d.]+) (bytes|kB|MB)\)", said, re.MULTILINE)
+    return sum(float(size) * {"bytes": 1e-6, "kB": 1e-3, "MB": 1}[unit] for size, unit in sizes)
 
 
 def run(place: Place) -> float:
