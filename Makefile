@@ -13,6 +13,7 @@
 # make licences  write the licences of the packages in the images again (4 GB for CUDA)
 # make wheel  build the wheel that the images install, in dist/
 # make release-dry-run  make every file of a release, twice, in dist/; and the images, if it can
+# make stranger  install the wheel on a bare Python 3.11, in a container if it can, and use it
 # make images build the images (docker or podman; REGISTRY, IMAGES, TAG, BUILD_ARGS)
 
 FITS := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null
@@ -29,7 +30,7 @@ SECONDS ?= 600
 ENGINE ?= $(shell command -v docker || command -v podman)
 
 .PHONY: run test cuda-test check audit fuzz yaml docs notebook pictures locks newest licences wheel images \
-	release-dry-run
+	release-dry-run stranger
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
@@ -106,6 +107,9 @@ release-dry-run: .venv/ready
 	$(BIN)/python release/make.py all $$directory --registry $(REGISTRY) || exit 1; done
 	diff --recursive dist build/again
 	@if test -n "$(ENGINE)"; then $(MAKE) images; else echo "no docker or podman: no images"; fi
+
+stranger: .venv/ready
+	$(BIN)/python release/stranger.py --engine '$(ENGINE)'
 
 .venv-cuda/ready: images/mxnet-gpu/requirements.txt
 	$(PYTHON) -m venv .venv-cuda

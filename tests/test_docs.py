@@ -89,17 +89,20 @@ def workflow(name: str) -> dict:
 
 def test_the_workflow_runs_what_the_readme_prints():
     assert workflow("ci")["permissions"] == {"contents": "read"}
-    assert {job["steps"][-1]["run"] for job in workflow("ci")["jobs"].values()} == {".ci/run"}
+    last = {name: job["steps"][-1]["run"] for name, job in workflow("ci")["jobs"].items()}
+    assert last == {"ci": ".ci/run", "newest": ".ci/run", "stranger": "make stranger"}
 
 
 @pytest.mark.parametrize("name", ["ci", "release"])
 def test_a_workflow_pins_what_it_uses_and_calls_what_is_here(name):
+    targets = set(re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for job in workflow(name)["jobs"].values():
         for step in job["steps"]:
             if "uses" in step:
                 assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]), step
             for path in re.findall(r"(?:^|(?<= ))(?:\.ci|release)/[\w.]+", step.get("run", "")):
                 assert (ROOT / path).is_file(), step
+            assert set(re.findall(r"\bmake ([\w./-]+)", step.get("run", ""))) <= targets, step
 
 
 def test_only_a_job_that_needs_it_may_write():

@@ -254,6 +254,18 @@ def test_a_command_says_which_extra_it_needs(package):
     assert line.endswith(" is not installed: pip install 'kfp-mnist-mxnet[laptop]'")
 
 
+def test_a_stranger_who_can_not_install_the_wheel_gets_one_sentence():
+    program = [sys.executable, "release/stranger.py", "--engine", ""]
+    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
+    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout.startswith("Python 3.11.")
+    assert "in a new environment on this machine, as no container engine answers" in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: python3 -m pip ")
+    assert " ended with 1: ERROR: No matching distribution found for " in line
+
+
 def test_every_place_has_the_same_version(wheel, trained):
     assert metadata(wheel)["Version"] == __version__
     assert CliRunner().invoke(cli.main, ["--version"]).output == f"{__version__}\n"
