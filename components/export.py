@@ -14,7 +14,7 @@ def export(
     export_report: Output[HTML],
     # Not `| None`: a back end does not say of what type an input is, and kfp's executor then makes
     # what the annotation says.
-    data: Input[Dataset] = None,  # type: ignore[assignment]
+    data: Input[Dataset] = None,
     model_name: str = "mnist",
     class_names: list[str] = [],
 ):
