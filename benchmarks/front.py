@@ -1,6 +1,7 @@
 """Seconds of training to a test accuracy on MNIST: the suite's recipes and PyTorch.
 
-    .venv/bin/python benchmarks/front.py [--torch-python PATH] [--seeds N] [--picture PATH] [--json]
+    .venv/bin/python benchmarks/front.py [--contestant NAME ...] [--torch-python PATH] [--seeds N]
+                                         [--picture PATH] [--json]
 
 Each point is a number of epochs, a mean over the seeds; contestants take turns, in a process for
 each seed. All train on the same 60,000 images with the same network, batches, schedule and warps:
@@ -161,6 +162,9 @@ def draw(points: list[Point], path: pathlib.Path) -> None:
 def main() -> None:
     """Measure all and print a table, or with --json one object too."""
     parser = argparse.ArgumentParser(description="Seconds to an accuracy, beside PyTorch.")
+    parser.add_argument(
+        "--contestant", action="append", choices=list(EPOCHS), help="only this; repeatable"
+    )
     parser.add_argument("--torch-python", default=sys.executable, help="a Python that has torch")
     parser.add_argument("--seeds", type=int, default=5, help="runs of each point; default 5")
     parser.add_argument("--picture", type=pathlib.Path, help="draw the front here (PNG or SVG)")
@@ -172,7 +176,8 @@ def main() -> None:
         return
     probe = [options.torch_python, "-c", "import torch"]
     torch_is_there = not subprocess.run(probe, capture_output=True).returncode
-    contestants = [n for n in EPOCHS if torch_is_there or n in ("default", "best")]
+    asked = options.contestant or list(EPOCHS)
+    contestants = [n for n in asked if torch_is_there or n in ("default", "best")]
     with tempfile.TemporaryDirectory() as scratch:
         directory = str(ingest_mnist(pathlib.Path(scratch, "data"), 1))
         prepare(directory)
