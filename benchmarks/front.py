@@ -21,7 +21,7 @@ import sys
 import tempfile
 from typing import Any, NamedTuple
 
-from train import ROOT, ingest_mnist
+from train import ROOT, has_torch, ingest_data, train_and_score
 
 GOALS = (0.99, 0.993, 0.995, 0.997)
 EPOCHS = {"default": (1, 2, 4, 8), "best": (25,), "torch": (1, 2, 4, 8), "tuned": (2, 8)}
@@ -34,33 +34,6 @@ class Point(NamedTuple):
     epochs: int
     seconds: float
     accuracy: float
-
-
-def suite(directory: str, recipe: str, epochs: str, seed: str) -> dict[str, float]:
-    """Train with the component; return seconds and test accuracy."""
-    from kfp import dsl
-
-    from components.train import train
-    from mnist_mxnet.data.dataset import read_dataset
-    from mnist_mxnet.prediction.predictor import Predictor
-    from mnist_mxnet.training.scoring import count_correct
-
-    with tempfile.TemporaryDirectory() as scratch:
-        metrics = dsl.Metrics()
-        train.python_func(
-            train_data=dsl.Dataset(uri=f"{directory}/train_data"),
-            validation_data=dsl.Dataset(),
-            model=dsl.Model(uri=f"{scratch}/model"),
-            metrics=metrics,
-            training_report=dsl.HTML(uri=f"{scratch}/report"),
-            recipe=recipe,
-            epochs=int(epochs),
-            seed=int(seed),
-        )
-        predictor = Predictor(f"{scratch}/model", 288)
-    test = read_dataset(f"{directory}/test_data")
-    hits = count_correct(predictor.modules, test.images, test.labels)
-    return {"seconds": metrics.metadata["seconds"], "accuracy": hits / len(test.images)}
 
 
 def prepare(directory: str) -> None:
@@ -172,14 +145,15 @@ def main() -> None:
     parser.add_argument("--run", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        print(json.dumps(suite(*options.run)))
+        directory, recipe, epochs, seed = options.run
+        parameters = {"recipe": recipe, "epochs": int(epochs), "seed": int(seed)}
+        print(json.dumps(train_and_score(directory, **parameters)))
         return
-    probe = [options.torch_python, "-c", "import torch"]
-    torch_is_there = not subprocess.run(probe, capture_output=True).returncode
+    torch_is_there = has_torch(options.torch_python)
     asked = options.contestant or list(EPOCHS)
     contestants = [n for n in asked if torch_is_there or n in ("default", "best")]
     with tempfile.TemporaryDirectory() as scratch:
-        directory = str(ingest_mnist(pathlib.Path(scratch, "data"), 1))
+        directory = str(ingest_data(pathlib.Path(scratch, "data"), 1))
         prepare(directory)
         points = measure(directory, options.torch_python, options.seeds, contestants)
     for point in points:

@@ -10,6 +10,7 @@ import os
 import pathlib
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,18 +23,20 @@ from mnist_mxnet.model.hyperparameters import Hyperparameters  # found by the li
 from mnist_mxnet.training.schedule import learning_rate_at
 
 
-def build(chosen: Hyperparameters, shape: tuple[int, ...]) -> nn.Module:
+def build(chosen: Hyperparameters, shape: Sequence[int]) -> nn.Module:
     """Return the network with first weights as the suite's; shape: (C, H, W)."""
     layers: list[Any] = []
     for kernel, filters, pad, pool in chosen.convolutions():
         layers.append(nn.LazyConv2d(filters, kernel, padding=pad))
         layers += [nn.MaxPool2d(2)] if pool else []
-        layers += [nn.LazyBatchNorm2d(), nn.ReLU()]
+        layers += [nn.LazyBatchNorm2d()] if chosen.batch_norm else []
+        layers += [nn.ReLU()]
     layers.append(nn.Flatten())
     *hidden, classes = chosen.hidden_units
     for units in hidden:
         layers += [nn.LazyLinear(units), nn.ReLU()]
-    network = nn.Sequential(*layers, nn.Dropout(chosen.dropout), nn.LazyLinear(classes))
+    layers += [nn.Dropout(chosen.dropout)] if chosen.dropout else []
+    network = nn.Sequential(*layers, nn.LazyLinear(classes))
     network(torch.zeros(2, *shape))
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
@@ -86,7 +89,7 @@ def main() -> None:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     images, labels = (torch.from_numpy(array) for array in load(directory, "train_data"))
     basis = torch.from_numpy(np.load(pathlib.Path(directory, "basis.npy")))
-    network = build(chosen, tuple(images.shape[1:]))
+    network = build(chosen, images.shape[1:])
     step = network
     if form == "tuned":
         network = network.to(memory_format=torch.channels_last)

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from typing import Any
 
 from contestants import Contestant, serve
-from train import ROOT, ingest_mnist, prepared, torch_rate, tutorial_rate
+from train import ROOT, has_torch, ingest_data, prepared, torch_rate, tutorial_rate
 
 BUSY = "while True: pass"
 BURSTS = """
@@ -116,11 +116,6 @@ WORKERS: dict[str, Callable[..., Callable[[], float]]] = {
 }
 
 
-def has_torch(python: str) -> bool:
-    """Tell whether a Python has PyTorch."""
-    return not subprocess.run([python, "-c", "import torch"], capture_output=True).returncode
-
-
 def race(directory: str, torch_python: str, rounds: int) -> dict[str, dict[str, float]]:
     """Return contestant and neighbours to images in a second: the median of the rounds."""
     settings = train_model(directory)
@@ -166,7 +161,7 @@ def main() -> None:
         serve(WORKERS[name](*arguments))
         return
     with tempfile.TemporaryDirectory() as scratch:
-        directory = str(ingest_mnist(pathlib.Path(scratch, "data"), 1))
+        directory = str(ingest_data(pathlib.Path(scratch, "data"), 1))
         rates = race(directory, options.torch_python, options.rounds)
     places = list(neighbours(1))
     print(f"{'':9} {'images/s':>9} " + " ".join(f"{place:>9}" for place in places[1:]))

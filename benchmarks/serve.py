@@ -11,17 +11,17 @@ import pathlib
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
 
 import numpy as np
+import urllib3
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from mnist_mxnet.export.verification import made_up_images
 from mnist_mxnet.prediction.batches import BATCH_SIZE
 from mnist_mxnet.prediction.predictor import Predictor
-from runner.serving import Served, exported, free_port, open_directly, running
+from runner.serving import JSON, Served, exported, free_port, running
 
 MANY = 4 * BATCH_SIZE  # images, a batch for each context of the Module
 
@@ -30,7 +30,7 @@ def json_request(images: np.ndarray) -> tuple[bytes, dict[str, str]]:
     """Return body and headers of a request as JSON."""
     given = {"name": "images", "shape": images.shape, "datatype": "UINT8"}
     body = json.dumps({"inputs": [{**given, "data": images.ravel().tolist()}]}).encode()
-    return body, {"Content-Type": "application/json"}
+    return body, JSON
 
 
 def binary_request(images: np.ndarray) -> tuple[bytes, dict[str, str]]:
@@ -52,14 +52,15 @@ def served_speed(
 ) -> float:
     """Return the images a second that clients get predicted, one request after the other."""
     body, headers = request(images)
+    server = urllib3.PoolManager(maxsize=clients)
     until = time.perf_counter() + seconds
 
     def ask(_: int) -> int:
         count = 0
         while time.perf_counter() < until:
-            asked = urllib.request.Request(served.infer(), body, headers)
-            with open_directly(asked) as answer:
-                answer.read()
+            answer = server.request("POST", served.infer(), body=body, headers=headers)
+            if answer.status != 200:
+                raise RuntimeError(f"the server answers {answer.status}: {answer.data!r}")
             count += len(images)
         return count
 

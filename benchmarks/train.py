@@ -67,8 +67,11 @@ def best_of(turns: int, *rates: Callable[[], float]) -> list[float]:
     return [max(column) for column in zip(*turns_of_all, strict=True)]
 
 
-def ingest_mnist(directory: pathlib.Path, share: float) -> pathlib.Path:
-    """Make the data sets of MNIST with a share of the training images, and return where."""
+def ingest_data(directory: pathlib.Path, share: float, uri: str = "mnist") -> pathlib.Path:
+    """Make data sets with a share of the training images, and return where.
+
+    uri: of the IDX files, as ingest takes it.
+    """
     from kfp import dsl
 
     from components.ingest import ingest
@@ -79,7 +82,7 @@ def ingest_mnist(directory: pathlib.Path, share: float) -> pathlib.Path:
         name: dsl.Dataset(name=name, uri=str(directory / name)) for name in names
     }
     outputs["data_report"] = dsl.HTML(name="data_report", uri=str(directory / "report.html"))
-    ingest.python_func(**outputs, validation_fraction=1 - share)
+    ingest.python_func(**outputs, data_uri=uri, validation_fraction=1 - share)
     return directory
 
 
@@ -162,31 +165,39 @@ def tutorial_rate(directory: str) -> Callable[[], float]:
     return rate
 
 
-def ours(directory: str) -> dict[str, Any]:
-    """Train with the component, once for each seed, and score on the test images."""
+def train_and_score(directory: str, **parameters: Any) -> dict[str, float]:
+    """Train with the component; return seconds of training, and accuracy on the test images."""
     from kfp import dsl
 
     from components.train import train
+    from mnist_mxnet.prediction.batches import BATCH_SIZE
     from mnist_mxnet.prediction.predictor import Predictor
     from mnist_mxnet.training.scoring import count_correct
 
+    metrics = dsl.Metrics()
+    with tempfile.TemporaryDirectory() as scratch:
+        train.python_func(
+            train_data=dsl.Dataset(uri=f"{directory}/train_data"),
+            validation_data=dsl.Dataset(uri=f"{directory}/validation_data"),
+            model=dsl.Model(uri=f"{scratch}/model"),
+            metrics=metrics,
+            training_report=dsl.HTML(uri=f"{scratch}/report"),
+            **parameters,
+        )
+        predictor = Predictor(f"{scratch}/model", BATCH_SIZE)
     images, labels = load(directory, "test_data")
-    seconds, accuracies = [], []
+    hits = count_correct(predictor.modules, images, labels)
+    about = {name: metrics.metadata[name] for name in ("seconds", "epochs")}
+    return {**about, "accuracy": hits / len(labels)}
+
+
+def ours(directory: str) -> dict[str, Any]:
+    """Train with the component, once for each seed, and score on the test images."""
+    runs = []
     for seed in SEEDS:
-        with tempfile.TemporaryDirectory() as scratch:
-            made: dict[str, Any] = {
-                "train_data": dsl.Dataset(uri=f"{directory}/train_data"),
-                "validation_data": dsl.Dataset(),
-                "model": dsl.Model(uri=f"{scratch}/model"),
-                "metrics": dsl.Metrics(uri=f"{scratch}/metrics"),
-                "training_report": dsl.HTML(uri=f"{scratch}/report"),
-            }
-            train.python_func(**made, **QUICK, seed=seed)
-            predictor = Predictor(f"{scratch}/model", batch_size=1000)
-        accuracies.append(count_correct(predictor.modules, images, labels) / len(labels))
-        seconds.append(made["metrics"].metadata["seconds"])
-        print(f"ours, seed {seed}: {seconds[-1]}, {accuracies[-1]}", file=sys.stderr)
-    return {"seconds": seconds, "accuracies": accuracies}
+        runs.append(train_and_score(directory, **QUICK, seed=seed))
+        print(f"ours, seed {seed}: {runs[-1]}", file=sys.stderr)
+    return {name: [run[name] for run in runs] for name in ("seconds", "accuracy")}
 
 
 def prepared(directory: str, **overrides: Any) -> tuple[Callable[[], float], Any]:
@@ -240,37 +251,27 @@ def loop_without_augmentation(directory: str) -> dict[str, Any]:
     return {"rate": best_of(TURNS, rate)[0], "chosen": trainer.chosen.to_dict()}
 
 
+def has_torch(python: str) -> bool:
+    """Tell whether a Python has PyTorch."""
+    return not subprocess.run([python, "-c", "import torch"], capture_output=True).returncode
+
+
 def torch_rate(directory: str, settings: str) -> Callable[[], float]:
     """Return a function that trains the same network in PyTorch, in samples per second."""
     import numpy as np
     import torch
-    from torch import nn
+    from front_torch import build, new_optimizer
 
     from mnist_mxnet.model.hyperparameters import Hyperparameters
 
     chosen = Hyperparameters(**json.loads(settings))
+    # Without a schedule the highest rate of one is too much.
+    chosen = dataclasses.replace(chosen, learning_rate=chosen.learning_rate / 10)
     torch.manual_seed(0)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     images, labels = (torch.from_numpy(array) for array in load(directory, "train_data"))
-    layers: list[Any] = []
-    for kernel, filters, pad, pool in chosen.convolutions():
-        layers.append(nn.LazyConv2d(filters, kernel, padding=pad))
-        layers += [nn.MaxPool2d(2)] if pool else []
-        layers += [nn.LazyBatchNorm2d()] if chosen.batch_norm else []
-        layers += [nn.ReLU()]
-    layers.append(nn.Flatten())
-    for units in chosen.hidden_units[:-1]:
-        layers += [nn.LazyLinear(units), nn.ReLU()]
-    network = nn.Sequential(*layers, nn.LazyLinear(10))
-    network(torch.zeros(2, *images.shape[1:]))
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        chosen.learning_rate / 10,
-        momentum=chosen.momentum,
-        weight_decay=chosen.weight_decay,
-        nesterov=chosen.optimizer == "nag",
-    )
-    loss = nn.CrossEntropyLoss()
+    network = build(chosen, images.shape[1:])
+    optimizer, loss = new_optimizer(network, chosen), torch.nn.CrossEntropyLoss()
 
     def rate() -> float:
         started = time.perf_counter()
@@ -293,8 +294,7 @@ def torch_loop(directory: str, settings: str) -> dict[str, Any]:
 
 def versus_torch(directory: str, python: str) -> Any:
     """Return the ratio of our rate to PyTorch's, best of alternating processes; None without."""
-    probe = [python, "-c", "import torch"]
-    if subprocess.run(probe, capture_output=True).returncode:
+    if not has_torch(python):
         return None
     mine, theirs = [], []
     for _ in range(2):
@@ -332,7 +332,7 @@ def main() -> None:
     result["vs_torch"] = None
     rows: list[tuple[str, str]] = []
     with tempfile.TemporaryDirectory() as scratch:
-        whole = str(ingest_mnist(pathlib.Path(scratch, "whole"), 1))
+        whole = str(ingest_data(pathlib.Path(scratch, "whole"), 1))
         if "tutorial" in parts:
             epochs = run_part(sys.executable, "tutorial", whole, options.tutorial_epochs)["epochs"]
             result["tutorial_seconds"], accuracy = epochs[-1]
@@ -343,11 +343,11 @@ def main() -> None:
             if passed:
                 rows.append(("tutorial, to 0.987", f"{passed:.1f} s"))
         if "ours" in parts:
-            part = str(ingest_mnist(pathlib.Path(scratch, "part"), SHARE))
+            part = str(ingest_data(pathlib.Path(scratch, "part"), SHARE))
             runs = run_part(sys.executable, "ours", part)
             result["seconds"] = statistics.mean(runs["seconds"])
-            result["accuracy"] = statistics.mean(runs["accuracies"])
-            scores = ", ".join(f"{score:.4f}" for score in runs["accuracies"])
+            result["accuracy"] = statistics.mean(runs["accuracy"])
+            scores = ", ".join(f"{score:.4f}" for score in runs["accuracy"])
             rows.append(
                 (
                     f"ours, {SHARE} of an epoch",

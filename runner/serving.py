@@ -10,13 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import click
 import numpy as np
 import onnx
+import urllib3
 from uv import find_uv_bin
 
 from mnist_mxnet.data.dataset import read_images
@@ -29,6 +29,7 @@ REQUIREMENTS = PROGRAM.with_suffix(".txt")
 HOST = "127.0.0.1"  # what is served on a laptop is for this laptop
 MODELS = ("onnx_model", "best_model", "model")  # of a run, the best first
 JSON = {"Content-Type": "application/json"}
+PATIENCE = 30.0  # seconds that an answer may take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,17 +78,24 @@ class Served:
         )
 
     def ask(self) -> str:
-        """Send the request; return the likeliest class with its probability."""
-        request = urllib.request.Request(self.infer(), self.request.read_bytes(), JSON)  # noqa: S310
-        with open_directly(request) as answer:
-            (output,) = json.load(answer)["outputs"]
+        """Send the request; return the likeliest class with its probability.
+
+        Raises:
+            urllib3.exceptions.HTTPError, KeyError: it is not answered.
+        """
+        answer = ask_directly("POST", self.infer(), body=self.request.read_bytes(), headers=JSON)
+        (output,) = answer["outputs"]
         best = int(np.argmax(output["data"]))
         return f"{self.model.class_names()[best]} with the probability {output['data'][best]:.4f}"
 
 
-def open_directly(request: Any) -> Any:
-    """Return the answer of a server on this machine, to which no proxy leads."""
-    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request)
+def ask_directly(method: str, url: str, **options: Any) -> Any:
+    """Return the JSON that a server on this machine answers; no proxy leads to it.
+
+    Raises:
+        urllib3.exceptions.HTTPError, ValueError: it does not answer in time, or no JSON.
+    """
+    return urllib3.request(method, url, retries=False, timeout=PATIENCE, **options).json()
 
 
 def serve(
@@ -253,7 +261,6 @@ def ended(log: pathlib.Path) -> click.ClickException:
 def is_ready(url: str) -> bool:
     """Tell whether a server answers that it is ready."""
     try:
-        with open_directly(f"{url}/v2/health/ready") as answer:
-            return json.load(answer)["ready"]
-    except (OSError, ValueError):  # nobody listens, or answers something else
+        return ask_directly("GET", f"{url}/v2/health/ready")["ready"]
+    except (urllib3.exceptions.HTTPError, ValueError, KeyError):  # nobody listens, or someone else
         return False

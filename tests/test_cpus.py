@@ -19,7 +19,7 @@ from components.predict import predict
 root = pathlib.Path(sys.argv[3])
 artifacts = Artifacts(root)
 data = artifacts.ingest(pathlib.Path(sys.argv[2]))
-model = artifacts.train(data, batch_size=64, epochs=2, augmentation=0.5)["model"]
+model = artifacts.train(data, batch_size=64, epochs=2, dropout=0.2)["model"]
 artifacts.run(predict, model=model, data=data["test_data"], batch_size=5)
 """
 

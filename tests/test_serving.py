@@ -9,8 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,12 +16,13 @@ import click
 import jsonschema
 import numpy as np
 import pytest
+import urllib3
 import yaml
 
 import pipeline
 from mnist_mxnet.export.verification import made_up_images
 from mnist_mxnet.prediction.predictor import Predictor
-from runner.serving import Exported, Served, exported_in, free_port, open_directly, running
+from runner.serving import JSON, Exported, Served, ask_directly, exported_in, free_port, running
 
 ROOT = pathlib.Path(pipeline.__file__).parent
 SHAPE = [1, 12, 12]
@@ -64,17 +63,12 @@ def post(served: Served, body: Any, headers=None, path: str = "") -> tuple[int, 
     """Status, body and headers of the answer to a request; a dictionary is sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     url = f"{served.url}{path}" if path else served.infer()
-    request = urllib.request.Request(url, content, headers or {"Content-Type": "application/json"})
-    try:
-        with open_directly(request) as answer:
-            return answer.status, answer.read(), answer.headers
-    except urllib.error.HTTPError as error:
-        return error.code, error.read(), error.headers
+    answer = urllib3.request("POST", url, body=content, headers=headers or JSON)
+    return answer.status, answer.data, answer.headers
 
 
 def get(served: Served, path: str) -> dict:
-    with open_directly(f"{served.url}{path}") as answer:
-        return json.load(answer)
+    return ask_directly("GET", f"{served.url}{path}")
 
 
 def test_tells_its_health_and_what_it_takes_and_gives(served):

@@ -20,9 +20,6 @@ from mnist_mxnet.runtime.cuda import load_cuda
 # took 6 times as long beside one busy process), and their number decides the last bits of the sums.
 # libgomp reads this when it is loaded, which the check below does.
 os.environ["OMP_NUM_THREADS"] = "1"
-# As many on every machine, so that the same seed gives the same model on any number of CPUs. On two
-# CPUs two would be 5 % faster when nobody else is there, and 10 to 15 % slower beside a neighbour.
-CPU_CONTEXTS = 4
 os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # a line for every Module
 for library, package in (("libgomp.so.1", "libgomp1"), ("libquadmath.so.0", "libquadmath0")):
     try:
@@ -36,7 +33,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # MXNet 1.9.1 uses np.bool
     import mxnet as mx
 
-__all__ = ["CPU_CONTEXTS", "cpu_contexts", "mx"]
+__all__ = ["cpu_contexts", "mx"]
+
+# As many on every machine, so that the same seed gives the same model on any number of CPUs. On two
+# CPUs two would train 5 to 9 % faster when nobody else is there, and 8 to 14 % slower beside a busy
+# process.
+CPU_CONTEXTS = 4
 
 
 def cpu_contexts() -> list[mx.Context]:

@@ -43,7 +43,9 @@ def why_stop(rounds: Sequence[range], history: Sequence[Epoch], num_validation: 
     # "Approximate Is Better than Exact", The American Statistician 52 (1998).
     if (wrong + 2) / (num_validation + 4) <= SMALL_ERROR:
         return f"only {wrong:,} of {num_validation:,} validation images are wrong"
-    if done > 1 and scores[-1] - scores[-2] < SMALL_GAIN:
+    # A gain that is less than one image can't be seen; where images are few, epochs are short.
+    seen = num_validation * SMALL_GAIN >= 1
+    if done > 1 and seen and scores[-1] - scores[-2] < SMALL_GAIN:
         return (
             f"the last {len(rounds[done - 1])} epochs changed the validation accuracy "
             f"by {100 * (scores[-1] - scores[-2]):+.2f} points, less than {100 * SMALL_GAIN:g}"

@@ -2,6 +2,7 @@
 
 import collections
 import logging
+import os
 import time
 from collections.abc import Iterator
 
@@ -150,6 +151,7 @@ class Trainer:
             settings["momentum"] = chosen.momentum
         # The store sums the gradients, updates the parameters once and hands them to all contexts.
         # Given as an object, it does so for a single context too.
+        os.environ["MXNET_UPDATE_ON_KVSTORE"] = "1"
         where = "device" if self.contexts[0].device_type == "gpu" else "local"
         self.module.init_optimizer(
             mx.kv.create(where), optimizer=chosen.optimizer, optimizer_params=settings
