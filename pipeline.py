@@ -14,6 +14,7 @@ from components.ingest_images import ingest_images
 from components.merge import merge
 from components.plan import plan
 from components.predict import predict
+from components.register import register
 from components.train import train
 from components.upload import upload
 from runner.target import GPU_TOLERATION, Needs, Target
@@ -52,12 +53,15 @@ def train_pipeline(target: Target) -> Any:
         class_names: list[str] = [],
         min_accuracy: float = 0.0,
         export_onnx: bool = True,
+        model_name: str = "mnist",
+        registry_uri: str = "",
         gpu_count: str = "1",  # the back end reads it as text
         gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
         gpu_tolerations: list = [GPU_TOLERATION],
         **hyperparameters: Any,
     ):
-        steps = target.journey(ingest, train, evaluate, predict, export, carried=(predict, export))
+        judging = (evaluate, predict, export, register)
+        steps = target.journey(ingest, train, *judging, carried=judging[1:])
         data = steps.step(ingest, INGEST)(
             data_uri=data_uri,
             validation_fraction=validation_fraction,
@@ -88,7 +92,17 @@ def train_pipeline(target: Target) -> Any:
         with dsl.If(good, name=target.display_name("enough accuracy")):
             steps.step(predict, JUDGE)(**test)
             with dsl.If(export_onnx == True, name=target.display_name("export_onnx")):  # noqa: E712
-                steps.step(export, JUDGE)(**test, class_names=class_names)
+                exporting = steps.step(export, JUDGE)(
+                    **test, class_names=class_names, model_name=model_name
+                )
+                with dsl.If(registry_uri != "", name=target.display_name("a registry_uri")):
+                    registering = steps.step(register, PLAN)(
+                        onnx_model=exporting.outputs["onnx_model"],
+                        metrics=evaluation.outputs["metrics"],
+                        registry_uri=registry_uri,
+                    )
+                    # What it is for happens outside the pipeline.
+                    registering.set_caching_options(False)
 
     return mnist_train
 

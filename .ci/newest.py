@@ -1,6 +1,8 @@
 """Pin the newest versions that go together in place of those that are pinned: run `make newest`.
 
-MXNet is retired, and needs the NumPy that it is pinned with: these two stay.
+MXNet is retired, and needs the NumPy that it is pinned with: these two stay. From 0.3.15 on the
+registry's client speaks a version of the protocol that no server before 0.3.15 knows, while newer
+servers know both.
 """
 
 import pathlib
@@ -14,7 +16,7 @@ FILES = (
     "mnist_mxnet/shipping/requirements.txt",
     "mnist_mxnet/shipping/install.py",
 )
-KEPT = ("mxnet", "numpy")
+KEPT = ("mxnet", "numpy", "model-registry")
 PIN = re.compile(r"\b([\w.-]+)==(\d[\w.]*)")
 
 

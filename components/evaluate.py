@@ -42,7 +42,7 @@ def evaluate(
     from mnist_mxnet.data.dataset import read_dataset
     from mnist_mxnet.errors import InvalidInput
     from mnist_mxnet.evaluation import scores
-    from mnist_mxnet.evaluation.classes import name_classes
+    from mnist_mxnet.evaluation.classes import count_confusions, name_classes
     from mnist_mxnet.prediction.batches import BATCH_SIZE
     from mnist_mxnet.prediction.predictor import Predictor
     from mnist_mxnet.reports.evaluation import write_evaluation_report
@@ -67,7 +67,7 @@ def evaluate(
         write_evaluation_report(report, images, labels, probabilities, names, notice)
     for name, value in {**values, "images_per_second": len(images) / seconds}.items():
         metrics.log_metric(name, value)
-    counts = scores.count_confusions(labels, probabilities)
+    counts = count_confusions(labels, probabilities.argmax(1), num_classes)
     confusion_matrix.log_confusion_matrix(names, counts.tolist())
     confusion_matrix.log_roc_curve(*scores.roc_points(labels, probabilities))
     return values["accuracy"]

@@ -36,6 +36,8 @@ PIPELINE_OWN = {
     "gpu_tolerations": "Taints of the nodes that training may run on.",
     "min_accuracy": "Below this accuracy on the test images predict and export do not run.",
     "model_uri": "Directory of the model, a path or the address of an artifact.",
+    "registry_uri": "http(s)://host:port of a Kubeflow Model Registry that gets the exported "
+    "model; empty for none.",
     "seed": "Chooses which images are held out, the first parameters and all that is random.",
 }
 

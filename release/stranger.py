@@ -29,7 +29,7 @@ from mnist_mxnet import __version__
 
 ROOT = pathlib.Path(__file__).parents[1]
 IMAGE = "docker.io/library/python:3.11"
-BROUGHT = ("docs/digits.py", "docs/foreign_pipeline.py")  # what a stranger copies from the docs
+FOREIGN = "docs/foreign_pipeline.py"  # what a stranger copies from the docs
 SMALL = ("epochs=2", "batch_size=32", "kernels=[3]", "filters=[16]")
 CHANCE = 0.1  # the accuracy of a guess among ten classes
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -72,12 +72,12 @@ def called(command: list[str], name: str, variables: dict[str, str] | None = Non
 
 
 def bring(directory: pathlib.Path) -> None:
-    """Put into an empty directory what the stranger has: the wheel, in dist, and two programs."""
+    """Put into an empty directory what the stranger has: the wheel, in dist, digits, a pipeline."""
     called([sys.executable, str(ROOT / "release/make.py"), "wheel", f"{directory}/dist"], "wheel")
     for name in ("docs", "components/yaml"):
         (directory / name).mkdir(parents=True)
-    for name in BROUGHT:
-        shutil.copyfile(ROOT / name, directory / name)
+    shutil.copyfile(ROOT / FOREIGN, directory / FOREIGN)
+    called([sys.executable, str(ROOT / "docs/digits.py"), f"{directory}/digits"], "digits.py")
 
 
 @contextlib.contextmanager
@@ -132,7 +132,6 @@ def downloaded(said: str) -> float:
 
 def run(place: Place) -> float:
     """Run the pipeline on the digits; return the accuracy."""
-    place.do("python3", "docs/digits.py", "digits")
     start = time.monotonic()
     options = [word for value in SMALL for word in ("-p", value)]
     place.do("kfp-mnist-mxnet", "run", "--data-uri", "digits", *options)
@@ -177,7 +176,7 @@ def load_components(place: Place) -> None:
         output = f"components/yaml/{name}.yaml"
         place.do("kfp-mnist-mxnet", "yaml", "--component", name, "--output", output)
     file = "foreign.yaml"
-    place.do("kfp", "dsl", "compile", "--py", "docs/foreign_pipeline.py", "--output", file)
+    place.do("kfp", "dsl", "compile", "--py", FOREIGN, "--output", file)
     if not {"ingest", "evaluate", "train-softmax"} <= (found := steps(place, file)):
         raise click.ClickException(f"the pipeline of one's own has the steps {sorted(found)} only")
     click.echo("a pipeline of one's own with ingest and evaluate: it compiles")

@@ -15,7 +15,8 @@ if TYPE_CHECKING:  # it imports kfp
     from runner.target import Target
 
 PIPELINES = ("batch_predict", "sweep", "train")
-LAPTOP = ("docker", "kfp.kubernetes", "rich", "uv")  # the modules of this extra
+# The extra that each module is of.
+EXTRAS = {"docker": "laptop", "kfp.kubernetes": "laptop", "rich": "laptop", "uv": "serve"}
 PROGRAM = "PROGRAM"  # stands for what the command line is called by
 
 COMPLETION = """
@@ -46,16 +47,17 @@ class Command(click.Command):
         """Run the command.
 
         Raises:
-            click.ClickException: a package of the extra `laptop` is not installed.
+            click.ClickException: a package of an extra is not installed.
         """
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
-            if not (error.name or "").startswith(LAPTOP):
-                raise
-            raise click.ClickException(
-                f"{error.name} is not installed: pip install '{PROJECT}[laptop]'"
-            ) from error
+            for module, extra in EXTRAS.items():
+                if (error.name or "").startswith(module):
+                    raise click.ClickException(
+                        f"{error.name} is not installed: pip install '{PROJECT}[{extra}]'"
+                    ) from error
+            raise
 
 
 class Commands(Command, click.Group):

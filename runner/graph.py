@@ -8,7 +8,7 @@ from typing import Any
 
 WIDTH, HEIGHT = 160.0, 50.0  # of a step
 GAP, ROW = 14.0, 34.0  # between two boxes side by side, and between two layers
-PADDING, TITLE = 12.0, 22.0  # inside a loop or condition: at its edges, and above for its name
+PADDING, TITLE = 10.0, 22.0  # inside a loop or condition: at its edges, and above for its name
 LETTER = 6.2  # of the name of a loop or condition, on average
 BEND = 28.0  # how far an arrow swings out for each layer that it passes
 COLUMNS = 2  # boxes that stand side by side, so that a phone can show them

@@ -36,7 +36,7 @@ REPORTS = [
     "export_report",
 ]
 
-pytest_plugins = ["browser", "s3_server"]
+pytest_plugins = ["browser", "registry_server", "s3_server"]
 
 os.environ["no_proxy"] = "127.0.0.1,localhost"  # the servers of the tests
 

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import scipy.special
 from conftest import damage_model, new_data, unknown_operator
 from kfp import dsl
 from sklearn import metrics as sklearn_metrics
@@ -12,8 +13,8 @@ from sklearn import metrics as sklearn_metrics
 from components.evaluate import evaluate
 from components.predict import predict
 from mnist_mxnet.evaluation.calibration import calibrate
-from mnist_mxnet.evaluation.classes import figures_of_classes
-from mnist_mxnet.evaluation.scores import roc_points
+from mnist_mxnet.evaluation.classes import count_confusions, figures_of_classes
+from mnist_mxnet.evaluation.scores import roc_points, scores
 from mnist_mxnet.reports.evaluation import write_evaluation_report
 
 
@@ -91,6 +92,46 @@ def test_agrees_with_predict_and_with_scikit_learn(artifacts, trained, hard_data
     assert values["top_2_accuracy"] == np.mean((probabilities > own[:, None]).sum(1) < 2)
 
 
+@pytest.mark.parametrize("num_classes", [2, 3, 40])
+def test_every_score_is_that_of_scikit_learn(num_classes):
+    generator = np.random.default_rng(num_classes)
+    labels = generator.integers(0, num_classes, 500, np.uint8)
+    labels[labels == 1] = 0  # a class that no image is of
+    logits = generator.normal(size=(500, num_classes)).round(1)  # so that some are equal
+    logits[:, 0] -= 9  # and one that is seldom found
+    probabilities = scipy.special.softmax(4 * logits, axis=1).astype(np.float32)
+    classes, predicted = np.arange(num_classes), probabilities.argmax(1)
+    macro = sklearn_metrics.precision_recall_fscore_support(
+        labels, predicted, average="macro", zero_division=0
+    )
+    found = scores(labels, probabilities)
+    assert found["accuracy"] == sklearn_metrics.accuracy_score(labels, predicted)
+    assert found["log_loss"] == pytest.approx(
+        sklearn_metrics.log_loss(labels, probabilities, labels=classes)
+    )
+    for name, value in zip(("precision", "recall", "f1"), macro, strict=False):
+        assert found[f"macro_{name}"] == pytest.approx(value)
+    rows = np.array(
+        sklearn_metrics.precision_recall_fscore_support(
+            labels, predicted, labels=classes, zero_division=0
+        )
+    )
+    figures = figures_of_classes(labels, predicted, ["a class"] * num_classes)
+    assert np.allclose([row[2:] + row[1:2] for row in figures], rows.T)
+    expected = sklearn_metrics.confusion_matrix(labels, predicted, labels=classes)
+    assert (count_confusions(labels, predicted, num_classes) == expected).all()
+
+
+@pytest.mark.parametrize("num_classes", [3, 40])
+def test_the_second_likeliest_counts_as_in_scikit_learn(num_classes):
+    generator = np.random.default_rng(num_classes)
+    labels = generator.integers(0, num_classes, 500, np.uint8)
+    probabilities = generator.dirichlet(np.ones(num_classes), 500).astype(np.float32)
+    classes = np.arange(num_classes)
+    expected = sklearn_metrics.top_k_accuracy_score(labels, probabilities, k=2, labels=classes)
+    assert scores(labels, probabilities)["top_2_accuracy"] == expected
+
+
 def test_counts_every_image_once(artifacts, trained, hard_data):
     _, outputs = score(artifacts, trained["model"], hard_data)
     assert [sum(row) for row in counts(outputs)] == [834, 833, 833]
@@ -107,6 +148,21 @@ def test_roc_is_short_finite_and_close_to_the_whole_curve(hard_data, probabiliti
     belongs = labels[:, None] == np.arange(3)
     area = sklearn_metrics.roc_auc_score(belongs.ravel(), probabilities.ravel())
     assert sklearn_metrics.auc(false, true) == pytest.approx(area, abs=1e-3)
+
+
+def test_a_roc_of_few_images_is_the_whole_curve():
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 3, 20, np.uint8)
+    probabilities = generator.integers(0, 30, (20, 3)).astype(np.float32) / 30  # some are equal
+    belongs = (labels[:, None] == np.arange(3)).ravel()
+    false, true, thresholds = sklearn_metrics.roc_curve(
+        belongs, probabilities.ravel(), drop_intermediate=False
+    )
+    assert roc_points(labels, probabilities) == (
+        false.tolist(),
+        true.tolist(),
+        [1 + thresholds[1], *thresholds[1:].tolist()],
+    )
 
 
 def test_calibration_error_of_an_example_by_hand():

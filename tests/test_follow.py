@@ -124,8 +124,10 @@ def test_ends_as_a_run_on_a_laptop_and_shows_the_end_of_a_finished_one_at_once(a
         "Evaluate  ✓ SUCCEEDED     10.0  ",
         "Export    ✓ SUCCEEDED     10.0  ",
         "Predict   ✓ SUCCEEDED     10.0  ",
+        "Register  - SKIPPED        0.0  ",
         "run       ✓ SUCCEEDED    100.0  ",
         "",
+        "Register did not run: it needs a registry_uri",
         "accuracy  0.9928",
         f"run       {api.url}/#/runs/details/x1",
     ]

@@ -14,6 +14,7 @@ from conftest import write_idx_set
 import pipeline
 from mnist_mxnet.data.names import STANDARD_NAMES
 from mnist_mxnet.data.sources import Mirror, fetch
+from mnist_mxnet.export.registration import TOKEN
 from mnist_mxnet.storage.address import parse_destination, without_secrets
 from mnist_mxnet.storage.store import open_store
 from runner.compiled import file_name
@@ -58,7 +59,11 @@ def run(name: str, output: pathlib.Path, parameters: dict) -> dict:
     return record
 
 
-def test_every_step_keeps_secrets_out_of_all_that_it_writes(tmp_path, s3, keys, trained):
+def test_every_step_keeps_secrets_out_of_all_that_it_writes(
+    tmp_path, s3, keys, trained, registry, monkeypatch
+):
+    (tmp_path / "token").write_text("hid-token")
+    monkeypatch.setenv(TOKEN, str(tmp_path / "token"))
     store = {"data_uri": "s3://data/idx", "s3_endpoint": f"http://{s3}"}
     presigned = "http://me:hid-user@127.0.0.1:9/x?X-Amz-Signature=hid-signature"
     data = {**store, "data_uri": f"{presigned} s3://data/idx"}
@@ -67,7 +72,13 @@ def test_every_step_keeps_secrets_out_of_all_that_it_writes(tmp_path, s3, keys, 
         run(
             "train",
             tmp_path / "train",
-            {**data, **SMALL, "epochs": 1, "checkpoint_uri": "s3://data/kept"},
+            {
+                **data,
+                **SMALL,
+                "epochs": 1,
+                "checkpoint_uri": "s3://data/kept",
+                "registry_uri": registry.url,
+            },
         ),
         run("sweep", tmp_path / "sweep", {**store, "trials": [SMALL], "epochs": 1}),
         run(
@@ -85,9 +96,10 @@ def test_every_step_keeps_secrets_out_of_all_that_it_writes(tmp_path, s3, keys, 
     assert [record["status"] for record in records] == ["SUCCEEDED"] * 3
     steps = {re.sub(r"-\d+$", "", step["name"]) for record in records for step in record["steps"]}
     assert steps == {
-        *("ingest", "plan", "train", "compare", "evaluate", "predict", "export"),
+        *("ingest", "plan", "train", "compare", "evaluate", "predict", "export", "register"),
         *("ingest-images", "merge", "upload"),
     }
+    assert {headers["Authorization"] for _, _, headers in registry.requests} == {"Bearer hid-token"}
     written = [
         path for name in ("train", "sweep", "batch") for path in (tmp_path / name).rglob("*")
     ]

@@ -16,6 +16,7 @@ from runner.target import Target, write_yaml
 
 ROOT = pathlib.Path(pipeline.__file__).parent
 STEPS = ["ingest", "train", "evaluate", "export", "predict"]  # the last two in either order
+REGISTER = "register did not run: it needs a registry_uri"
 
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
@@ -49,7 +50,11 @@ def test_steps_and_their_order():
     assert list(inside) == ["condition-2", "predict"]
     assert "dependentTasks" not in inside["predict"]
     assert inside["condition-2"]["triggerPolicy"]["condition"].endswith("export_onnx'] == true")
-    assert list(spec["components"]["comp-condition-2"]["dag"]["tasks"]) == ["export"]
+    exporting = spec["components"]["comp-condition-2"]["dag"]["tasks"]
+    assert list(exporting) == ["condition-3", "export"]
+    assert exporting["condition-3"]["triggerPolicy"]["condition"].endswith("registry_uri'] != ''")
+    (registering,) = spec["components"]["comp-condition-3"]["dag"]["tasks"].values()
+    assert registering["cachingOptions"] == {}
 
 
 def documents(path: pathlib.Path) -> tuple[dict, dict, dict]:
@@ -147,7 +152,7 @@ def test_stock_steps_run_on_the_public_image_with_pinned_packages():
     for name, executor in executors.items():
         assert executor["container"]["image"] == "python:3.11"
         pip = executor["container"]["command"][2]
-        mxnet = {"exec-ingest": [], "exec-train": pins(CUDA_PINS)}
+        mxnet = {"exec-ingest": [], "exec-register": [], "exec-train": pins(CUDA_PINS)}
         for package in mxnet.get(name, pins(CPU_PINS, ["mxnet"])):
             assert f"{package} " in pip
         assert ("mxnet==" in pip) == (name in ("exec-evaluate", "exec-predict", "exec-export"))
@@ -270,10 +275,11 @@ def test_runs_the_whole_pipeline(tmp_path):
     assert record["seconds"] > 0
     assert record["parameters"]["kernels"] == [3]
     assert [step["name"] for step in record["steps"]][:3] == STEPS[:3]
-    assert {step["status"] for step in record["steps"]} == {"SUCCEEDED"}
+    statuses = {step["name"]: step["status"] for step in record["steps"]}
+    assert statuses == {**dict.fromkeys(STEPS, "SUCCEEDED"), "register": "SKIPPED"}
+    assert REGISTER in done.stdout.splitlines()
     steps = {step["name"]: step for step in record["steps"]}
     paths = {name: path for step in steps.values() for name, path in step["outputs"].items()}
-    assert sorted(steps) == sorted(STEPS)
     assert pathlib.Path(paths["train_data"], "images.npy").is_file()
     assert pathlib.Path(paths["predictions"], "labels.npy").is_file()
     assert pathlib.Path(paths["onnx_model"], "mnist", "1", "model.onnx").is_file()
@@ -296,8 +302,8 @@ def test_below_min_accuracy_predict_does_not_run(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads((output / "latest" / "run.json").read_text())
     assert record["status"] == "SUCCEEDED"
-    assert [step["name"] for step in record["steps"]] == STEPS
-    assert [step["status"] for step in record["steps"]] == ["SUCCEEDED"] * 3 + ["SKIPPED"] * 2
+    assert [step["name"] for step in record["steps"]] == [*STEPS[:4], "register", "predict"]
+    assert [step["status"] for step in record["steps"]] == ["SUCCEEDED"] * 3 + ["SKIPPED"] * 3
     why = f"did not run: the accuracy, {record['accuracy']:.4f}, is below min_accuracy, 1.0"
     for step in record["steps"][3:]:
         assert step["reason"] == f"{step['name']} {why}"
@@ -310,7 +316,8 @@ def test_a_parameter_turns_the_export_off(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads((output / "latest" / "run.json").read_text())
     statuses = {step["name"]: step["status"] for step in record["steps"]}
-    assert statuses == {**dict.fromkeys(STEPS, "SUCCEEDED"), "export": "SKIPPED"}
+    skipped = dict.fromkeys(("export", "register"), "SKIPPED")
+    assert statuses == {**dict.fromkeys(STEPS, "SUCCEEDED"), **skipped}
     assert "export did not run: it needs export_onnx" in done.stdout.splitlines()
 
 
@@ -326,7 +333,7 @@ def test_a_failed_step_fails_the_run(tmp_path):
     assert record["error"] == "train: epochs must be at least 0, got -2"
     assert f"<p>{record['error']}</p>" in (output / "latest" / "index.html").read_text()
     statuses = [step["status"] for step in record["steps"]]
-    assert statuses == ["SUCCEEDED", "FAILED", "SKIPPED", "SKIPPED", "SKIPPED"]
+    assert statuses == ["SUCCEEDED", "FAILED"] + ["SKIPPED"] * 4
 
 
 def test_a_password_in_a_source_stays_out_of_the_record_and_the_log(tmp_path):

@@ -168,8 +168,9 @@ def test_what_is_needed_is_apart(wheel):
         extra = re.sub(r".*extra == '(\w+)'", r"\1", condition).strip()
         needs.setdefault(extra, set()).add(requirement.partition("==")[0].strip())
     assert needs[""] == {pin.partition("==")[0] for pin in pins(CPU_PINS)}
-    assert needs["laptop"] == {"docker", "kfp-kubernetes", "rich", "uv"}
-    assert {"pytest", "playwright", *needs["laptop"]} <= needs["dev"]
+    assert needs["laptop"] == {"docker", "kfp-kubernetes", "rich"}
+    assert needs["serve"] == {"uv"}
+    assert {"pytest", "playwright", *needs["laptop"], *needs["serve"]} <= needs["dev"]
     assert not needs[""] & needs["dev"]
 
 
@@ -177,7 +178,7 @@ def test_pins_that_stand_twice_agree():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
     build = [pin for pin in project["build-system"]["requires"] if "hatch" in pin]
-    assert UV in extras["laptop"]
+    assert UV in extras["serve"]
     assert set(build) <= set(extras["dev"])
 
 
@@ -243,15 +244,22 @@ def test_help_comes_at_once(installed):
     assert min(seconds) < 0.5
 
 
-@pytest.mark.parametrize("package", ["rich", "kfp.kubernetes"])
-def test_a_command_says_which_extra_it_needs(package):
+@pytest.mark.parametrize(
+    ("package", "extra", "arguments"),
+    [
+        ("rich", "laptop", ["submit", "--host", "http://localhost"]),
+        ("kfp.kubernetes", "laptop", ["submit", "--host", "http://localhost"]),
+        ("uv", "serve", ["serve", "latest"]),
+    ],
+)
+def test_a_command_says_which_extra_it_needs(package, extra, arguments):
     program = f"import sys; sys.modules[{package!r}] = None; from runner.cli import main; main()"
-    command = [sys.executable, "-c", program, "submit", "--host", "http://localhost"]
+    command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"Error: {package}")
-    assert line.endswith(" is not installed: pip install 'kfp-mnist-mxnet[laptop]'")
+    assert line.endswith(f" is not installed: pip install 'kfp-mnist-mxnet[{extra}]'")
 
 
 def test_a_stranger_who_can_not_install_the_wheel_gets_one_sentence():

@@ -69,10 +69,12 @@ def test_waits_with_progress(api):
         "Train     - SKIPPED        0.0  ",
         "Evaluate  - SKIPPED        0.0  ",
         "Export    - SKIPPED        0.0  ",
+        "Register  - SKIPPED        0.0  ",
         "Predict   - SKIPPED        0.0  ",
         "run       ✓ SUCCEEDED    100.0  ",
         "",
         "Export did not run: it needs export_onnx",
+        "Register did not run: it needs a registry_uri",
         "Predict did not run: it needs enough accuracy",
         f"run       {api.url}/#/runs/details/x1",
     ]

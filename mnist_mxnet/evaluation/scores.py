@@ -1,9 +1,9 @@
 """What a set of predictions is worth."""
 
 import numpy as np
-from sklearn import metrics
 
 from mnist_mxnet.evaluation.calibration import calibrate
+from mnist_mxnet.evaluation.classes import macro_averages
 from mnist_mxnet.runtime.engine import mx
 
 ROC_POINTS = 200  # of the curve, at most
@@ -15,36 +15,40 @@ def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     labels: uint8 (N,), N at least 1; probabilities: float32 (N, K), K at least 2.
     Precision, recall and F1 are means over the classes that occur among true or predicted labels.
     """
-    classes = np.arange(probabilities.shape[1])
     predicted = probabilities.argmax(1)
     accuracy = mx.metric.Accuracy()
     accuracy.update([mx.nd.array(labels)], [mx.nd.array(predicted)])
-    macro = metrics.precision_recall_fscore_support(
-        labels, predicted, average="macro", zero_division=0
-    )
-    top_2 = 1.0
-    if len(classes) > 2:
-        top_2 = metrics.top_k_accuracy_score(labels, probabilities, k=2, labels=classes)
+    precision, recall, f1 = macro_averages(labels, predicted, probabilities.shape[1])
     return {
         "accuracy": float(accuracy.get()[1]),
         "images": len(labels),
         "errors": int((predicted != labels).sum()),
-        "log_loss": float(metrics.log_loss(labels, probabilities, labels=classes)),
-        "top_2_accuracy": float(top_2),
-        "macro_precision": float(macro[0]),
-        "macro_recall": float(macro[1]),
-        "macro_f1": float(macro[2]),
+        "log_loss": log_loss(labels, probabilities),
+        "top_2_accuracy": top_2_accuracy(labels, probabilities),
+        "macro_precision": precision,
+        "macro_recall": recall,
+        "macro_f1": f1,
         "expected_calibration_error": calibrate(labels, probabilities).error,
     }
 
 
-def count_confusions(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return the confusion matrix, int64 (K, K): true labels in rows, predicted ones in columns.
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean negative logarithm of the probability of the true label.
 
-    labels: uint8 (N,); probabilities: float32 (N, K).
+    A probability counts as float32 at least and at most that differ from 0 and 1: without it an
+    image that a model is wrongly sure of would cost infinity.
     """
-    classes = range(probabilities.shape[1])
-    return metrics.confusion_matrix(labels, probabilities.argmax(1), labels=classes)
+    least = np.finfo(np.float32).eps
+    true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(true.clip(least, 1 - least)).mean())
+
+
+def top_2_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the share of images whose label is one of the two likeliest."""
+    likeliest = probabilities.argmax(1)
+    others = probabilities.copy()
+    others[np.arange(len(labels)), likeliest] = -1
+    return float(((likeliest == labels) | (others.argmax(1) == labels)).mean())
 
 
 def roc_points(
@@ -56,9 +60,16 @@ def roc_points(
     rates, true positive rates and finite thresholds; no point of the curve is further than 0.01
     from one of them.
     """
-    belongs = labels[:, None] == np.arange(probabilities.shape[1])
-    false, true, thresholds = metrics.roc_curve(belongs.ravel(), probabilities.ravel())
-    thresholds[0] = 1 + thresholds[1]  # infinite: no image is taken for any class
+    belongs = (labels[:, None] == np.arange(probabilities.shape[1])).ravel()
+    score = probabilities.ravel()
+    order = np.argsort(-score, kind="stable")
+    score, belongs = score[order], belongs[order]
+    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # of each probability
+    hits = np.cumsum(belongs)[last]
+    true = np.append(0.0, hits / hits[-1])
+    false = np.append(0.0, (1 + last - hits) / (len(score) - hits[-1]))
+    # Above the first nothing is taken for any class.
+    thresholds = np.append(1 + score[0], score[last])
     along = false + true  # the length of the curve so far, 0 to 2
     kept = np.unique(np.searchsorted(along, np.linspace(0, along[-1], ROC_POINTS)))
     return false[kept].tolist(), true[kept].tolist(), thresholds[kept].tolist()

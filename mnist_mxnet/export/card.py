@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 
 from mnist_mxnet.evaluation.calibration import calibrate
-from mnist_mxnet.evaluation.classes import figures_of_classes, wilson_interval
+from mnist_mxnet.evaluation.classes import figures_of_classes, macro_averages, wilson_interval
 from mnist_mxnet.export.layout import INPUT, OUTPUT
 from mnist_mxnet.export.translation import OPSET
 from mnist_mxnet.export.verification import TOLERANCE, Proof, Sample
@@ -103,11 +103,10 @@ class Card:
     def figures(self, labels: np.ndarray) -> dict[str, float]:
         """Return the scores by which models are listed, 0 to 1; labels: uint8 (N,)."""
         predicted = self.proof.onnx.argmax(1)
-        classes = figures_of_classes(labels, predicted, self.names)
-        there = np.union1d(labels, predicted)
+        *_, f1 = macro_averages(labels, predicted, len(self.names))
         return {
             "accuracy": float((predicted == labels).mean()),
-            "f1": float(np.mean([classes[label].f1 for label in there])),
+            "f1": f1,
             "expected_calibration_error": calibrate(labels, self.proof.onnx).error,
         }
 

@@ -14,8 +14,6 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from onnx import ModelProto
-
 from mnist_mxnet.errors import InvalidInput
 from mnist_mxnet.model.info import ModelInfo
 
@@ -49,16 +47,16 @@ def check_model_name(name: str) -> None:
 
 
 def write_model(
-    directory: pathlib.Path, name: str, model: ModelProto, info: ModelInfo, names: Sequence[str]
+    directory: pathlib.Path, name: str, model: bytes, info: ModelInfo, names: Sequence[str]
 ) -> pathlib.Path:
     """Write the directory of an exported model but for its card; return the path of the ONNX file.
 
-    name: of the model; names: of its classes.
+    name: of the model; model: in ONNX; names: of its classes.
     """
     own = directory / name
     path = own / VERSION / MODEL_FILE
     path.parent.mkdir(parents=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    path.write_bytes(model)
     config = {"model_config_list": [{"config": {"name": name, "base_path": name}}]}
     (directory / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     shape = ", ".join(map(str, info.input_shape))

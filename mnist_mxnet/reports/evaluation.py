@@ -7,8 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mnist_mxnet.evaluation.calibration import BINS, Calibration, calibrate
-from mnist_mxnet.evaluation.classes import figures_of_classes, wilson_interval
-from mnist_mxnet.evaluation.scores import count_confusions
+from mnist_mxnet.evaluation.classes import (
+    count_confusions,
+    figures_of_classes,
+    wilson_interval,
+)
 from mnist_mxnet.reports.figures import figure_svg, new_figure
 from mnist_mxnet.reports.page import Picture, Section, heat, heat_map, write_report
 from mnist_mxnet.reports.pictures import picture
@@ -56,7 +59,7 @@ def confusion_section(
     labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str]
 ) -> Section:
     """Return the confusion matrix as a heat map: a table, or a picture of more than 30 classes."""
-    counts = count_confusions(labels, probabilities)
+    counts = count_confusions(labels, probabilities.argmax(1), len(names))
     text = (
         "Each row is a true label, each column a predicted one. Blue is right, red is wrong: "
         "the stronger, the more of the row's images (blue) or the more errors (red)."

@@ -15,8 +15,13 @@ import mnist_mxnet
 LIBRARY = mnist_mxnet.__name__
 ROOT = pathlib.Path(mnist_mxnet.__file__).parents[1]
 
-# Packages whose name at PyPI is not that of their module, and one that comes with another.
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "scipy": "scikit-learn"}
+# Packages whose name at PyPI is not that of their module, and what comes with another.
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "aiohttp": "model-registry",
+    "model_registry": "model-registry",
+    "mr_openapi": "model-registry",
+}
 
 
 @dataclasses.dataclass(frozen=True)
