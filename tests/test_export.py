@@ -81,7 +81,8 @@ def proven(root: pathlib.Path, symbol, shape, num_classes: int) -> Proof:
     path.write_bytes(model.SerializeToString())
     images = made_up_images(shape)
     proof = prove(path, predictor, images)
-    assert proof.onnx.std(0).max() > 1e-5  # the network tells images apart
+    # The network tells images apart, by much more than what the translation changes.
+    assert proof.onnx.std(0).max() > 30 * proof.differences.max()
     return proof
 
 
