@@ -14,9 +14,9 @@ def history(epochs: int, *scores: float | None) -> list[Epoch]:
 
 
 def test_a_number_of_epochs_is_kept_to():
-    rounds = plan_rounds(7, 54_000)
-    assert rounds == [range(7)]
-    assert why_stop(rounds, history(7, 0.2), 6000) == "as many epochs as were asked for"
+    plan = plan_rounds(7, 54_000, 6000)
+    assert plan.rounds == [range(7)]
+    assert why_stop(plan, history(7, 0.2), 6000) == "as many epochs as were asked for"
 
 
 @pytest.mark.parametrize(
@@ -24,18 +24,29 @@ def test_a_number_of_epochs_is_kept_to():
     [(600_000, [1, 2, 4, 8]), (54_000, [2, 4, 8, 16]), (9_000, [12, 24, 48, 96])]
     + [(n, [20, 40, 80, 160]) for n in (1, 40, 1_800)],
 )
-def test_each_round_is_twice_as_long_as_the_one_before(num_images, lengths):
-    rounds = plan_rounds(0, num_images)
-    assert [len(part) for part in rounds] == lengths
-    assert list(itertools.chain(*rounds)) == list(range(sum(lengths)))
+@pytest.mark.parametrize("num_validation", [0, 400, 6000])
+def test_each_round_is_twice_as_long_as_the_one_before(num_images, lengths, num_validation):
+    plan = plan_rounds(0, num_images, num_validation)
+    assert [len(part) for part in plan.rounds] == lengths
+    assert list(itertools.chain(*plan.rounds)) == list(range(sum(lengths)))
+
+
+@pytest.mark.parametrize("num_validation", [1, 150, 399])
+def test_few_validation_images_end_nothing_early(num_validation):
+    plan = plan_rounds(0, 1_350, num_validation)
+    assert plan.rounds == [range(300)]
+    assert why_stop(plan, history(300, 1.0), num_validation) == (
+        f"{num_validation} validation images are too few to end it earlier, and "
+        "300 epochs are the most without being asked for more"
+    )
 
 
 @pytest.mark.parametrize(
     ("scores", "images", "verdict"),
     [
         ((0.993,), 6000, "only 42 of 6,000 validation images are wrong"),
-        ((1.0,), 200, "only 0 of 200 validation images are wrong"),
-        ((1.0,), 100, ""),  # as few may all be right by chance
+        ((1.0,), 400, "only 0 of 400 validation images are wrong"),
+        ((0.99,), 400, ""),  # as few may be right by chance
         ((0.98,), 6000, ""),
         ((0.98, 0.983), 6000, ""),
         (
@@ -49,17 +60,16 @@ def test_each_round_is_twice_as_long_as_the_one_before(num_images, lengths):
             "the last 4 epochs changed the validation accuracy by -1.00 points, less than 0.25",
         ),
         ((0.5, 0.6, 0.7), 6000, ""),
-        ((0.5, 0.5), 399, ""),  # as few can't show so small a gain
         ((0.5, 0.6, 0.7, 0.8), 6000, "30 epochs are the most without being asked for more"),
         ((None,), 0, "no validation images say whether more epochs would pay"),
     ],
 )
 def test_training_ends_when_the_validation_accuracy_says_so(scores, images, verdict):
-    rounds = plan_rounds(0, 54_000)
+    plan = plan_rounds(0, 54_000, images)
     so_far: list[Epoch] = []
-    for part, score in zip(rounds, scores, strict=False):
+    for part, score in zip(plan.rounds, scores, strict=False):
         so_far += history(len(part), score)
-    assert why_stop(rounds, so_far, images) == verdict
+    assert why_stop(plan, so_far, images) == verdict
 
 
 def test_only_the_default_recipe_leaves_it_open():

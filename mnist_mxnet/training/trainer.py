@@ -44,7 +44,7 @@ class Trainer:
         self.network = build_network(chosen)
         self.module = self.bound_module()
         self.batches = -(-len(training.images) // chosen.batch_size)  # of an epoch
-        self.rounds = plan_rounds(chosen.epochs, len(training.images))
+        self.plan = plan_rounds(chosen.epochs, len(training.images), len(validation.images))
         self.history: list[Epoch] = []
         self.verdict = ""  # why training ended
 
@@ -80,20 +80,20 @@ class Trainer:
             InvalidInput: the checkpoint is damaged or of another training.
         """
         self.resume(checkpoint)
-        for epochs in self.rounds:
+        for epochs in self.plan.rounds:
             while len(self.history) < epochs.stop:
                 self.history.append(self.train_and_score())
                 if checkpoint:
                     checkpoint.save(self.module, self.identity, self.history)
             so_far = self.history[: epochs.stop]
-            self.verdict = why_stop(self.rounds, so_far, len(self.validation.images))
+            self.verdict = why_stop(self.plan, so_far, len(self.validation.images))
             if self.verdict:
                 break
         logging.info("Training ends after epoch %d: %s", len(self.history) - 1, self.verdict)
 
     def round_of(self, epoch: int) -> range:
         """Return the epochs of the round that an epoch is in."""
-        return next(epochs for epochs in self.rounds if epoch in epochs)
+        return next(epochs for epochs in self.plan.rounds if epoch in epochs)
 
     def train_and_score(self) -> Epoch:
         """Train for the next epoch, score the validation images, and log both.
