@@ -2,7 +2,7 @@
 # make test   run the tests, in .venv
 # make cuda-test run the tests of the CUDA build, without a GPU, in .venv-cuda (4 GB)
 # make check  lint, types, and workflows
-# make audit  look the pins of the images up among known vulnerabilities
+# make audit  look the pins of the images and the model server up among known vulnerabilities
 # make fuzz   fuzz the readers, each for SECONDS
 # make yaml   compile the committed pipelines and components again
 # make docs   write the tables of the documents again
@@ -47,8 +47,8 @@ check: .venv/ready
 	$(BIN)/zizmor --quiet --offline --persona pedantic .github/workflows
 
 audit: .venv/ready
-	for image in images/*/; do $(BIN)/python -m pip_audit --progress-spinner off --disable-pip \
-	--no-deps --requirement $$image/requirements.txt \
+	for pins in images/*/requirements.txt runner/model_server.txt; do \
+	$(BIN)/python -m pip_audit --progress-spinner off --disable-pip --no-deps --requirement $$pins \
 	$$(sed -n 's/^\([A-Z][^ ]*\) .*/--ignore-vuln \1/p' .ci/accepted-vulnerabilities) || exit 1; done
 
 fuzz: .venv/ready
