@@ -31,8 +31,9 @@ def onnx_model(reports, tmp_path) -> types.SimpleNamespace:
 
 
 @pytest.fixture(autouse=True)
-def no_token(monkeypatch):
+def neither_token_nor_pauses(monkeypatch):
     monkeypatch.delenv(registration.TOKEN, raising=False)
+    monkeypatch.setattr(registration, "PAUSES", (0.0, 0.0, 0.0))
 
 
 def do(onnx_model, registry: Registry, **parameters) -> dict[str, str]:
@@ -104,7 +105,7 @@ def test_another_model_does_not_take_the_place_of_a_version(onnx_model, registry
 
 @pytest.mark.parametrize("answered", range(6))
 def test_a_registration_that_was_cut_short_is_completed(onnx_model, registry, answered):
-    registry.faults = [200] * answered + [500] * 4  # as a request for an entry is repeated
+    registry.faults = [200] * answered + [500] * 4
     with pytest.raises(Unavailable, match="answers with status 500; try again later"):
         do(onnx_model, registry)
     registry.faults = []
@@ -112,6 +113,18 @@ def test_a_registration_that_was_cut_short_is_completed(onnx_model, registry, an
     (artifact,) = registry.stored["artifacts"]
     assert found["artifact_id"] == artifact["id"]
     assert [len(entries) for entries in registry.stored.values()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("answered", range(6))
+@pytest.mark.parametrize("fault", [409, 500, 503])
+def test_a_registration_gets_past_a_fault_that_passes(
+    onnx_model, registry, caplog, answered, fault
+):
+    registry.faults = [200] * answered + [fault]
+    do(onnx_model, registry)
+    assert [len(entries) for entries in registry.stored.values()] == [1, 1, 1]
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith(f"Trying again: {registry.url}")
 
 
 @pytest.mark.parametrize(

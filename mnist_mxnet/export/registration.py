@@ -8,10 +8,12 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
+import logging
 import math
 import os
 import pathlib
 import re
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -28,7 +30,8 @@ from mnist_mxnet.storage.artifact import regular_file
 
 TOKEN = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105 (names the file, for all clients of Kubeflow)
 DIGEST = "sha256"  # the property of a version that says which model it is
-PATIENCE = 60  # seconds that a registration may take
+PATIENCE = 60  # seconds that a try to register may take
+PAUSES = (0.5, 2.0, 8.0)  # seconds before another try
 SHORT = 12  # digits of a digest that are a version
 
 
@@ -92,7 +95,7 @@ def register_model(registry_uri: str, entry: Entry) -> dict[str, str]:
     Raises:
         InvalidInput: registry_uri is no address of an HTTP server, the version is there with
             another model, or the registry refuses.
-        Unavailable: the registry does not answer, or not in time.
+        Unavailable: the registry does not answer, or not in time, four times.
     """
     address = Address.parse(registry_uri)
     try:
@@ -106,9 +109,14 @@ def register_model(registry_uri: str, entry: Entry) -> dict[str, str]:
         )
     # The client's own constructors leave certificates unchecked, or want a token.
     host = f"{address.scheme}://{address.host}{address.path.rstrip('/')}"
-    client = ModelRegistryAPIClient(Configuration(host=host, access_token=token(), retries=3))
-    with one_sentence(host):
-        return asyncio.run(asyncio.wait_for(upsert(client, entry), PATIENCE))
+    client = ModelRegistryAPIClient(Configuration(host=host, access_token=token()))
+    for pause in PAUSES:
+        try:
+            return registered(client, entry)
+        except Unavailable as error:
+            logging.warning("Trying again: %s", error)
+            time.sleep(pause)
+    return registered(client, entry)
 
 
 def token() -> str | None:
@@ -122,6 +130,12 @@ def token() -> str | None:
         return pathlib.Path(path).read_text().strip() if path else None
     except (OSError, ValueError) as error:
         raise InvalidInput(f"the token in {path}, of {TOKEN}, can't be read: {error}") from error
+
+
+def registered(client: ModelRegistryAPIClient, entry: Entry) -> dict[str, str]:
+    """Register a model in one try, as `register_model` says."""
+    with one_sentence(client.config.host):
+        return asyncio.run(asyncio.wait_for(upsert(client, entry), PATIENCE))
 
 
 async def upsert(client: ModelRegistryAPIClient, entry: Entry) -> dict[str, str]:
