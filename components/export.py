@@ -63,7 +63,7 @@ def export(
     network = translate(predictor.modules[0], info, names[:known])
     with staged(onnx_model, model_card, export_report) as (directory, card_file, page):
         content = network.SerializeToString(deterministic=True)
-        file = write_model(directory, model_name, content, info, names[:known])
+        file = write_model(directory, model_name, content, info.input_shape, names[:known])
         proof = prove(file, predictor, sample.images)
         card = Card(model_name, info, names, sample, proof).text()
         for path in (card_file, directory / model_name / CARD_FILE):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
+from mnist_mxnet.errors import InvalidInput
+from mnist_mxnet.export.layout import check_model_name
 from mnist_mxnet.shipping.install import PROJECT
-from mnist_mxnet.storage.address import parse_destination
+from mnist_mxnet.storage.address import parse_destination, parse_server
 
 if TYPE_CHECKING:  # it imports kfp
     from runner.target import Target
@@ -147,7 +149,8 @@ def check_parameters(pipeline: Any, parameters: dict[str, Any]) -> None:
 
     Raises:
         click.UsageError: a parameter without a default is not given, min_accuracy is no accuracy,
-            or destination_uri no prefix of an object store.
+            destination_uri no prefix of an object store, registry_uri no address of a server, or
+            model_name no name of a directory.
     """
     for name, spec in pipeline.component_spec.inputs.items():
         if not spec.optional and name not in parameters:
@@ -156,11 +159,15 @@ def check_parameters(pipeline: Any, parameters: dict[str, Any]) -> None:
         raise click.UsageError(
             f"min_accuracy must be from 0 to 1, got {parameters['min_accuracy']}"
         )
-    if parameters.get("destination_uri"):
-        try:
+    try:
+        if parameters.get("destination_uri"):
             parse_destination(parameters["destination_uri"])
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
+        if parameters.get("registry_uri"):
+            parse_server(parameters["registry_uri"], "registry_uri")
+        if "model_name" in parameters:
+            check_model_name(parameters["model_name"])
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from None
 
 
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:

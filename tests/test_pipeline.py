@@ -356,6 +356,11 @@ def test_a_password_in_a_source_stays_out_of_the_record_and_the_log(tmp_path):
         ("kernels=5,5", "kernels must be of type List[Integer], got '5,5'"),
         ("min_accuracy=99", "min_accuracy must be from 0 to 1, got 99.0"),
         ("min_accuracy=nan", "min_accuracy must be from 0 to 1, got nan"),
+        (
+            "registry_uri=http://me:hush@registry",
+            "registry_uri must have no password and no query, got http://registry and more",
+        ),
+        ("model_name=a/b", "model_name must be 1 to 63 letters, digits, '.', '_' and '-'"),
     ],
 )
 def test_refuses_a_bad_parameter(tmp_path, assignment, message):

@@ -1,5 +1,6 @@
 """Registering an exported model; the server is tests/registry_server.py, not Kubeflow's own."""
 
+import asyncio
 import json
 import math
 import pathlib
@@ -72,6 +73,13 @@ def test_registers_name_version_address_and_figures(onnx_model, registry):
         "version_id": version["id"],
         "artifact_id": artifact["id"],
     }
+
+
+def test_registers_from_a_notebook_too(onnx_model, registry):
+    async def cell() -> dict[str, str]:
+        return do(onnx_model, registry)
+
+    assert asyncio.run(cell())["name"] == "mnist"
 
 
 def test_the_same_model_is_registered_once(onnx_model, registry):

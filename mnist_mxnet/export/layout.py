@@ -15,7 +15,6 @@ import re
 from collections.abc import Sequence
 
 from mnist_mxnet.errors import InvalidInput
-from mnist_mxnet.model.info import ModelInfo
 
 INPUT, OUTPUT = "images", "probabilities"  # of the network
 MODEL_FILE, VERSION = "model.onnx", "1"
@@ -47,11 +46,11 @@ def check_model_name(name: str) -> None:
 
 
 def write_model(
-    directory: pathlib.Path, name: str, model: bytes, info: ModelInfo, names: Sequence[str]
+    directory: pathlib.Path, name: str, model: bytes, shape: Sequence[int], labels: Sequence[str]
 ) -> pathlib.Path:
     """Write the directory of an exported model but for its card; return the path of the ONNX file.
 
-    name: of the model; model: in ONNX; names: of its classes.
+    name: of the model; model: in ONNX; shape: of its images, (C, H, W); labels: of its classes.
     """
     own = directory / name
     path = own / VERSION / MODEL_FILE
@@ -59,8 +58,7 @@ def write_model(
     path.write_bytes(model)
     config = {"model_config_list": [{"config": {"name": name, "base_path": name}}]}
     (directory / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-    shape = ", ".join(map(str, info.input_shape))
-    (own / "config.pbtxt").write_text(TRITON % (shape, info.num_classes))
-    labels = "".join(" ".join(label.split()) + "\n" for label in names)
-    (own / LABELS_FILE).write_text(labels, encoding="utf-8", errors="replace")
+    (own / "config.pbtxt").write_text(TRITON % (", ".join(map(str, shape)), len(labels)))
+    lines = "".join(" ".join(label.split()) + "\n" for label in labels)
+    (own / LABELS_FILE).write_text(lines, encoding="utf-8", errors="replace")
     return path

@@ -15,6 +15,7 @@ import pathlib
 import re
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aiohttp
@@ -25,7 +26,7 @@ from mr_openapi.exceptions import ApiException, ConflictException, NotFoundExcep
 
 from mnist_mxnet.errors import InvalidInput, Unavailable
 from mnist_mxnet.export.layout import CARD_FILE, MODEL_FILE, VERSION
-from mnist_mxnet.storage.address import Address
+from mnist_mxnet.storage.address import parse_server
 from mnist_mxnet.storage.artifact import regular_file
 
 TOKEN = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105 (names the file, for all clients of Kubeflow)
@@ -97,16 +98,7 @@ def register_model(registry_uri: str, entry: Entry) -> dict[str, str]:
             another model, or the registry refuses.
         Unavailable: the registry does not answer, or not in time, four times.
     """
-    address = Address.parse(registry_uri)
-    try:
-        address.check_server()
-    except InvalidInput as error:
-        raise InvalidInput(f"registry_uri must be http(s)://host:port: {error}") from error
-    if address.has_secrets:
-        raise InvalidInput(
-            f"registry_uri must have no password and no query, got {address.shown} and more: "
-            f"{TOKEN} names a file with a token"
-        )
+    address = parse_server(registry_uri, "registry_uri")
     # The client's own constructors leave certificates unchecked, or want a token.
     host = f"{address.scheme}://{address.host}{address.path.rstrip('/')}"
     client = ModelRegistryAPIClient(Configuration(host=host, access_token=token()))
@@ -134,8 +126,10 @@ def token() -> str | None:
 
 def registered(client: ModelRegistryAPIClient, entry: Entry) -> dict[str, str]:
     """Register a model in one try, as `register_model` says."""
-    with one_sentence(client.config.host):
-        return asyncio.run(asyncio.wait_for(upsert(client, entry), PATIENCE))
+    attempt = asyncio.wait_for(upsert(client, entry), PATIENCE)
+    # In a thread of its own, as a notebook's has a loop that runs already.
+    with one_sentence(client.config.host), ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, attempt).result()
 
 
 async def upsert(client: ModelRegistryAPIClient, entry: Entry) -> dict[str, str]:

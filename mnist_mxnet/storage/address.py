@@ -110,6 +110,24 @@ def parse_destination(uri: str) -> Address:
     return address
 
 
+def parse_server(uri: str, name: str) -> Address:
+    """Return the address of an HTTP server that is given as a parameter.
+
+    Raises:
+        InvalidInput: it is none, or has what may be a password in it.
+    """
+    address = Address.parse(uri)
+    try:
+        address.check_server()
+    except InvalidInput as error:
+        raise InvalidInput(f"{name} must be http(s)://host:port: {error}") from error
+    if address.has_secrets:
+        raise InvalidInput(
+            f"{name} must have no password and no query, got {address.shown} and more"
+        )
+    return address
+
+
 def refusal(start: str, address: Address) -> InvalidInput:
     """Return the error that refuses a URI without showing what may be a password in it."""
     return InvalidInput(
