@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import write_idx_set
@@ -79,7 +80,9 @@ def test_registers_from_a_notebook_too(onnx_model, registry):
     async def cell() -> dict[str, str]:
         return do(onnx_model, registry)
 
-    assert asyncio.run(cell())["name"] == "mnist"
+    # In a thread, as the main one may have the loop of the tests' browser.
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(lambda: asyncio.run(cell())).result()["name"] == "mnist"
 
 
 def test_the_same_model_is_registered_once(onnx_model, registry):
