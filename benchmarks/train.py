@@ -67,6 +67,11 @@ def best_of(turns: int, *rates: Callable[[], float]) -> list[float]:
     return [max(column) for column in zip(*turns_of_all, strict=True)]
 
 
+def function_of(component: Any) -> Callable[..., Any]:
+    """Return the function of a component, which in an image of the suite it is already."""
+    return getattr(component, "python_func", component)
+
+
 def ingest_data(directory: pathlib.Path, share: float, uri: str = "mnist") -> pathlib.Path:
     """Make data sets with a share of the training images, and return where.
 
@@ -82,7 +87,7 @@ def ingest_data(directory: pathlib.Path, share: float, uri: str = "mnist") -> pa
         name: dsl.Dataset(name=name, uri=str(directory / name)) for name in names
     }
     outputs["data_report"] = dsl.HTML(name="data_report", uri=str(directory / "report.html"))
-    ingest.python_func(**outputs, data_uri=uri, validation_fraction=1 - share)
+    function_of(ingest)(**outputs, data_uri=uri, validation_fraction=1 - share)
     return directory
 
 
@@ -176,7 +181,7 @@ def train_and_score(directory: str, **parameters: Any) -> dict[str, float]:
 
     metrics = dsl.Metrics()
     with tempfile.TemporaryDirectory() as scratch:
-        train.python_func(
+        function_of(train)(
             train_data=dsl.Dataset(uri=f"{directory}/train_data"),
             validation_data=dsl.Dataset(uri=f"{directory}/validation_data"),
             model=dsl.Model(uri=f"{scratch}/model"),
