@@ -81,9 +81,15 @@ class Served:
         """Send the request; return the likeliest class with its probability.
 
         Raises:
-            urllib3.exceptions.HTTPError, KeyError: it is not answered.
+            click.ClickException: the server does not predict.
         """
-        answer = ask_directly("POST", self.infer(), body=self.request.read_bytes(), headers=JSON)
+        content = self.request.read_bytes()
+        try:
+            answer = ask_directly("POST", self.infer(), body=content, headers=JSON)
+        except (urllib3.exceptions.HTTPError, ValueError) as error:
+            raise click.ClickException(f"the model server does not answer: {error}") from error
+        if "outputs" not in answer:
+            raise click.ClickException(f"the model server refuses: {answer.get('error', answer)}")
         (output,) = answer["outputs"]
         best = int(np.argmax(output["data"]))
         return f"{self.model.class_names()[best]} with the probability {output['data'][best]:.4f}"

@@ -1,7 +1,7 @@
 """A Kubeflow Model Registry in memory, as its OpenAPI description says.
 
 Bodies are read and answers are written by the models that the registry's client has generated from
-that description, so that a field that it does not have is refused.
+that description; a body with a field that it does not have is answered with 400.
 """
 
 import http.server
@@ -16,17 +16,23 @@ import pytest
 from mr_openapi import models
 
 API = "/api/model_registry/v1alpha3"
-# Of what is made: the model of a request's body. An artifact is made within a version.
-KINDS = {
-    "registered_models": models.RegisteredModelCreate,
-    "model_versions": models.ModelVersionCreate,
-    "artifacts": models.Artifact,
+# Of what is made: the models of a request's body and of the answer. An artifact is made within a
+# version.
+KINDS: dict[str, tuple[Any, Any]] = {
+    "registered_models": (models.RegisteredModelCreate, models.RegisteredModel),
+    "model_versions": (models.ModelVersionCreate, models.ModelVersion),
+    "artifacts": (models.Artifact, models.Artifact),
 }
 FOUND = {
     "registered_model": "registered_models",
     "model_version": "model_versions",
     "model_artifact": "artifacts",
 }
+
+
+def written(kind: str, entry: dict[str, Any]) -> Any:
+    """An entry as an answer has it."""
+    return json.loads(KINDS[kind][1].from_json(json.dumps(entry)).to_json())
 
 
 class Registry(http.server.ThreadingHTTPServer):
@@ -57,12 +63,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         url = urllib.parse.urlsplit(self.path)
         asked = dict(urllib.parse.parse_qsl(url.query))
-        found = [
-            entry
-            for entry in self.server.stored[FOUND[url.path.removeprefix(f"{API}/")]]
-            if entry["name"] == asked["name"] and entry["parent"] == asked.get("parentResourceId")
-        ]
-        self.answer(*((200, found[0]) if found else (404, {"message": "not found"})))
+        kind = FOUND[url.path.removeprefix(f"{API}/")]
+        for entry in self.server.stored[kind]:
+            if entry["name"] == asked["name"] and entry["parent"] == asked.get("parentResourceId"):
+                self.answer(200, written(kind, entry))
+                return
+        self.answer(404, {"message": "not found"})
 
     def do_POST(self) -> None:
         """Make an entry."""
@@ -70,11 +76,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.noted():
             return
         *within, kind = self.path.removeprefix(f"{API}/").split("/")
-        given = json.loads(KINDS[kind].from_json(body.decode()).to_json())
+        given = json.loads(KINDS[kind][0].from_json(body.decode()).to_json())
+        if unknown := json.loads(body).keys() - given.keys():
+            self.answer(400, {"message": f"there are no fields {sorted(unknown)}"})
+            return
         parent = within[1] if within else given.get("registeredModelId")
         entry = {**given, "id": str(next(self.server.ids)), "parent": parent}
         self.server.stored[kind].append(entry)
-        self.answer(201, entry)
+        self.answer(201, written(kind, entry))
 
     def noted(self) -> bool:
         """Note the request; tell whether it got a fault for an answer."""

@@ -1,6 +1,7 @@
 """A served model: KServe's own server on this machine, and the manifests for a cluster."""
 
 import concurrent.futures
+import dataclasses
 import json
 import pathlib
 import re
@@ -217,6 +218,17 @@ def test_the_line_that_is_printed_works(served):
 
 def command(*arguments: Any) -> list[str]:
     return [sys.executable, "pipeline.py", "serve", *map(str, arguments)]
+
+
+def test_what_the_server_refuses_is_one_sentence(served, tmp_path):
+    (tmp_path / "request.json").write_text(json.dumps(request_with(np.zeros((1, 1, 3, 3)))))
+    with pytest.raises(click.ClickException, match=r"^the model server refuses: images must "):
+        dataclasses.replace(served, request=tmp_path / "request.json").ask()
+
+
+def test_a_server_that_is_gone_is_one_sentence(served):
+    with pytest.raises(click.ClickException, match=r"^the model server does not answer: "):
+        dataclasses.replace(served, url="http://127.0.0.1:9").ask()
 
 
 def test_a_run_is_served_and_asked_once(served, made_run):

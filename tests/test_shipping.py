@@ -71,6 +71,15 @@ def test_a_step_carries_no_module_of_another_subject(name):
         "compare": ["runtime", "training", "prediction"],
         "merge": ["runtime", "training", "model", "reports/figures.py"],
         "upload": ["runtime", "training", "model", "data", "reports"],
+        "register": [
+            "runtime",
+            "training",
+            "model",
+            "data",
+            "reports",
+            "prediction",
+            "storage/s3.py",
+        ],
     }
     carried = [file.removeprefix("mnist_mxnet/") for file in STEPS[name].closure.files]
     assert [file for file in carried if file.startswith(tuple(others.get(name, [])))] == []
@@ -81,7 +90,9 @@ def test_only_steps_that_compute_install_mxnet():
     engine = "mnist_mxnet/runtime/engine.py"
     assert installing == {name for name, step in STEPS.items() if engine in step.closure.files}
     assert installing >= {"train", "evaluate", "predict", "export"}
-    assert installing.isdisjoint({"ingest", "ingest_images", "plan", "compare", "merge", "upload"})
+    assert installing.isdisjoint(
+        {"ingest", "ingest_images", "plan", "compare", "merge", "upload", "register"}
+    )
 
 
 def places(tree: ast.AST) -> list[tuple[int, str]]:

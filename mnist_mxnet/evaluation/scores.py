@@ -35,8 +35,8 @@ def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the mean negative logarithm of the probability of the true label.
 
-    A probability counts as float32 at least and at most that differ from 0 and 1: without it an
-    image that a model is wrongly sure of would cost infinity.
+    Probabilities are clipped to what is the resolution of float32 away from 0 and 1, as in
+    scikit-learn: the logarithm of 0 is infinite.
     """
     least = np.finfo(np.float32).eps
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
