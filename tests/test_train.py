@@ -11,8 +11,9 @@ from kfp import dsl
 
 from components.evaluate import evaluate
 from mnist_mxnet.data.dataset import write_dataset
-from mnist_mxnet.model.hyperparameters import choose_hyperparameters
+from mnist_mxnet.model.hyperparameters import Hyperparameters, choose_hyperparameters
 from mnist_mxnet.model.layers import describe_layers
+from mnist_mxnet.model.module import bind_module
 from mnist_mxnet.model.network import build_network
 from mnist_mxnet.model.saving import save_parameters
 from mnist_mxnet.runtime.devices import contexts
@@ -196,8 +197,8 @@ def test_a_convolution_may_go_without_pooling():
         "conv0": [32, 24, 24],
         "pool0": [32, 12, 12],
         "conv1": [64, 10, 10],
-        "conv2": [96, 8, 8],
-        "pool2": [96, 4, 4],
+        "conv2": [64, 8, 8],
+        "pool2": [64, 4, 4],
         "conv3": [192, 4, 4],
         "pool3": [192, 2, 2],
     }
@@ -299,6 +300,19 @@ def test_layers_add_up_to_the_parameters_and_the_flops():
     }
 
 
+def test_label_smoothing_gives_a_share_to_the_wrong_classes():
+    chosen = Hyperparameters(
+        kernels=[], filters=[], padding=[], pooling=[], hidden_units=[3], label_smoothing=0.3
+    )
+    network = build_network(chosen)
+    module = bind_module(network, [1, 1, 2, 2], for_training=True)
+    module.init_params(mx.init.Zero())  # probabilities of a third each
+    images, labels = mx.nd.ones((1, 1, 2, 2), dtype="uint8"), mx.nd.array([1])
+    module.forward_backward(mx.io.DataBatch([images], [labels]))
+    gradient = module._exec_group.execs[0].grad_dict["output_bias"].asnumpy()
+    assert gradient == pytest.approx(1 / 3 - np.array([0.15, 0.7, 0.15]), abs=1e-6)
+
+
 def test_two_contexts_train_as_one(tmp_path, artifacts, monkeypatch):
     data = artifacts.ingest(write_idx_set(tmp_path / "idx"))
 
@@ -351,7 +365,7 @@ def test_huge_data_stays_out_of_memory(tmp_path):
 import itertools, pathlib
 import numpy as np
 from mnist_mxnet.data.dataset import DatasetInfo, Split
-from mnist_mxnet.model.hyperparameters import choose_hyperparameters
+from mnist_mxnet.model.hyperparameters import Hyperparameters, choose_hyperparameters
 from mnist_mxnet.runtime.devices import contexts
 from mnist_mxnet.runtime.engine import mx
 from mnist_mxnet.training.trainer import Trainer

@@ -161,6 +161,9 @@ class Hyperparameters:
     dropout: float = given(
         0.0, Number(below=1), "Share of the inputs of the last layer that are dropped."
     )
+    label_smoothing: float = fixed(
+        0.0, "Share of the probability that training aims to give to the wrong classes."
+    )
     augmentation: float = given(
         0.75,
         Number(),
@@ -262,10 +265,11 @@ RECIPES: dict[str, Hyperparameters] = {
         epochs=25,
         weight_decay=5e-4,
         dropout=0.4,
+        label_smoothing=0.02,
         augmentation=1.0,
         # No padding where strokes are far from the border: more filters for the same FLOPs.
         kernels=[5, 3, 3, 3],
-        filters=[32, 64, 96, 192],
+        filters=[32, 64, 64, 192],
         padding=[0, 0, 0, 1],
         pooling=[True, False, True, True],
     ),

@@ -12,7 +12,8 @@ def build_network(chosen: Hyperparameters) -> mx.sym.Symbol:
     Every convolution is followed by max pooling (2 x 2, stride 2) and batch normalisation, both
     if wanted, and the activation; pooling before it gives the same values, as the activations are
     monotonic, for a quarter of the work. Dropout is before the last layer. The last of
-    hidden_units is the number of classes.
+    hidden_units is the number of classes. Label smoothing changes the gradient only: Szegedy et
+    al., https://arxiv.org/abs/1512.00567.
     """
     with mx.name.NameManager():  # same names, so same bytes, at every call
         x = mx.sym.Cast(mx.sym.Variable("data"), dtype="float32") / 255
@@ -32,4 +33,5 @@ def build_network(chosen: Hyperparameters) -> mx.sym.Symbol:
         if chosen.dropout:
             x = mx.sym.Dropout(x, p=chosen.dropout, name="dropout")
         x = mx.sym.FullyConnected(x, num_hidden=num_classes, name="output")
-        return mx.sym.SoftmaxOutput(x, name="softmax")
+        smooth = {"smooth_alpha": chosen.label_smoothing} if chosen.label_smoothing else {}
+        return mx.sym.SoftmaxOutput(x, **smooth, name="softmax")

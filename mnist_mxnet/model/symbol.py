@@ -18,7 +18,7 @@ ALLOWED_OPERATORS: dict[str, tuple[int, tuple[str, ...]]] = {
     "Dropout": (1, ("p",)),
     "Flatten": (1, ()),
     "FullyConnected": (3, ("num_hidden",)),
-    "SoftmaxOutput": (2, ()),
+    "SoftmaxOutput": (2, ("smooth_alpha",)),
 }
 ATTRIBUTES = {name for _, names in ALLOWED_OPERATORS.values() for name in names}
 

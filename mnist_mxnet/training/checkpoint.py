@@ -60,10 +60,11 @@ class Checkpoint:
             *(zipfile.BadZipFile, NotImplementedError, RuntimeError),  # unknown method, encrypted
         ) as error:
             raise self.damaged(repr(error)) from error
+        # What a checkpoint does not name was added since, and 0 leaves training as it was.
         differences = [
-            f"{key} was {before.get(key)!r} and is {value!r} now"
+            f"{key} was {before.get(key, 0)!r} and is {value!r} now"
             for key, value in identity.items()
-            if before.get(key) != value
+            if before.get(key, 0) != value
         ]
         if differences:
             raise InvalidInput(

@@ -23,6 +23,7 @@ TRAINING = {"seed": 1}
 CHOSEN = Hyperparameters(
     activation="relu",
     dropout=0.5,
+    label_smoothing=0.1,
     filters=[2],
     kernels=[3],
     padding=[0],
