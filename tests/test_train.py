@@ -365,7 +365,7 @@ def test_huge_data_stays_out_of_memory(tmp_path):
 import itertools, pathlib
 import numpy as np
 from mnist_mxnet.data.dataset import DatasetInfo, Split
-from mnist_mxnet.model.hyperparameters import Hyperparameters, choose_hyperparameters
+from mnist_mxnet.model.hyperparameters import choose_hyperparameters
 from mnist_mxnet.runtime.devices import contexts
 from mnist_mxnet.runtime.engine import mx
 from mnist_mxnet.training.trainer import Trainer

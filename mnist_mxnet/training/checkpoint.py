@@ -23,6 +23,8 @@ from mnist_mxnet.training.history import Epoch
 
 FILE = "checkpoint.npz"
 Identity = dict[str, Any]  # what tells one training from another, as JSON values
+# What a checkpoint of release 0.1.0 does not name, as training was then.
+ADDED: Identity = {"label_smoothing": 0.0}
 
 
 class Progress(NamedTuple):
@@ -54,17 +56,17 @@ class Checkpoint:
             before, history = progress["training"], progress["history"]
             if not isinstance(before, dict) or not isinstance(history, list) or not history:
                 raise ValueError("training must be an object, history a list of epochs")
+            before = ADDED | before
             epochs = [Epoch.from_json(record) for record in history]
         except (
             *(ValueError, KeyError, TypeError, OSError, EOFError, RecursionError),
             *(zipfile.BadZipFile, NotImplementedError, RuntimeError),  # unknown method, encrypted
         ) as error:
             raise self.damaged(repr(error)) from error
-        # What a checkpoint does not name was added since, and 0 leaves training as it was.
         differences = [
-            f"{key} was {before.get(key, 0)!r} and is {value!r} now"
+            f"{key} was {before.get(key)!r} and is {value!r} now"
             for key, value in identity.items()
-            if before.get(key, 0) != value
+            if before.get(key) != value
         ]
         if differences:
             raise InvalidInput(
