@@ -13,18 +13,15 @@
 # make licences  write the licences of the packages in the images again (4 GB for CUDA)
 # make wheel  build the wheel that the images install, in dist/
 # make release-dry-run  make every file of a release, twice, in dist/; and the images, if it can
-# make stranger  install the wheel on a bare Python 3.11, in a container if it can, and use it
+# make stranger  install the wheel on a bare Python, in a container if it can, and use it
 # make images build the images (docker or podman; REGISTRY, IMAGES, TAG, BUILD_ARGS)
 
-FITS := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null
-PYTHON ?= $(shell for p in python3.11 python3; do $$p $(FITS) && { echo $$p; break; }; done)
 BIN := .venv/bin
 TRIALS := [{"activation": "relu"}, {"activation": "tanh"}, \
 	{"optimizer": "adam", "learning_rate": 0.002}]
-PIPELINES := train sweep batch_predict
 IMAGES ?= mxnet-cpu mxnet-gpu
 REGISTRY ?= kfp-mnist-mxnet
-VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' mnist_mxnet/__init__.py)
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' kfp_mnist_mxnet/__init__.py)
 TAG ?= $(VERSION)
 SECONDS ?= 600
 ENGINE ?= $(shell command -v docker || command -v podman)
@@ -47,21 +44,18 @@ check: .venv/ready
 	$(BIN)/zizmor --quiet --offline --persona pedantic .github/workflows
 
 audit: .venv/ready
-	for pins in images/*/requirements.txt runner/model_server.txt; do \
+	for pins in images/*/requirements.txt kfp_mnist_mxnet/cli/model_server.txt; do \
 	$(BIN)/python -m pip_audit --progress-spinner off --disable-pip --no-deps --requirement $$pins \
 	$$(sed -n 's/^\([A-Z][^ ]*\) .*/--ignore-vuln \1/p' .ci/accepted-vulnerabilities) || exit 1; done
 
 fuzz: .venv/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	for reader in idx artifacts; do mkdir -p build/fuzz/$$reader && \
 	$(BIN)/python tests/fuzz/fuzz_$$reader.py -max_total_time=$(SECONDS) -max_len=8192 -timeout=60 \
 	-dict=tests/fuzz/words.dict -artifact_prefix=build/fuzz/ -print_final_stats=1 \
 	build/fuzz/$$reader tests/corpus/$$reader || exit 1; done
 
 yaml: .venv/ready
-	for pipeline in $(PIPELINES); do for target in gpu cpu; do \
-	$(BIN)/python pipeline.py compile --pipeline $$pipeline --target $$target || exit 1; done; done
-	$(BIN)/python -m runner.suite
+	$(BIN)/python scripts/compile.py
 
 docs: .venv/ready
 	$(BIN)/python docs/tables.py
@@ -76,17 +70,18 @@ pictures: .venv/ready
 	$(BIN)/python docs/pictures.py build/pictures/train/latest build/pictures/sweep/latest
 
 locks: .venv/ready
-	$(BIN)/python images/lock.py
+	$(BIN)/python scripts/lock.py
 
 newest: .venv/ready
-	$(BIN)/python .ci/newest.py
-	$(MAKE) locks licences yaml docs
+	$(BIN)/python scripts/newest.py
+	$(BIN)/python scripts/lock.py --upgrade
+	$(MAKE) licences yaml docs
 
 licences: .venv/ready
 	for image in mxnet-cpu mxnet-gpu; do \
-	$(PYTHON) -m venv --clear build/licences/$$image && \
-	build/licences/$$image/bin/python -m pip install --quiet --require-hashes --no-deps \
-	--requirement images/$$image/requirements.txt && \
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/licences/$$image && \
+	$(BIN)/uv pip sync --quiet --require-hashes --python build/licences/$$image \
+	images/$$image/requirements.txt && \
 	$(BIN)/pip-licenses --python build/licences/$$image/bin/python --format markdown \
 	--output-file images/$$image/licences.md || exit 1; done
 
@@ -112,16 +107,9 @@ stranger: .venv/ready
 	$(BIN)/python release/stranger.py --engine '$(ENGINE)'
 
 .venv-cuda/ready: images/mxnet-gpu/requirements.txt
-	$(PYTHON) -m venv .venv-cuda
-	.venv-cuda/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	--no-deps -r $<
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-cuda
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-cuda $<
 	@touch $@
 
-.venv/ready: pyproject.toml mnist_mxnet/shipping/requirements.txt
-	@$(or $(PYTHON),false) $(FITS) || { echo "the steps run on Python 3.11, and this needs it too," \
-	"and $(or $(PYTHON),what is on the PATH) is none: install one (Debian: apt install" \
-	"python3.11-venv; else: uv python install 3.11) and run make PYTHON=/path/to/python3.11"; \
-	exit 1; }
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
+.venv/ready: requirements.lock setup.cfg scripts/environment
+	@PYTHON='$(PYTHON)' scripts/environment

@@ -6,18 +6,18 @@ from typing import Any
 
 from kfp import dsl
 
-from components.compare import compare
-from components.evaluate import evaluate
-from components.export import export
-from components.ingest import ingest
-from components.ingest_images import ingest_images
-from components.merge import merge
-from components.plan import plan
-from components.predict import predict
-from components.register import register
-from components.train import train
-from components.upload import upload
-from runner.target import GPU_TOLERATION, Needs, Target
+from kfp_mnist_mxnet.cli.target import GPU_TOLERATION, Needs, Target
+from kfp_mnist_mxnet.components.compare import compare
+from kfp_mnist_mxnet.components.evaluate import evaluate
+from kfp_mnist_mxnet.components.export import export
+from kfp_mnist_mxnet.components.ingest import ingest
+from kfp_mnist_mxnet.components.ingest_images import ingest_images
+from kfp_mnist_mxnet.components.merge import merge
+from kfp_mnist_mxnet.components.plan import plan
+from kfp_mnist_mxnet.components.predict import predict
+from kfp_mnist_mxnet.components.register import register
+from kfp_mnist_mxnet.components.train import train
+from kfp_mnist_mxnet.components.upload import upload
 
 INGEST = Needs("1", "512Mi", "2", "2Gi", timeout=3600, store=True)
 TRAIN = Needs("2", "2Gi", "4", "8Gi", timeout=6 * 3600, store=True)
@@ -224,6 +224,6 @@ PIPELINES: dict[str, Callable[[Target], Any]] = {
 }
 
 if __name__ == "__main__":
-    from runner import cli
+    from kfp_mnist_mxnet.cli import cli
 
     cli.main()

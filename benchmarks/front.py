@@ -40,8 +40,8 @@ def prepare(directory: str) -> None:
     """Write what PyTorch takes from the suite: the basis of the warps."""
     import numpy as np
 
-    from mnist_mxnet.model.hyperparameters import RECIPES
-    from mnist_mxnet.training.augmentation import warp_basis
+    from kfp_mnist_mxnet.model.hyperparameters import RECIPES
+    from kfp_mnist_mxnet.training.augmentation import warp_basis
 
     basis, _ = warp_basis(28, 28, RECIPES["default"].augmentation)
     np.save(pathlib.Path(directory, "basis.npy"), basis)
@@ -49,7 +49,7 @@ def prepare(directory: str) -> None:
 
 def settings_of(recipe: str, epochs: int) -> str:
     """Return the hyperparameters of a recipe for so many epochs and ten classes, as JSON."""
-    from mnist_mxnet.model.hyperparameters import adapt_to_data, choose_hyperparameters
+    from kfp_mnist_mxnet.model.hyperparameters import adapt_to_data, choose_hyperparameters
 
     own = {"epochs": epochs}
     chosen = adapt_to_data(choose_hyperparameters(recipe, own), own, 60_000, (1, 28, 28), 10)

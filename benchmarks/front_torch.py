@@ -19,8 +19,8 @@ from torch import nn
 from train import ROOT, load
 
 sys.path.insert(0, str(ROOT))
-from mnist_mxnet.model.hyperparameters import Hyperparameters  # found by the line above
-from mnist_mxnet.training.schedule import learning_rate_at
+from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters  # found by the line above
+from kfp_mnist_mxnet.training.schedule import learning_rate_at
 
 
 def build(chosen: Hyperparameters, shape: Sequence[int]) -> nn.Module:

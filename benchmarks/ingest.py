@@ -31,12 +31,12 @@ from tabulate import tabulate
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 
-from components.ingest import ingest
-from mnist_mxnet.data.idx import IdxFile
-from mnist_mxnet.data.mnist import keep
-from mnist_mxnet.data.names import STANDARD_NAMES
-from mnist_mxnet.data.sources import Mirror, fetch, from_mirrors
-from mnist_mxnet.reports import data as data_report
+from kfp_mnist_mxnet.components.ingest import ingest
+from kfp_mnist_mxnet.data.idx import IdxFile
+from kfp_mnist_mxnet.data.mnist import keep
+from kfp_mnist_mxnet.data.names import STANDARD_NAMES
+from kfp_mnist_mxnet.data.sources import Mirror, fetch, from_mirrors
+from kfp_mnist_mxnet.reports import data as data_report
 
 
 def write_files(directory: pathlib.Path, images: int) -> None:

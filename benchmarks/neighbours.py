@@ -75,14 +75,14 @@ def component_rate(component: Any, directory: str) -> Callable[[], float]:
 
 def evaluate_rate(directory: str) -> Callable[[], float]:
     """Return a function that runs evaluate."""
-    from components.evaluate import evaluate
+    from kfp_mnist_mxnet.components.evaluate import evaluate
 
     return component_rate(evaluate, directory)
 
 
 def predict_rate(directory: str) -> Callable[[], float]:
     """Return a function that runs predict."""
-    from components.predict import predict
+    from kfp_mnist_mxnet.components.predict import predict
 
     return component_rate(predict, directory)
 
@@ -91,7 +91,7 @@ def train_model(directory: str) -> str:
     """Train a model for evaluate and predict, and return its hyperparameters as JSON."""
     from kfp import dsl
 
-    from components.train import train
+    from kfp_mnist_mxnet.components.train import train
 
     train.python_func(
         train_data=dsl.Dataset(uri=f"{directory}/test_data"),

@@ -68,8 +68,8 @@ def made_up_images(count: int) -> np.ndarray:
 
 def write_model(directory: pathlib.Path) -> None:
     """Train the default network for a moment: its speed does not depend on what it learned."""
-    from components.train import train
-    from mnist_mxnet.data.dataset import write_dataset
+    from kfp_mnist_mxnet.components.train import train
+    from kfp_mnist_mxnet.data.dataset import write_dataset
 
     data = {name: dsl.Dataset(name=name, uri=str(directory / name)) for name in ("some", "none")}
     images, labels = made_up_images(500), (np.arange(500) % 10).astype(np.uint8)
@@ -87,7 +87,7 @@ def write_model(directory: pathlib.Path) -> None:
 
 def suite(directory: pathlib.Path) -> Callable[[], Any]:
     """Return the function that predicts all images the suite's way."""
-    from mnist_mxnet.prediction.predictor import Predictor
+    from kfp_mnist_mxnet.prediction.predictor import Predictor
 
     images = np.load(directory / "images.npy")
     predictor = Predictor(str(directory / "model"), batch_size=288)
@@ -121,7 +121,7 @@ def tutorial(directory: pathlib.Path) -> Callable[[], Any]:
 
 def peak_mib(directory: pathlib.Path) -> Callable[[], Any]:
     """Return the function that runs the component on data/ and gives its peak memory in MiB."""
-    from components.predict import predict
+    from kfp_mnist_mxnet.components.predict import predict
 
     def run() -> dict[str, float]:
         metrics = dsl.Metrics()
@@ -180,7 +180,7 @@ def race(directory: pathlib.Path, torch_python: str, rounds: int) -> dict[str, f
 
 def measure_memory(directory: pathlib.Path, count: int) -> dict[str, float]:
     """Return peak memory in MiB, and images per second, of predict on images of zeros."""
-    from mnist_mxnet.storage.artifact import write_npy_header
+    from kfp_mnist_mxnet.storage.artifact import write_npy_header
 
     (directory / "data").mkdir(exist_ok=True)
     path = directory / "data" / "images.npy"

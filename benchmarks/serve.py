@@ -18,10 +18,10 @@ import urllib3
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from mnist_mxnet.export.verification import made_up_images
-from mnist_mxnet.prediction.batches import BATCH_SIZE
-from mnist_mxnet.prediction.predictor import Predictor
-from runner.serving import JSON, Served, exported, free_port, running
+from kfp_mnist_mxnet.cli.serving import JSON, Served, exported, free_port, running
+from kfp_mnist_mxnet.export.verification import made_up_images
+from kfp_mnist_mxnet.prediction.batches import BATCH_SIZE
+from kfp_mnist_mxnet.prediction.predictor import Predictor
 
 MANY = 4 * BATCH_SIZE  # images, a batch for each context of the Module
 

@@ -79,7 +79,7 @@ def ingest_data(directory: pathlib.Path, share: float, uri: str = "mnist") -> pa
     """
     from kfp import dsl
 
-    from components.ingest import ingest
+    from kfp_mnist_mxnet.components.ingest import ingest
 
     directory.mkdir()
     names = ("train_data", "validation_data", "test_data")
@@ -174,10 +174,10 @@ def train_and_score(directory: str, **parameters: Any) -> dict[str, float]:
     """Train with the component; return seconds of training, and accuracy on the test images."""
     from kfp import dsl
 
-    from components.train import train
-    from mnist_mxnet.prediction.batches import BATCH_SIZE
-    from mnist_mxnet.prediction.predictor import Predictor
-    from mnist_mxnet.training.scoring import count_correct
+    from kfp_mnist_mxnet.components.train import train
+    from kfp_mnist_mxnet.prediction.batches import BATCH_SIZE
+    from kfp_mnist_mxnet.prediction.predictor import Predictor
+    from kfp_mnist_mxnet.training.scoring import count_correct
 
     metrics = dsl.Metrics()
     with tempfile.TemporaryDirectory() as scratch:
@@ -209,10 +209,10 @@ def prepared(directory: str, **overrides: Any) -> tuple[Callable[[], float], Any
     """Return a function that trains on IMAGES images, in samples per second, and its trainer."""
     import numpy as np
 
-    from mnist_mxnet.data.dataset import Split, read_dataset
-    from mnist_mxnet.model.hyperparameters import adapt_to_data, choose_hyperparameters
-    from mnist_mxnet.runtime.devices import contexts
-    from mnist_mxnet.training.trainer import Trainer
+    from kfp_mnist_mxnet.data.dataset import Split, read_dataset
+    from kfp_mnist_mxnet.model.hyperparameters import adapt_to_data, choose_hyperparameters
+    from kfp_mnist_mxnet.runtime.devices import contexts
+    from kfp_mnist_mxnet.training.trainer import Trainer
 
     whole = read_dataset(f"{directory}/train_data")
     shape, num_classes = whole.image_shape, whole.info.num_classes
@@ -229,8 +229,8 @@ def prepared(directory: str, **overrides: Any) -> tuple[Callable[[], float], Any
 def speed(directory: str) -> dict[str, Any]:
     """Measure the training loop and the GEMM rate in turns."""
     loop, trainer = prepared(directory)
-    from mnist_mxnet.model.layers import describe_layers
-    from mnist_mxnet.runtime.engine import cpu_contexts, mx
+    from kfp_mnist_mxnet.model.layers import describe_layers
+    from kfp_mnist_mxnet.runtime.engine import cpu_contexts, mx
 
     layers = describe_layers(trainer.network, trainer.training.image_shape)
     flops = sum(layer.flops for layer in layers)
@@ -267,7 +267,7 @@ def torch_rate(directory: str, settings: str) -> Callable[[], float]:
     import torch
     from front_torch import build, new_optimizer
 
-    from mnist_mxnet.model.hyperparameters import Hyperparameters
+    from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters
 
     chosen = Hyperparameters(**json.loads(settings))
     # Without a schedule the highest rate of one is too much.

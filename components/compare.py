@@ -2,7 +2,7 @@
 
 from kfp.dsl import HTML, Input, Metrics, Model, Output
 
-from mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.decorator import step
 
 
 @step
@@ -27,9 +27,9 @@ def compare(
     """
     import logging
 
-    from mnist_mxnet.evaluation.comparison import Trial, best_of, copy_model, name_trials
-    from mnist_mxnet.reports.sweep import write_sweep_report
-    from mnist_mxnet.storage.staging import staged
+    from kfp_mnist_mxnet.evaluation.comparison import Trial, best_of, copy_model, name_trials
+    from kfp_mnist_mxnet.reports.sweep import write_sweep_report
+    from kfp_mnist_mxnet.storage.staging import staged
 
     trials = [Trial.read(model.path) for model in models]
     best = best_of(trials)

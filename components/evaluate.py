@@ -2,7 +2,7 @@
 
 from kfp.dsl import HTML, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
-from mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.decorator import step
 
 
 @step
@@ -39,14 +39,14 @@ def evaluate(
 
     import numpy as np
 
-    from mnist_mxnet.data.dataset import read_dataset
-    from mnist_mxnet.errors import InvalidInput
-    from mnist_mxnet.evaluation import scores
-    from mnist_mxnet.evaluation.classes import count_confusions, name_classes
-    from mnist_mxnet.prediction.batches import BATCH_SIZE
-    from mnist_mxnet.prediction.predictor import Predictor
-    from mnist_mxnet.reports.evaluation import write_evaluation_report
-    from mnist_mxnet.storage.staging import staged
+    from kfp_mnist_mxnet.data.dataset import read_dataset
+    from kfp_mnist_mxnet.errors import InvalidInput
+    from kfp_mnist_mxnet.evaluation import scores
+    from kfp_mnist_mxnet.evaluation.classes import count_confusions, name_classes
+    from kfp_mnist_mxnet.prediction.batches import BATCH_SIZE
+    from kfp_mnist_mxnet.prediction.predictor import Predictor
+    from kfp_mnist_mxnet.reports.evaluation import write_evaluation_report
+    from kfp_mnist_mxnet.storage.staging import staged
 
     images, labels, info = read_dataset(data.path)
     if len(images) == 0:

@@ -2,7 +2,7 @@
 
 from kfp.dsl import HTML, Dataset, Input, Markdown, Metrics, Model, Output
 
-from mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.decorator import step
 
 
 @step
@@ -42,15 +42,15 @@ def export(
         ValueError: The model or the data can't be read, the image shapes differ, a parameter is out
             of range, an operator has no translation, or the ONNX model is not the same.
     """
-    from mnist_mxnet.evaluation.classes import name_classes
-    from mnist_mxnet.export.card import Card
-    from mnist_mxnet.export.layout import CARD_FILE, check_model_name, write_model
-    from mnist_mxnet.export.translation import translate
-    from mnist_mxnet.export.verification import prove, read_sample
-    from mnist_mxnet.prediction.batches import BATCH_SIZE
-    from mnist_mxnet.prediction.predictor import Predictor
-    from mnist_mxnet.reports.export import write_export_report
-    from mnist_mxnet.storage.staging import staged
+    from kfp_mnist_mxnet.evaluation.classes import name_classes
+    from kfp_mnist_mxnet.export.card import Card
+    from kfp_mnist_mxnet.export.layout import CARD_FILE, check_model_name, write_model
+    from kfp_mnist_mxnet.export.translation import translate
+    from kfp_mnist_mxnet.export.verification import prove, read_sample
+    from kfp_mnist_mxnet.prediction.batches import BATCH_SIZE
+    from kfp_mnist_mxnet.prediction.predictor import Predictor
+    from kfp_mnist_mxnet.reports.export import write_export_report
+    from kfp_mnist_mxnet.storage.staging import staged
 
     check_model_name(model_name)
     predictor = Predictor(model.path, BATCH_SIZE)

@@ -2,7 +2,7 @@
 
 from kfp.dsl import HTML, Dataset, Output
 
-from mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.decorator import step
 
 
 @step
@@ -56,12 +56,12 @@ def ingest(
     import pathlib
     import tempfile
 
-    from mnist_mxnet.data import mnist
-    from mnist_mxnet.data.ingestion import check_hold_out, ingest_files, read_digests
-    from mnist_mxnet.data.names import STANDARD_NAMES, check_names
-    from mnist_mxnet.data.sources import fetch, from_mirrors
-    from mnist_mxnet.reports.data import write_data_report
-    from mnist_mxnet.storage.staging import staged
+    from kfp_mnist_mxnet.data import mnist
+    from kfp_mnist_mxnet.data.ingestion import check_hold_out, ingest_files, read_digests
+    from kfp_mnist_mxnet.data.names import STANDARD_NAMES, check_names
+    from kfp_mnist_mxnet.data.sources import fetch, from_mirrors
+    from kfp_mnist_mxnet.reports.data import write_data_report
+    from kfp_mnist_mxnet.storage.staging import staged
 
     check_hold_out(validation_fraction, seed)
     given = (train_images_file, train_labels_file, test_images_file, test_labels_file)

@@ -2,7 +2,7 @@
 
 from kfp.dsl import Dataset, Output
 
-from mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.decorator import step
 
 
 @step
@@ -42,11 +42,11 @@ def ingest_images(
     import pathlib
     import tempfile
 
-    from mnist_mxnet.data.image_set import check_shards, store_image_set
-    from mnist_mxnet.data.names import check_names
-    from mnist_mxnet.data.sources import fetch, from_mirrors
-    from mnist_mxnet.errors import InvalidInput
-    from mnist_mxnet.storage.staging import staged
+    from kfp_mnist_mxnet.data.image_set import check_shards, store_image_set
+    from kfp_mnist_mxnet.data.names import check_names
+    from kfp_mnist_mxnet.data.sources import fetch, from_mirrors
+    from kfp_mnist_mxnet.errors import InvalidInput
+    from kfp_mnist_mxnet.storage.staging import staged
 
     check_shards(shards)
     names = {"test_images": images_file.strip(), "test_labels": labels_file.strip()}

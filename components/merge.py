@@ -2,7 +2,7 @@
 
 from kfp.dsl import HTML, Dataset, Input, Metrics, Output
 
-from mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.decorator import step
 
 
 @step
@@ -31,14 +31,14 @@ def merge(
     """
     import logging
 
-    from mnist_mxnet.prediction.shards import (
+    from kfp_mnist_mxnet.prediction.shards import (
         count_hits,
         join_shards,
         order_shards,
         read_true_labels,
     )
-    from mnist_mxnet.reports.merge import write_merge_report
-    from mnist_mxnet.storage.staging import staged
+    from kfp_mnist_mxnet.reports.merge import write_merge_report
+    from kfp_mnist_mxnet.storage.staging import staged
 
     true, num_images = read_true_labels(labels.path)
     ordered = order_shards([shard.path for shard in shards], num_images)

@@ -2,7 +2,7 @@
 
 from kfp.dsl import Dataset, Input
 
-from mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.decorator import step
 
 
 @step
@@ -29,10 +29,10 @@ def plan(
         ValueError: There is no trial, more than the back end can hold, training would refuse one,
             or there are no validation images.
     """
-    from mnist_mxnet.data.dataset import read_dataset
-    from mnist_mxnet.errors import InvalidInput
-    from mnist_mxnet.model.hyperparameters import LEFT_OPEN, check_trials
-    from mnist_mxnet.shipping.loops import check_iterations
+    from kfp_mnist_mxnet.data.dataset import read_dataset
+    from kfp_mnist_mxnet.errors import InvalidInput
+    from kfp_mnist_mxnet.model.hyperparameters import LEFT_OPEN, check_trials
+    from kfp_mnist_mxnet.shipping.loops import check_iterations
 
     check_iterations("trials", len(trials))
     data = read_dataset(train_data.path)

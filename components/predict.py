@@ -2,7 +2,7 @@
 
 from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
 
-from mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.decorator import step
 
 
 @step
@@ -42,12 +42,12 @@ def predict(
     import logging
     import time
 
-    from mnist_mxnet.data.dataset import read_images
-    from mnist_mxnet.prediction.predictions import tell_unknown_classes, write_predictions
-    from mnist_mxnet.prediction.predictor import Predictor
-    from mnist_mxnet.prediction.shard_range import shard_range
-    from mnist_mxnet.reports.preview import write_preview
-    from mnist_mxnet.storage.staging import staged
+    from kfp_mnist_mxnet.data.dataset import read_images
+    from kfp_mnist_mxnet.prediction.predictions import tell_unknown_classes, write_predictions
+    from kfp_mnist_mxnet.prediction.predictor import Predictor
+    from kfp_mnist_mxnet.prediction.shard_range import shard_range
+    from kfp_mnist_mxnet.reports.preview import write_preview
+    from kfp_mnist_mxnet.storage.staging import staged
 
     images = read_images(data.path)
     start, stop = shard_range(len(images), shard, num_shards, batch_size)

@@ -2,7 +2,7 @@
 
 from kfp.dsl import Input, Metrics, Model
 
-from mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.decorator import step
 
 
 @step
@@ -37,7 +37,7 @@ def register(
     """
     import logging
 
-    from mnist_mxnet.export.registration import entry_of, register_model
+    from kfp_mnist_mxnet.export.registration import entry_of, register_model
 
     figures = metrics.metadata if metrics else {}
     entry = entry_of(onnx_model.path, onnx_model.uri, model_version, figures)

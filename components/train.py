@@ -2,8 +2,8 @@
 
 from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
 
-from mnist_mxnet.model.hyperparameters import DESCRIPTIONS
-from mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.model.hyperparameters import DESCRIPTIONS
+from kfp_mnist_mxnet.shipping.decorator import step
 
 
 @step(descriptions=DESCRIPTIONS)
@@ -65,27 +65,27 @@ def train(
     import logging
     import platform
 
-    import mnist_mxnet
-    from mnist_mxnet.data.dataset import read_dataset
-    from mnist_mxnet.model.hyperparameters import (
+    import kfp_mnist_mxnet
+    from kfp_mnist_mxnet.data.dataset import read_dataset
+    from kfp_mnist_mxnet.model.hyperparameters import (
         RULES,
         adapt_to_data,
         check_seed,
         choose_hyperparameters,
         take_trial,
     )
-    from mnist_mxnet.model.info import ModelInfo
-    from mnist_mxnet.model.layers import describe_layers
-    from mnist_mxnet.model.saving import save_model
-    from mnist_mxnet.reports.training import write_training_report
-    from mnist_mxnet.runtime.devices import check_device, contexts, count_gpus
-    from mnist_mxnet.runtime.engine import mx
-    from mnist_mxnet.storage.staging import staged
-    from mnist_mxnet.storage.store import open_store
-    from mnist_mxnet.training.checkpoint import Checkpoint
-    from mnist_mxnet.training.history import brief_history
-    from mnist_mxnet.training.scoring import check_validation
-    from mnist_mxnet.training.trainer import Trainer
+    from kfp_mnist_mxnet.model.info import ModelInfo
+    from kfp_mnist_mxnet.model.layers import describe_layers
+    from kfp_mnist_mxnet.model.saving import save_model
+    from kfp_mnist_mxnet.reports.training import write_training_report
+    from kfp_mnist_mxnet.runtime.devices import check_device, contexts, count_gpus
+    from kfp_mnist_mxnet.runtime.engine import mx
+    from kfp_mnist_mxnet.storage.staging import staged
+    from kfp_mnist_mxnet.storage.store import open_store
+    from kfp_mnist_mxnet.training.checkpoint import Checkpoint
+    from kfp_mnist_mxnet.training.history import brief_history
+    from kfp_mnist_mxnet.training.scoring import check_validation
+    from kfp_mnist_mxnet.training.trainer import Trainer
 
     told = locals()
     recipe, given = take_trial(recipe, {name: told[name] for name in RULES}, hyperparameters)
@@ -115,7 +115,7 @@ def train(
         history=brief_history(trainer.history),
         train_data_sha256=data.info.sha256,
         versions={
-            "kfp-mnist-mxnet": mnist_mxnet.__version__,
+            "kfp-mnist-mxnet": kfp_mnist_mxnet.__version__,
             "mxnet": mx.__version__,
             "python": platform.python_version(),
         },
@@ -136,9 +136,3 @@ def train(
     for name, value in final.items():
         metrics.log_metric(name, value)
     model.framework = "mxnet"
-
-
-if __name__ == "__main__":
-    from components._command import command
-
-    command(train, optional=("validation_data",), descriptions=DESCRIPTIONS)()

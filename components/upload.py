@@ -2,7 +2,7 @@
 
 from kfp.dsl import Dataset, Input
 
-from mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.decorator import step
 
 
 @step
@@ -32,7 +32,7 @@ def upload(
     """
     import logging
 
-    from mnist_mxnet.storage.upload import upload_directory
+    from kfp_mnist_mxnet.storage.upload import upload_directory
 
     digests = upload_directory(predictions.path, destination_uri, s3_endpoint)
     for name, digest in digests.items():

@@ -10,7 +10,7 @@ import sys
 from kfp import dsl, local
 from kfp.components import load_component_from_file
 
-YAML = pathlib.Path(__file__).parents[1] / "components" / "yaml"
+YAML = pathlib.Path(__file__).parents[1] / "compiled" / "components"
 ingest = load_component_from_file(str(YAML / "ingest.yaml"))
 evaluate = load_component_from_file(str(YAML / "evaluate.yaml"))
 
@@ -22,8 +22,12 @@ def train_softmax(data: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Model], ep
     import json
     import pathlib
 
-    import mxnet as mx
     import numpy as np
+
+    try:  # on the laptop: MXNet on a Python of today
+        from kfp_mnist_mxnet.runtime.engine import mx
+    except ModuleNotFoundError:
+        import mxnet as mx
 
     images, labels = (np.load(f"{data.path}/{name}.npy") for name in ("images", "labels"))
     about = json.loads(pathlib.Path(data.path, "dataset.json").read_text())

@@ -14,12 +14,12 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from components._command import described
-from mnist_mxnet.model.hyperparameters import DESCRIPTIONS, LEFT_OPEN, RECIPES
-from mnist_mxnet.model.symbol import ALLOWED_OPERATORS
-from pipeline import PIPELINES
-from runner.suite import COMPONENTS
-from runner.target import Target
+from kfp_mnist_mxnet.cli.target import Target
+from kfp_mnist_mxnet.cli.train import described
+from kfp_mnist_mxnet.components import COMPONENTS
+from kfp_mnist_mxnet.model.hyperparameters import DESCRIPTIONS, LEFT_OPEN, RECIPES
+from kfp_mnist_mxnet.model.symbol import ALLOWED_OPERATORS
+from kfp_mnist_mxnet.pipeline import PIPELINES
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/components.md", "docs/cluster.md")

@@ -9,7 +9,9 @@
 The same commit gives the same bytes.
 """
 
+import gzip
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -17,27 +19,66 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 
 import click
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from mnist_mxnet import __version__
-from mnist_mxnet.shipping.decorator import STEPS
-from pipeline import PIPELINES
-from runner.compiled import file_name
-from runner.suite import COMPONENTS
-from runner.target import Target, write_yaml
+from kfp_mnist_mxnet import __version__
+from kfp_mnist_mxnet.cli.target import Target, file_name, write_yaml
+from kfp_mnist_mxnet.components import COMPONENTS
+from kfp_mnist_mxnet.pipeline import PIPELINES
+from kfp_mnist_mxnet.shipping.decorator import STEPS
+from kfp_mnist_mxnet.shipping.install import PROJECT
 
 ROOT = pathlib.Path(__file__).parents[1]
 IMAGES = ("mxnet-cpu", "mxnet-gpu")
+EPOCH = 1_580_601_600  # 2020-02-02: of every file, so that the same commit gives the same bytes
+SOURCES = ("kfp_mnist_mxnet", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 DIRECTORY = click.Path(file_okay=False, path_type=pathlib.Path)
 
 
 def build(directory: pathlib.Path, *forms: str) -> None:
-    """Build the wheel and the sdist, or one of them."""
+    """Build the wheel and the sdist, or one of them, of a clean copy of the sources."""
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(directory), *forms]
-    subprocess.run([*command, str(ROOT)], check=True, stdout=subprocess.DEVNULL)
+    with tempfile.TemporaryDirectory() as scratch:
+        source = pathlib.Path(scratch, "source")
+        source.mkdir()
+        copy_sources(source)
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH)}
+        subprocess.run(
+            [*command, str(source)], check=True, stdout=subprocess.DEVNULL, env=environment
+        )
+    for path in directory.glob("*.tar.gz"):
+        rewrite(path)
+
+
+def copy_sources(directory: pathlib.Path) -> None:
+    """Copy what the wheel and the sdist are made of; modes and links are not the checkout's."""
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            without = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, directory / name, ignore=without)
+        else:
+            shutil.copyfile(ROOT / name, directory / name)
+    for path in directory.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def rewrite(path: pathlib.Path) -> None:
+    """Write a .tar.gz again, without the time and the user that setuptools puts into it."""
+    with tarfile.open(path) as archive:
+        content = {member: archive.extractfile(member) for member in archive.getmembers()}
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as written:
+            for member, file in sorted(content.items(), key=lambda item: item[0].name):
+                same = tarfile.TarInfo(member.name)
+                same.type, same.size, same.mode = member.type, member.size, member.mode
+                same.mtime = EPOCH
+                written.addfile(same, file)
+    path.write_bytes(gzip.compress(packed.getvalue(), mtime=EPOCH))
 
 
 def write_installed(directory: pathlib.Path, cpu: str, gpu: str) -> None:
@@ -47,7 +88,7 @@ def write_installed(directory: pathlib.Path, cpu: str, gpu: str) -> None:
     """
     for name, made in PIPELINES.items():
         for target in (Target(image=cpu), Target(gpu=True, image=cpu, gpu_image=gpu)):
-            file = file_name(name, "gpu" if target.gpu else "cpu")
+            file = file_name(name, target.gpu)
             write_yaml(made(target), directory / f"installed-{file}")
     for name in COMPONENTS:
         path = directory / f"installed-component-{name}.yaml"
@@ -58,10 +99,11 @@ def write_sbom(directory: pathlib.Path, image: str) -> None:
     """Write what an image installs, with the library itself as what it is installed for."""
     path = directory / f"{image}.cdx.json"
     command = [sys.executable, "-m", "cyclonedx_py", "requirements", "--output-reproducible"]
-    command += ["--pyproject", "pyproject.toml", "--output-file", str(path)]
+    command += ["--output-file", str(path)]
     subprocess.run([*command, f"images/{image}/requirements.txt"], check=True, cwd=ROOT)
     bom = json.loads(path.read_text())
-    bom["metadata"]["component"]["version"] = __version__  # which pyproject.toml does not have
+    about = {"type": "application", "name": PROJECT, "version": __version__}
+    bom["metadata"]["component"] = {"bom-ref": "root-component", **about}
     path.write_text(json.dumps(bom, indent=2) + "\n")
 
 
@@ -75,7 +117,7 @@ def write_checksums(directory: pathlib.Path) -> None:
 @click.group()
 def main() -> None:
     """Make what a release consists of."""
-    os.environ.pop("SOURCE_DATE_EPOCH", None)  # without, hatchling dates all files the same
+    os.environ.pop("SOURCE_DATE_EPOCH", None)  # else it would stand in the lists of packages
 
 
 @main.command()

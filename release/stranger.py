@@ -25,7 +25,7 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from mnist_mxnet import __version__
+from kfp_mnist_mxnet import __version__
 
 ROOT = pathlib.Path(__file__).parents[1]
 IMAGE = "docker.io/library/python:3.11"
@@ -74,7 +74,7 @@ def called(command: list[str], name: str, variables: dict[str, str] | None = Non
 def bring(directory: pathlib.Path) -> None:
     """Put into an empty directory what the stranger has: the wheel, in dist, digits, a pipeline."""
     called([sys.executable, str(ROOT / "release/make.py"), "wheel", f"{directory}/dist"], "wheel")
-    for name in ("docs", "components/yaml"):
+    for name in ("docs", "compiled/components"):
         (directory / name).mkdir(parents=True)
     shutil.copyfile(ROOT / FOREIGN, directory / FOREIGN)
     called([sys.executable, str(ROOT / "docs/digits.py"), f"{directory}/digits"], "digits.py")
@@ -173,7 +173,7 @@ def steps(place: Place, file: str) -> set[str]:
 def load_components(place: Place) -> None:
     """Compile a pipeline of one's own that loads two components from the YAMLs of the wheel."""
     for name in ("ingest", "evaluate"):
-        output = f"components/yaml/{name}.yaml"
+        output = f"compiled/components/{name}.yaml"
         place.do("kfp-mnist-mxnet", "yaml", "--component", name, "--output", output)
     file = "foreign.yaml"
     place.do("kfp", "dsl", "compile", "--py", FOREIGN, "--output", file)

@@ -12,20 +12,22 @@ import numpy as np
 import pytest
 from kfp import dsl
 
-import pipeline
-from components.compare import compare
-from components.evaluate import evaluate
-from components.export import export
-from components.ingest import ingest
-from components.merge import merge
-from components.predict import predict
-from components.train import train
-from mnist_mxnet.data.dataset import DatasetInfo, Split, write_dataset
-from runner.graph import read_graph
-from runner.local import new_record
-from runner.page import write_page
-from runner.target import LOCAL
+from kfp_mnist_mxnet import pipeline
+from kfp_mnist_mxnet.cli.graph import read_graph
+from kfp_mnist_mxnet.cli.local import new_record
+from kfp_mnist_mxnet.cli.page import write_page
+from kfp_mnist_mxnet.cli.target import LOCAL
+from kfp_mnist_mxnet.components.compare import compare
+from kfp_mnist_mxnet.components.evaluate import evaluate
+from kfp_mnist_mxnet.components.export import export
+from kfp_mnist_mxnet.components.ingest import ingest
+from kfp_mnist_mxnet.components.merge import merge
+from kfp_mnist_mxnet.components.predict import predict
+from kfp_mnist_mxnet.components.train import train
+from kfp_mnist_mxnet.data.dataset import DatasetInfo, Split, write_dataset
 
+ROOT = pathlib.Path(__file__).parents[1]
+COMPILED = ROOT / "compiled"
 REPORTS = [
     "data_report",
     "training_report",

@@ -7,7 +7,6 @@ import email
 import gzip
 import http.server
 import json
-import pathlib
 import re
 import threading
 import urllib.parse
@@ -16,10 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
+from conftest import COMPILED
 
-import pipeline
-
-ROOT = pathlib.Path(pipeline.__file__).parent
 WORKFLOW = "mnist-train-x7k2q"
 STATES = {"Succeeded": "SUCCEEDED", "Failed": "FAILED", "Skipped": "SKIPPED", "Omitted": "SKIPPED"}
 
@@ -194,7 +191,7 @@ class Api(http.server.BaseHTTPRequestHandler):
         self.answer({"pipeline_versions": filtered(query, own)})
 
     def version(self, query, pipeline_id, version_id):
-        text = self.server.state["yaml"] or (ROOT / "pipeline-cpu.yaml").read_text()
+        text = self.server.state["yaml"] or (COMPILED / "pipeline-cpu.yaml").read_text()
         spec, platforms = yaml.load_all(text, yaml.CSafeLoader)
         content = {"pipeline_spec": spec, "platform_spec": platforms}
         self.answer({"pipeline_version_id": version_id, "pipeline_spec": content})

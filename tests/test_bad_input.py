@@ -21,17 +21,17 @@ import pytest
 from conftest import damage_model, new_data, write_idx_set
 from kfp import dsl
 
-from components.compare import compare
-from components.evaluate import evaluate
-from components.ingest_images import ingest_images
-from components.merge import merge
-from components.plan import plan
-from components.predict import predict
-from components.train import train
-from components.upload import upload
-from mnist_mxnet.data.idx import IdxFile
-from mnist_mxnet.errors import InvalidInput
-from mnist_mxnet.model.parameters import parse_parameters
+from kfp_mnist_mxnet.components.compare import compare
+from kfp_mnist_mxnet.components.evaluate import evaluate
+from kfp_mnist_mxnet.components.ingest_images import ingest_images
+from kfp_mnist_mxnet.components.merge import merge
+from kfp_mnist_mxnet.components.plan import plan
+from kfp_mnist_mxnet.components.predict import predict
+from kfp_mnist_mxnet.components.train import train
+from kfp_mnist_mxnet.components.upload import upload
+from kfp_mnist_mxnet.data.idx import IdxFile
+from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.model.parameters import parse_parameters
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 

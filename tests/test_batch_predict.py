@@ -12,16 +12,14 @@ import numpy as np
 import pytest
 import urllib3
 import yaml
-from conftest import write_idx, write_idx_set
+from conftest import COMPILED, ROOT, write_idx, write_idx_set
 from kfp import dsl
 
-import pipeline
-from components.ingest_images import ingest_images
-from components.merge import merge
-from components.predict import predict
-from components.upload import upload
+from kfp_mnist_mxnet.components.ingest_images import ingest_images
+from kfp_mnist_mxnet.components.merge import merge
+from kfp_mnist_mxnet.components.predict import predict
+from kfp_mnist_mxnet.components.upload import upload
 
-ROOT = pathlib.Path(pipeline.__file__).parent
 FILES = ["labels.npy", "predictions.csv", "probabilities.npy"]
 
 
@@ -115,7 +113,7 @@ def test_any_number_of_shards_gives_the_same_bytes(artifacts, trained, source, n
     assert result == content(whole)
 
 
-@pytest.mark.parametrize("order", itertools.permutations(range(3)))
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_merges_in_the_order_of_the_images(artifacts, three_shards, order):
     shards, data = three_shards
     outputs = merged(artifacts, [shards[i] for i in order], data["labels"])
@@ -304,7 +302,7 @@ def test_a_destination_that_is_none_is_refused_before_anything_runs(tmp_path):
 
 
 def test_upload_is_never_cached():
-    spec, *_ = yaml.safe_load_all((ROOT / "batch_predict.yaml").read_text())
+    spec, *_ = yaml.safe_load_all((COMPILED / "batch_predict.yaml").read_text())
     merging = spec["root"]["dag"]["tasks"]["merge"]
     uploading = spec["components"]["comp-condition-2"]["dag"]["tasks"]["upload"]
     assert merging["cachingOptions"] == {"enableCache": True}
@@ -312,7 +310,7 @@ def test_upload_is_never_cached():
 
 
 def test_each_shard_is_a_task_of_its_own():
-    spec, *_ = yaml.safe_load_all((ROOT / "batch_predict.yaml").read_text())
+    spec, *_ = yaml.safe_load_all((COMPILED / "batch_predict.yaml").read_text())
     tasks = spec["root"]["dag"]["tasks"]
     loop = tasks["for-loop-1"]
     assert loop["taskInfo"]["name"] == "each shard"

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from conftest import as_split
 
-from mnist_mxnet.model.hyperparameters import choose_hyperparameters
-from mnist_mxnet.runtime.engine import mx
-from mnist_mxnet.storage.store import FileStore, Store, open_store
-from mnist_mxnet.training.checkpoint import Checkpoint
-from mnist_mxnet.training.trainer import Trainer
+from kfp_mnist_mxnet.model.hyperparameters import choose_hyperparameters
+from kfp_mnist_mxnet.runtime.engine import mx
+from kfp_mnist_mxnet.storage.store import FileStore, Store, open_store
+from kfp_mnist_mxnet.training.checkpoint import Checkpoint
+from kfp_mnist_mxnet.training.trainer import Trainer
 
 
 class Stopping(FileStore):

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from components.plan import plan
-from components.train import train
-from mnist_mxnet.model.hyperparameters import (
+from kfp_mnist_mxnet.components import COMPONENTS as SUITE
+from kfp_mnist_mxnet.components.plan import plan
+from kfp_mnist_mxnet.components.train import train
+from kfp_mnist_mxnet.model.hyperparameters import (
     DESCRIPTIONS,
     RULES,
     choose_hyperparameters,
     take_trial,
 )
-from mnist_mxnet.shipping.decorator import STEPS
-from mnist_mxnet.shipping.programs import module_source
-from runner import suite
+from kfp_mnist_mxnet.shipping.decorator import STEPS
+from kfp_mnist_mxnet.shipping.programs import module_source
 
-COMPONENTS = list(suite.COMPONENTS.values())
+COMPONENTS = list(SUITE.values())
 
 
 def global_names(code: types.CodeType) -> set[str]:
@@ -46,7 +46,7 @@ def missing_names(source: str) -> set[str]:
     return read - set(namespace) - set(vars(builtins))
 
 
-@pytest.mark.parametrize("name", suite.COMPONENTS)
+@pytest.mark.parametrize("name", SUITE)
 def test_a_function_takes_nothing_from_its_own_module(name):
     assert missing_names(module_source(STEPS[name].source)) == set()
 
@@ -84,7 +84,7 @@ def test_the_function_stands_in_the_program_as_plain_text(component):
 def test_importing_a_component_needs_only_kfp():
     program = (
         "import sys; sys.modules['mxnet'] = sys.modules['numpy'] = None; "
-        "import components.train, components.ingest, components.evaluate, components.predict"
+        "import kfp_mnist_mxnet.components"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 

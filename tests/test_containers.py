@@ -2,19 +2,16 @@
 
 import contextlib
 import json
-import pathlib
 import shutil
 import subprocess
 import sys
 
 import docker
 import pytest
-from conftest import write_idx_set
+from conftest import ROOT, write_idx_set
 
-import pipeline
-from mnist_mxnet import __version__
+from kfp_mnist_mxnet import __version__
 
-ROOT = pathlib.Path(pipeline.__file__).parent
 IMAGE = f"kfp-mnist-mxnet/mxnet-cpu:{__version__}"
 SMALL = [
     *("-p", "epochs=3", "-p", "batch_size=8", "-p", "kernels=[3]", "-p", "filters=[8]"),
@@ -112,7 +109,7 @@ def test_the_public_python_image_installs_what_it_needs(tmp_path):
 
 def test_the_image_carries_the_training_command():
     require(IMAGE)
-    command = ["python3", "-m", "components.train", "--help"]
+    command = ["python3", "-m", "kfp_mnist_mxnet.components.train", "--help"]
     with contextlib.closing(docker.from_env()) as client:
         help_text = client.containers.run(IMAGE, command, read_only=True, remove=True)
     assert b"--learning-rate" in help_text

@@ -8,13 +8,12 @@ import subprocess
 import sys
 
 import pytest
-
-ROOT = pathlib.Path(__file__).parents[1]
+from conftest import ROOT
 
 STEP = '''
 from kfp.dsl import Dataset, Input, Metrics, Output
 
-from mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.decorator import step
 
 
 @step
@@ -27,7 +26,7 @@ def count(data: Input[Dataset], metrics: Output[Metrics]):
     Returns:
         metrics: Their number.
     """
-    from mnist_mxnet.data.dataset import read_images
+    from kfp_mnist_mxnet.data.dataset import read_images
 
     metrics.log_metric("images", len(read_images(data.path)))
 '''
@@ -36,8 +35,8 @@ def count(data: Input[Dataset], metrics: Output[Metrics]):
 @pytest.fixture
 def checkout(tmp_path) -> pathlib.Path:
     """A copy of the code, to be changed."""
-    for name in ("components", "mnist_mxnet", "runner", "docs"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("components", "compiled", "kfp_mnist_mxnet", "scripts", "docs"):
+        shutil.copytree(ROOT / name, tmp_path / name, symlinks=True)
     for name in ("pipeline.py", "README.md"):
         shutil.copyfile(ROOT / name, tmp_path / name)
     return tmp_path
@@ -60,7 +59,10 @@ def python(checkout: pathlib.Path, *arguments: str) -> str:
 def test_a_component_takes_its_own_file_and_its_place_in_a_pipeline(checkout):
     (checkout / "components" / "count.py").write_text(STEP)
     pipeline = checkout / "pipeline.py"
-    edit(pipeline, "from components.evaluate", "from components.count import count\n")
+    added = "from kfp_mnist_mxnet.components.count import count\n"
+    for file in (pipeline, checkout / "components" / "__init__.py"):
+        edit(file, "from kfp_mnist_mxnet.components.evaluate", added)
+    edit(checkout / "components" / "__init__.py", '    "evaluate",\n', '    "count",\n')
     edit(
         pipeline,
         "        training = steps.gpu_step(train, TRAIN)(\n            gpu_count,\n            "
@@ -70,8 +72,8 @@ def test_a_component_takes_its_own_file_and_its_place_in_a_pipeline(checkout):
     text = pipeline.read_text()
     text = text.replace("target.journey(ingest, train,", "target.journey(ingest, count, train,")
     pipeline.write_text(text)
-    python(checkout, "-m", "runner.suite")
-    assert (checkout / "components" / "yaml" / "count.yaml").is_file()
+    python(checkout, "scripts/compile.py")
+    assert (checkout / "compiled" / "components" / "count.yaml").is_file()
     python(checkout, "docs/tables.py")
     assert "| `count` | Count images. |" in (checkout / "README.md").read_text()
     python(checkout, "pipeline.py", "compile")
@@ -79,7 +81,7 @@ def test_a_component_takes_its_own_file_and_its_place_in_a_pipeline(checkout):
 
 
 def test_a_hyperparameter_takes_two_edits(checkout):
-    library = checkout / "mnist_mxnet" / "model" / "hyperparameters.py"
+    library = checkout / "kfp_mnist_mxnet" / "model" / "hyperparameters.py"
     added = '    clip: float = given(1.5, Number(positive=True), "Highest norm of a gradient.")\n'
     edit(library, "    dropout: float = given(", added)
     component = checkout / "components" / "train.py"
@@ -91,7 +93,7 @@ def test_a_hyperparameter_takes_two_edits(checkout):
     assert "clip: float [Default: -1.0]" in (checkout / "pipeline.yaml").read_text()
     program = (
         "import json\n"
-        "from mnist_mxnet.model.hyperparameters import *\n"
+        "from kfp_mnist_mxnet.model.hyperparameters import *\n"
         "overrides = {**LEFT_OPEN, 'clip': -1}\n"
         "recipe, own = take_trial('tutorial', overrides, {'clip': 2})\n"
         "print(json.dumps(choose_hyperparameters(recipe, own).to_dict()))\n"

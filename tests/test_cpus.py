@@ -9,13 +9,13 @@ import sys
 import pytest
 from conftest import write_idx_set
 
-from mnist_mxnet.runtime.cpus import available_cpus
+from kfp_mnist_mxnet.runtime.cpus import available_cpus
 
 RUN = """
 import json, os, pathlib, sys
 os.sched_setaffinity(0, json.loads(sys.argv[1]))
 from conftest import Artifacts
-from components.predict import predict
+from kfp_mnist_mxnet.components.predict import predict
 root = pathlib.Path(sys.argv[3])
 artifacts = Artifacts(root)
 data = artifacts.ingest(pathlib.Path(sys.argv[2]))

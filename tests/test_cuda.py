@@ -7,11 +7,10 @@ import shutil
 import subprocess
 
 import pytest
+from conftest import ROOT
 
-from mnist_mxnet.runtime.cuda import check_compute_capability, gpu_capabilities, load_cuda
-from mnist_mxnet.shipping.install import CUDA_PINS, pins
-
-ROOT = pathlib.Path(__file__).parents[1]
+from kfp_mnist_mxnet.runtime.cuda import check_compute_capability, gpu_capabilities, load_cuda
+from kfp_mnist_mxnet.shipping.install import CUDA_PINS, pins
 
 # An interpreter that has kfp and requirements-gpu.txt: about 4 GB, so it is not in .venv.
 CUDA_PYTHON = os.environ.get("CUDA_PYTHON", "")
@@ -96,7 +95,7 @@ def run_cuda(program: str, library_path: pathlib.Path) -> subprocess.CompletedPr
     return subprocess.run(command, capture_output=True, text=True, env=env)
 
 
-IMPORT = "from mnist_mxnet.runtime.engine import mx; print(mx.context.num_gpus())"
+IMPORT = "from kfp_mnist_mxnet.runtime.engine import mx; print(mx.context.num_gpus())"
 
 
 @needs_cuda_build
@@ -116,7 +115,7 @@ def test_the_cuda_build_without_a_driver_is_one_sentence(tmp_path):
 @needs_cuda_build
 def test_device_gpu_without_a_gpu_says_what_was_found(tmp_path):
     make_driver(tmp_path, init=100)
-    program = "from mnist_mxnet.runtime.devices import *; contexts('gpu', count_gpus())"
+    program = "from kfp_mnist_mxnet.runtime.devices import *; contexts('gpu', count_gpus())"
     done = run_cuda(program, tmp_path)
     assert "is built for CUDA" in done.stderr.splitlines()[-1]
     assert "0 GPUs are visible" in done.stderr.splitlines()[-1]

@@ -11,8 +11,8 @@ import sys
 import nbformat
 import pytest
 import yaml
+from conftest import ROOT
 
-ROOT = pathlib.Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 NAMES = [str(document.relative_to(ROOT)) for document in DOCUMENTS]
 NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"

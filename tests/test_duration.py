@@ -2,9 +2,9 @@ import itertools
 
 import pytest
 
-from mnist_mxnet.model.hyperparameters import choose_hyperparameters
-from mnist_mxnet.training.duration import plan_rounds, why_stop
-from mnist_mxnet.training.history import Epoch
+from kfp_mnist_mxnet.model.hyperparameters import choose_hyperparameters
+from kfp_mnist_mxnet.training.duration import plan_rounds, why_stop
+from kfp_mnist_mxnet.training.history import Epoch
 
 
 def history(epochs: int, *scores: float | None) -> list[Epoch]:

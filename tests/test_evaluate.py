@@ -10,12 +10,12 @@ from conftest import damage_model, new_data, unknown_operator
 from kfp import dsl
 from sklearn import metrics as sklearn_metrics
 
-from components.evaluate import evaluate
-from components.predict import predict
-from mnist_mxnet.evaluation.calibration import calibrate
-from mnist_mxnet.evaluation.classes import count_confusions, figures_of_classes
-from mnist_mxnet.evaluation.scores import roc_points, scores
-from mnist_mxnet.reports.evaluation import write_evaluation_report
+from kfp_mnist_mxnet.components.evaluate import evaluate
+from kfp_mnist_mxnet.components.predict import predict
+from kfp_mnist_mxnet.evaluation.calibration import calibrate
+from kfp_mnist_mxnet.evaluation.classes import count_confusions, figures_of_classes
+from kfp_mnist_mxnet.evaluation.scores import roc_points, scores
+from kfp_mnist_mxnet.reports.evaluation import write_evaluation_report
 
 
 def score(artifacts, model, data, **parameters):

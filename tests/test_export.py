@@ -15,27 +15,27 @@ import yaml
 from conftest import damage_model, new_data, unknown_operator
 from kfp import dsl
 
-from components.evaluate import evaluate
-from components.export import export
-from components.predict import predict
-from mnist_mxnet.errors import InvalidInput
-from mnist_mxnet.export import verification
-from mnist_mxnet.export.translation import TRANSLATIONS, translate, translate_symbol
-from mnist_mxnet.export.verification import Proof, made_up_images, prove
-from mnist_mxnet.model.hyperparameters import (
+from kfp_mnist_mxnet.components.evaluate import evaluate
+from kfp_mnist_mxnet.components.export import export
+from kfp_mnist_mxnet.components.predict import predict
+from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.export import verification
+from kfp_mnist_mxnet.export.translation import TRANSLATIONS, translate, translate_symbol
+from kfp_mnist_mxnet.export.verification import Proof, made_up_images, prove
+from kfp_mnist_mxnet.model.hyperparameters import (
     LEFT_OPEN,
     RECIPES,
     Hyperparameters,
     adapt_to_data,
     choose_hyperparameters,
 )
-from mnist_mxnet.model.info import ModelInfo
-from mnist_mxnet.model.module import bind_module
-from mnist_mxnet.model.network import build_network
-from mnist_mxnet.model.saving import save_model
-from mnist_mxnet.model.symbol import ALLOWED_OPERATORS
-from mnist_mxnet.prediction.predictor import Predictor
-from mnist_mxnet.runtime.engine import mx
+from kfp_mnist_mxnet.model.info import ModelInfo
+from kfp_mnist_mxnet.model.module import bind_module
+from kfp_mnist_mxnet.model.network import build_network
+from kfp_mnist_mxnet.model.saving import save_model
+from kfp_mnist_mxnet.model.symbol import ALLOWED_OPERATORS
+from kfp_mnist_mxnet.prediction.predictor import Predictor
+from kfp_mnist_mxnet.runtime.engine import mx
 
 ACTIVATIONS = ("relu", "sigmoid", "softrelu", "softsign", "tanh")
 OLD = pathlib.Path(__file__).parent / "release-0.1.0"

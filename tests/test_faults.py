@@ -18,30 +18,28 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conftest import Artifacts, write_idx, write_idx_set
+from conftest import ROOT, Artifacts, write_idx, write_idx_set
 from kfp import dsl
 from step_process import Fault, Step, sentence
 
-import pipeline
-from components.compare import compare
-from components.evaluate import evaluate
-from components.export import export
-from components.ingest import ingest
-from components.ingest_images import ingest_images
-from components.merge import merge
-from components.predict import predict
-from components.train import train
-from components.upload import upload
-from mnist_mxnet.data import mnist
-from mnist_mxnet.data.download import HttpServer, S3Server, download
-from mnist_mxnet.data.idx import IdxFile
-from mnist_mxnet.data.names import SourceFile
-from mnist_mxnet.errors import NotThere, Unavailable
-from mnist_mxnet.storage.address import Address
-from mnist_mxnet.storage.store import open_store
-from runner import local
+from kfp_mnist_mxnet.cli import local
+from kfp_mnist_mxnet.components.compare import compare
+from kfp_mnist_mxnet.components.evaluate import evaluate
+from kfp_mnist_mxnet.components.export import export
+from kfp_mnist_mxnet.components.ingest import ingest
+from kfp_mnist_mxnet.components.ingest_images import ingest_images
+from kfp_mnist_mxnet.components.merge import merge
+from kfp_mnist_mxnet.components.predict import predict
+from kfp_mnist_mxnet.components.train import train
+from kfp_mnist_mxnet.components.upload import upload
+from kfp_mnist_mxnet.data import mnist
+from kfp_mnist_mxnet.data.download import HttpServer, S3Server, download
+from kfp_mnist_mxnet.data.idx import IdxFile
+from kfp_mnist_mxnet.data.names import SourceFile
+from kfp_mnist_mxnet.errors import NotThere, Unavailable
+from kfp_mnist_mxnet.storage.address import Address
+from kfp_mnist_mxnet.storage.store import open_store
 
-ROOT = pathlib.Path(pipeline.__file__).parent
 CONTENT = bytes(range(256)) * 1024
 SMALL = {"kernels": [3], "filters": [8], "hidden_units": [16, -1], "batch_size": 32, "epochs": 1}
 STEPS = ("ingest", "train", "compare", "evaluate", "predict", "export", "ingest_images", "merge")
@@ -365,8 +363,8 @@ def predictions(artifacts):
 @pytest.fixture
 def quick(monkeypatch):
     """No pause between two tries."""
-    monkeypatch.setattr("mnist_mxnet.storage.http.Retry.sleep", lambda *_: None)
-    monkeypatch.setattr("mnist_mxnet.storage.http.time.sleep", lambda _: None)
+    monkeypatch.setattr("kfp_mnist_mxnet.storage.http.Retry.sleep", lambda *_: None)
+    monkeypatch.setattr("kfp_mnist_mxnet.storage.http.time.sleep", lambda _: None)
 
 
 TRIED_AGAIN = {

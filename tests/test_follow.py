@@ -8,8 +8,8 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from conftest import COMPILED, ROOT
 from kfp_server import (
-    ROOT,
     Scene,
     cached,
     driver,
@@ -20,12 +20,12 @@ from kfp_server import (
     step,
 )
 
-import runner.cli
-import runner.follow
-from runner.follow import Stall
-from runner.logs import clean, error_sentence, read_accuracy
-from runner.remote import Look
-from runner.workflow import Step
+import kfp_mnist_mxnet.cli.cli
+import kfp_mnist_mxnet.cli.follow
+from kfp_mnist_mxnet.cli.follow import Stall
+from kfp_mnist_mxnet.cli.logs import clean, error_sentence, read_accuracy
+from kfp_mnist_mxnet.cli.remote import Look
+from kfp_mnist_mxnet.cli.workflow import Step
 
 ROOT_DRIVER = driver("root", within="")
 TRAINED = [*ROOT_DRIVER, *step("ingest"), *step("train", at=20), *step("evaluate", at=40)]
@@ -58,7 +58,7 @@ FAILED = """[KFP Executor 2026-11-24 12:00:06,818 INFO]: Looking for component `
 Traceback (most recent call last):
   File "/tmp/ephemeral_component.py", line 56, in ingest
     splits = from_mirrors(data_uri, attempt)
-mnist_mxnet.errors.NotThere: s3://data/nothing has none of these files: t10k
+kfp_mnist_mxnet.errors.NotThere: s3://data/nothing has none of these files: t10k
 E1124 12:00:07.552862      15 launcher_v2.go:449] Component failed to execute: exit status 1
 I1124 12:00:07.583193      15 launcher_v2.go:206] publish success.
 F1124 12:00:07.585680      15 main.go:59] failed to execute component: exit status 1
@@ -84,7 +84,7 @@ def follow(api, *scenes: Scene, options: tuple[str, ...] = (), run: str = "x1"):
     """What the command prints and returns; scenes: the run at one look after the other."""
     api.scenes["x1"] = list(scenes) or api.scenes["x1"]
     command = ["follow", run, "--host", api.url, "--poll", "0.01", *options]
-    return CliRunner(mix_stderr=False).invoke(runner.cli.main, command)
+    return CliRunner().invoke(kfp_mnist_mxnet.cli.cli.main, command)
 
 
 def changes(done) -> list[str]:
@@ -193,7 +193,7 @@ def test_a_lost_pod_is_replaced_in_the_same_step(api):
 
 
 def test_steps_of_a_loop_have_numbers(api):
-    api.state["yaml"] = (ROOT / "sweep-cpu.yaml").read_text()
+    api.state["yaml"] = (COMPILED / "sweep-cpu.yaml").read_text()
     nodes = []
     for i, phase in ((1, "Running"), (0, "Succeeded")):
         within = f"root(0).for-loop-1(0).iteration-iterations({i}:{i})(0).iteration-item(0)"
@@ -302,7 +302,7 @@ def test_a_pipeline_that_is_not_there_any_more_leaves_the_state_of_the_run(api):
     ],
 )
 def test_a_run_that_makes_no_progress_is_named_with_the_likely_cause(api, monkeypatch, nodes, why):
-    monkeypatch.setattr(runner.follow, "STALLED_AFTER", 0.1)
+    monkeypatch.setattr(kfp_mnist_mxnet.cli.follow, "STALLED_AFTER", 0.1)
     done = follow(api, *[("RUNNING", nodes)] * 40, DONE)
     told = [line for line in changes(done) if "no progress" in line]
     assert len(told) == 1
@@ -310,7 +310,7 @@ def test_a_run_that_makes_no_progress_is_named_with_the_likely_cause(api, monkey
 
 
 def test_a_workflow_that_argo_has_put_off_says_why(api, monkeypatch):
-    monkeypatch.setattr(runner.follow, "STALLED_AFTER", 0.1)
+    monkeypatch.setattr(kfp_mnist_mxnet.cli.follow, "STALLED_AFTER", 0.1)
     api.workflow = {"message": "Workflow processing has been postponed"}
     done = follow(api, *[("PENDING", ROOT_DRIVER)] * 40, DONE)
     assert "no progress for 0 minutes: Workflow processing has been postponed\n" in done.stdout
@@ -353,7 +353,7 @@ def test_a_host_that_stays_away_is_not_the_end_of_the_run(api, monkeypatch):
     def break_down(look, shown):
         api.state["faults"] = [503] * 11
 
-    monkeypatch.setattr(runner.follow, "show_changes", break_down)
+    monkeypatch.setattr(kfp_mnist_mxnet.cli.follow, "show_changes", break_down)
     done = follow(api, ("RUNNING", []))
     first, last = done.stderr.splitlines()
     assert first.startswith("the run goes on; follow it again with")

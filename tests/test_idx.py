@@ -8,8 +8,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mnist_mxnet.data.dataset import ImageWriter, check_room
-from mnist_mxnet.data.idx import IdxFile, to_uint8
+from kfp_mnist_mxnet.data.dataset import ImageWriter, check_room
+from kfp_mnist_mxnet.data.idx import IdxFile, to_uint8
 
 CODES = {"u1": 0x08, "i1": 0x09, ">i2": 0x0B, ">i4": 0x0C, ">f4": 0x0D, ">f8": 0x0E}
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from conftest import write_idx, write_idx_set
 
-from mnist_mxnet.data.ingestion import hold_out, ingest_files
-from mnist_mxnet.data.mnist import cache_directory
-from mnist_mxnet.data.names import STANDARD_NAMES, SourceFile
+from kfp_mnist_mxnet.data.ingestion import hold_out, ingest_files
+from kfp_mnist_mxnet.data.mnist import cache_directory
+from kfp_mnist_mxnet.data.names import STANDARD_NAMES, SourceFile
 
 
 def load(artifact) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mnist_mxnet.shipping.install import UV, install_script
+from kfp_mnist_mxnet.shipping.install import UV, install_script
 
 FOUND = "import pathlib, tiny; print(tiny.__name__, pathlib.Path(tiny.__file__).parent.name)"
 

@@ -9,18 +9,17 @@ import subprocess
 import sys
 
 import pytest
-from conftest import write_idx_set
+from conftest import COMPILED, ROOT, write_idx_set
 
-import pipeline
-from mnist_mxnet.data.names import STANDARD_NAMES
-from mnist_mxnet.data.sources import Mirror, fetch
-from mnist_mxnet.export.registration import TOKEN
-from mnist_mxnet.storage.address import parse_destination, without_secrets
-from mnist_mxnet.storage.store import open_store
-from runner.compiled import file_name
-from runner.local import scrub, secret_words
+from kfp_mnist_mxnet import pipeline
+from kfp_mnist_mxnet.cli.local import scrub, secret_words
+from kfp_mnist_mxnet.cli.target import file_name
+from kfp_mnist_mxnet.data.names import STANDARD_NAMES
+from kfp_mnist_mxnet.data.sources import Mirror, fetch
+from kfp_mnist_mxnet.export.registration import TOKEN
+from kfp_mnist_mxnet.storage.address import parse_destination, without_secrets
+from kfp_mnist_mxnet.storage.store import open_store
 
-ROOT = pathlib.Path(pipeline.__file__).parent
 # The credentials of the test server, and what else may stand in the environment of a run.
 SECRETS = {
     "AWS_ACCESS_KEY_ID": "right",
@@ -123,7 +122,7 @@ def test_a_compiled_pipeline_holds_nothing_of_the_environment(name, tmp_path):
         check=True,
     )
     assert leaks([path]) == {}
-    assert path.read_text() == (ROOT / file_name(name, "gpu")).read_text()
+    assert path.read_text() == (COMPILED / file_name(name, True)).read_text()
 
 
 @pytest.mark.parametrize("name", ["checkpoint_uri", "model_uri", "data_uri"])

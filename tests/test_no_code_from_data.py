@@ -10,17 +10,17 @@ import pytest
 from conftest import Artifacts, write_idx_set
 from kfp import dsl
 
-from components.compare import compare
-from components.evaluate import evaluate
-from components.export import export
-from components.ingest import ingest
-from components.merge import merge
-from components.predict import predict
-from mnist_mxnet.model.symbol import ALLOWED_OPERATORS
-from mnist_mxnet.reports.page import Picture, Section, write_report
-from mnist_mxnet.shipping.closure import ROOT
-from mnist_mxnet.shipping.decorator import STEPS
-from runner import suite
+from kfp_mnist_mxnet.components import COMPONENTS
+from kfp_mnist_mxnet.components.compare import compare
+from kfp_mnist_mxnet.components.evaluate import evaluate
+from kfp_mnist_mxnet.components.export import export
+from kfp_mnist_mxnet.components.ingest import ingest
+from kfp_mnist_mxnet.components.merge import merge
+from kfp_mnist_mxnet.components.predict import predict
+from kfp_mnist_mxnet.model.symbol import ALLOWED_OPERATORS
+from kfp_mnist_mxnet.reports.page import Picture, Section, write_report
+from kfp_mnist_mxnet.shipping.closure import ROOT
+from kfp_mnist_mxnet.shipping.decorator import STEPS
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "yaml", "runpy"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "literal_eval", "system", "popen"}
@@ -49,7 +49,7 @@ def dangers(source: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", suite.COMPONENTS)
+@pytest.mark.parametrize("name", COMPONENTS)
 def test_no_step_runs_data(name):
     step = STEPS[name]
     modules = [path for path in step.closure.files if path.endswith(".py")]

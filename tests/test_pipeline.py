@@ -1,44 +1,32 @@
 import json
 import pathlib
-import shutil
 import subprocess
 import sys
 
 import pytest
 import yaml
-from conftest import write_idx_set
+from conftest import COMPILED, ROOT, write_idx_set
 
-import pipeline
-from mnist_mxnet.shipping import weight
-from mnist_mxnet.shipping.install import CPU_PINS, CUDA_PINS, pins
-from runner.compiled import file_name
-from runner.target import Target, write_yaml
+from kfp_mnist_mxnet import pipeline
+from kfp_mnist_mxnet.cli.target import Target, file_name, write_yaml
+from kfp_mnist_mxnet.shipping import weight
+from kfp_mnist_mxnet.shipping.install import CPU_PINS, CUDA_PINS, pins
+from kfp_mnist_mxnet.shipping.step import PYTHON_IMAGE
 
-ROOT = pathlib.Path(pipeline.__file__).parent
 STEPS = ["ingest", "train", "evaluate", "export", "predict"]  # the last two in either order
 REGISTER = "register did not run: it needs a registry_uri"
 
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
-@pytest.mark.parametrize("target", ["gpu", "cpu"])
-def test_committed_yaml_is_fresh(tmp_path, name, target):
+@pytest.mark.parametrize("gpu", [True, False])
+def test_committed_yaml_is_fresh(tmp_path, name, gpu):
     path = tmp_path / "compiled.yaml"
-    write_yaml(pipeline.PIPELINES[name](Target(gpu=target == "gpu")), path)
-    assert (ROOT / file_name(name, target)).read_text() == path.read_text(), "make yaml"
-
-
-def test_two_checkouts_compile_to_the_same_bytes(tmp_path):
-    other = tmp_path / "another checkout"
-    for name in ("components", "runner"):
-        shutil.copytree(ROOT / name, other / name)
-    shutil.copy(ROOT / "pipeline.py", other)
-    command = [sys.executable, "pipeline.py", "compile", "--output", tmp_path / "other.yaml"]
-    subprocess.run(command, cwd=other, check=True)
-    assert (tmp_path / "other.yaml").read_bytes() == (ROOT / "pipeline.yaml").read_bytes()
+    write_yaml(pipeline.PIPELINES[name](Target(gpu=gpu)), path)
+    assert (COMPILED / file_name(name, gpu)).read_text() == path.read_text(), "make yaml"
 
 
 def test_steps_and_their_order():
-    spec, *_ = yaml.safe_load_all((ROOT / "pipeline.yaml").read_text())
+    spec, *_ = yaml.safe_load_all((COMPILED / "pipeline.yaml").read_text())
     tasks = spec["root"]["dag"]["tasks"]
     gate = tasks["condition-1"]
     assert "dependentTasks" not in tasks["ingest"]
@@ -82,7 +70,7 @@ def gpu_fields(executor: dict, settings: dict) -> list[str]:
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_only_a_train_step_asks_for_a_gpu(name):
-    _, executors, settings = documents(ROOT / file_name(name, "gpu"))
+    _, executors, settings = documents(COMPILED / file_name(name, True))
     everything = ["nodeSelector", "tolerations", "accelerator"]
     for executor, spec in executors.items():
         if "container" in spec:
@@ -92,7 +80,7 @@ def test_only_a_train_step_asks_for_a_gpu(name):
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_the_cpu_pipeline_asks_for_no_gpu(name):
-    spec, executors, settings = documents(ROOT / file_name(name, "cpu"))
+    spec, executors, settings = documents(COMPILED / file_name(name, False))
     for executor, value in executors.items():
         if "container" in value:
             assert gpu_fields(value, settings[executor]) == []
@@ -100,7 +88,7 @@ def test_the_cpu_pipeline_asks_for_no_gpu(name):
 
 
 def test_gpu_count_selector_and_tolerations_are_parameters():
-    spec, executors, settings = documents(ROOT / "pipeline.yaml")
+    spec, executors, settings = documents(COMPILED / "pipeline.yaml")
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     accelerator = executors["exec-train"]["container"]["resources"]["accelerator"]
     chosen = settings["exec-train"]
@@ -148,9 +136,9 @@ def test_a_fixed_node_selector_is_for_back_ends_that_know_less(tmp_path, name):
 
 
 def test_stock_steps_run_on_the_public_image_with_pinned_packages():
-    _, executors, _ = documents(ROOT / "pipeline.yaml")
+    _, executors, _ = documents(COMPILED / "pipeline.yaml")
     for name, executor in executors.items():
-        assert executor["container"]["image"] == "python:3.11"
+        assert executor["container"]["image"] == PYTHON_IMAGE
         pip = executor["container"]["command"][2]
         mxnet = {"exec-ingest": [], "exec-register": [], "exec-train": pins(CUDA_PINS)}
         for package in mxnet.get(name, pins(CPU_PINS, ["mxnet"])):
@@ -169,7 +157,7 @@ def test_own_images_have_no_pip_stage(tmp_path):
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_every_step_is_a_good_citizen(name):
-    _, executors, settings = documents(ROOT / file_name(name, "gpu"))
+    _, executors, settings = documents(COMPILED / file_name(name, True))
     for executor, value in executors.items():
         if "container" not in value:
             continue
@@ -183,7 +171,7 @@ def test_every_step_is_a_good_citizen(name):
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_a_step_whose_pod_is_lost_gets_another(name):
-    spec, *_ = documents(ROOT / file_name(name, "gpu"))
+    spec, *_ = documents(COMPILED / file_name(name, True))
     for tasks in weight.dags(spec):
         for task in tasks.values():
             component = spec["components"][task["componentRef"]["name"]]
@@ -196,7 +184,7 @@ def test_a_step_whose_pod_is_lost_gets_another(name):
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_every_label_fits_into_the_graph_of_the_ui(name):
     # The UI cuts the name of a task at about 23 characters and that of an artifact at 29.
-    spec, *_ = documents(ROOT / file_name(name, "gpu"))
+    spec, *_ = documents(COMPILED / file_name(name, True))
     labels = [task["taskInfo"]["name"] for tasks in weight.dags(spec) for task in tasks.values()]
     artifacts = {
         output
@@ -212,7 +200,7 @@ def test_every_label_fits_into_the_graph_of_the_ui(name):
 def test_an_importer_has_no_name_for_display(name):
     # The back end records an importer under that name, and a loop or a condition that takes its
     # artifact ends with "cannot find producer task": it looks for the task's own name.
-    spec, *_ = documents(ROOT / file_name(name, "gpu"))
+    spec, *_ = documents(COMPILED / file_name(name, True))
     importers = [
         executor for executor in spec["deploymentSpec"]["executors"] if "import" in executor
     ]
@@ -224,7 +212,7 @@ def test_an_importer_has_no_name_for_display(name):
 
 
 def test_credentials_come_from_the_optional_secret():
-    _, _, settings = documents(ROOT / "pipeline.yaml")
+    _, _, settings = documents(COMPILED / "pipeline.yaml")
     for name in ("exec-ingest", "exec-train"):
         (secret,) = settings[name]["secretAsEnv"]
         assert (secret["secretName"], secret["optional"]) == ("mlpipeline-minio-artifact", True)
@@ -248,7 +236,7 @@ def test_refuses_compile_options_that_do_not_fit(tmp_path, options, message):
 
 
 def test_every_parameter_has_a_default():
-    spec, *_ = yaml.safe_load_all((ROOT / "pipeline.yaml").read_text())
+    spec, *_ = yaml.safe_load_all((COMPILED / "pipeline.yaml").read_text())
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     assert [name for name, value in parameters.items() if "defaultValue" not in value] == []
 
@@ -372,7 +360,7 @@ def test_refuses_a_bad_parameter(tmp_path, assignment, message):
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_a_task_says_only_what_it_is_given(name):
-    spec, *_ = documents(ROOT / file_name(name, "gpu"))
+    spec, *_ = documents(COMPILED / file_name(name, True))
     tasks = [task for tasks in weight.dags(spec) for task in tasks.values()]
     for task in tasks:
         key = task["componentRef"]["name"]

@@ -8,13 +8,13 @@ import pytest
 from conftest import new_data
 from kfp import dsl
 
-from components.predict import predict
-from mnist_mxnet.data.idx import IdxFile
-from mnist_mxnet.data.memory import advise
-from mnist_mxnet.data.mnist import cache_directory
-from mnist_mxnet.data.names import STANDARD_NAMES
-from mnist_mxnet.data.sources import find_files
-from mnist_mxnet.prediction.shard_range import shard_range
+from kfp_mnist_mxnet.components.predict import predict
+from kfp_mnist_mxnet.data.idx import IdxFile
+from kfp_mnist_mxnet.data.memory import advise
+from kfp_mnist_mxnet.data.mnist import cache_directory
+from kfp_mnist_mxnet.data.names import STANDARD_NAMES
+from kfp_mnist_mxnet.data.sources import find_files
+from kfp_mnist_mxnet.prediction.shard_range import shard_range
 
 
 def run_predict(artifacts, model, data, name="predictions", **parameters):
@@ -188,7 +188,7 @@ def test_test_image_24_of_mnist_is_a_4(artifacts):
     images, labels = parts["train_images"][:, None], parts["train_labels"]
     data = {"train_data": new_data(artifacts, images, labels, 10, "train")}
     data["validation_data"] = new_data(artifacts, images[:0], labels[:0], 10, "validation")
-    default = {"kernels": [], "filters": [], "hidden_units": [], "batch_size": -1, "epochs": 2}
+    default = {"kernels": [], "filters": [], "hidden_units": [], "batch_size": -1, "epochs": 3}
     model = artifacts.train(data, **default)["model"]
     test = new_data(artifacts, parts["test_images"][:25, None], parts["test_labels"][:25], 10)
     probabilities, predicted, _ = load(run_predict(artifacts, model, test, batch_size=25))

@@ -17,9 +17,9 @@ from registry_server import Registry
 from step_process import Step
 from test_pipeline import SMALL, run
 
-from components.register import register
-from mnist_mxnet.errors import InvalidInput, Unavailable
-from mnist_mxnet.export import registration
+from kfp_mnist_mxnet.components.register import register
+from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
+from kfp_mnist_mxnet.export import registration
 
 ADDRESS = "minio://mlpipeline/v2/artifacts/mnist-train/7dc8/export/onnx_model"
 

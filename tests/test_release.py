@@ -19,15 +19,17 @@ from collections.abc import Iterator
 import pytest
 import yaml
 from click.testing import CliRunner
+from conftest import COMPILED, ROOT, write_idx_set
+from packaging.requirements import Requirement
 
-from mnist_mxnet import __version__
-from mnist_mxnet.shipping.install import CPU_PINS, UV, pins
-from pipeline import PIPELINES
-from runner import cli, command
-from runner.compiled import STORE, committed, file_name, unpacked
-from runner.suite import COMPONENTS
+from kfp_mnist_mxnet import __version__
+from kfp_mnist_mxnet.cli import cli, command
+from kfp_mnist_mxnet.cli.target import file_name
+from kfp_mnist_mxnet.components import COMPONENTS
+from kfp_mnist_mxnet.pipeline import PIPELINES
+from kfp_mnist_mxnet.runtime.engine import INSTALL_MXNET
+from kfp_mnist_mxnet.shipping.install import CPU_PINS, UV, pins, resource
 
-ROOT = pathlib.Path(__file__).parents[1]
 IMAGES = ("mxnet-cpu", "mxnet-gpu")
 DIGESTS = {image: f"sha256:{hashlib.sha256(image.encode()).hexdigest()}" for image in IMAGES}
 REGISTRY = "registry.example/team"
@@ -79,15 +81,16 @@ def test_no_file_tells_where_it_was_made(release, wheel):
     (sdist,) = release.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         files = archive.getmembers()
-        contents |= {file.name: archive.extractfile(file).read() for file in files}  # type: ignore
+        contents |= {
+            file.name: archive.extractfile(file).read()  # type: ignore[union-attr]
+            for file in files
+            if file.isfile()
+        }
     assert {(file.uname, file.gname, file.uid) for file in files} == {("", "", 0)}
-    contents |= {
-        name: text.encode() for name, text in unpacked(contents[f"runner/{STORE}"]).items()
-    }
     host = socket.gethostname()
     here = (str(ROOT), str(release.parent), f"{pathlib.Path.home()}/", f"@{host}", f"//{host}")
     for name, content in contents.items():
-        if not name.endswith((".whl", ".gz", ".xz")):  # what is in them is looked at by itself
+        if not name.endswith((".whl", ".gz")):  # what is in them is looked at by itself
             assert not [place for place in here if place.encode() in content], name
 
 
@@ -137,7 +140,7 @@ def images_of(path: pathlib.Path) -> set[str]:
 
 def test_yamls_of_a_release_name_the_images_by_digest_and_hold_no_code(release):
     cpu, gpu = (f"{REGISTRY}/{image}@{digest}" for image, digest in DIGESTS.items())
-    files = {file_name(name, target) for name in PIPELINES for target in ("cpu", "gpu")}
+    files = {file_name(name, gpu) for name in PIPELINES for gpu in (True, False)}
     files |= {f"component-{name}.yaml" for name in COMPONENTS}
     assert {path.name for path in release.glob("*.yaml")} == {f"installed-{f}" for f in files}
     for file in files:
@@ -152,34 +155,46 @@ def test_the_wheel_is_small_and_has_only_what_runs(wheel):
     assert pathlib.Path(wheel.filename).stat().st_size < 300_000
     tops = {name.partition("/")[0] for name in wheel.namelist()}
     info = f"kfp_mnist_mxnet-{__version__}.dist-info"
-    assert tops == {"components", "mnist_mxnet", "runner", "pipeline.py", info}
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mnist_mxnet").rglob("*.py")}
+    assert tops == {"kfp_mnist_mxnet", info}
+    modules = {
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "kfp_mnist_mxnet").rglob("*.py")
+    }
     assert modules <= set(wheel.namelist())
-
-
-def test_the_wheel_has_the_committed_yamls(wheel):
-    assert unpacked(wheel.read(f"runner/{STORE}")) == committed(ROOT)
 
 
 def test_what_is_needed_is_apart(wheel):
     needs: dict[str, set[str]] = {"": set()}
     for text in metadata(wheel).get_all("Requires-Dist") or ():
-        requirement, _, condition = text.partition(";")
-        extra = re.sub(r".*extra == '(\w+)'", r"\1", condition).strip()
-        needs.setdefault(extra, set()).add(requirement.partition("==")[0].strip())
-    assert needs[""] == {pin.partition("==")[0] for pin in pins(CPU_PINS)}
+        requirement = Requirement(text)
+        extra = re.search(r'extra == "(\w+)"', str(requirement.marker))
+        needs.setdefault(extra[1] if extra else "", set()).add(requirement.name)
+    assert needs[""] == {pin.partition("==")[0] for pin in pins(CPU_PINS)} | {"numpy"}
     assert needs["laptop"] == {"docker", "kfp-kubernetes", "rich"}
     assert needs["serve"] == {"uv"}
-    assert {"pytest", "playwright", *needs["laptop"], *needs["serve"]} <= needs["dev"]
-    assert not needs[""] & needs["dev"]
+    assert {"pytest", "playwright", "kfp-mnist-mxnet"} <= needs["dev"]
+
+
+def test_pip_installs_mxnet_where_it_can_and_the_rest_everywhere(wheel):
+    needs = [Requirement(text) for text in metadata(wheel).get_all("Requires-Dist") or ()]
+    for python in ("3.11", "3.12", "3.13", "3.14"):
+        names = {
+            need.name
+            for need in needs
+            if not need.marker or need.marker.evaluate({"python_version": python, "extra": ""})
+        }
+        assert ("mxnet" in names) == (python in ("3.11", "3.12")), python
+        assert ("setuptools" in names) == (python != "3.11"), python
 
 
 def test_pins_that_stand_twice_agree():
+    locked = (ROOT / "requirements.lock").read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    extras = project["project"]["optional-dependencies"]
-    build = [pin for pin in project["build-system"]["requires"] if "hatch" in pin]
-    assert UV in extras["serve"]
-    assert set(build) <= set(extras["dev"])
+    (numpy,) = re.findall(r"^numpy.*", "\n".join(resource(CPU_PINS)), re.MULTILINE)
+    mxnet = next(pin for pin in pins(CPU_PINS) if pin.startswith("mxnet=="))
+    assert project["tool"]["uv"]["override-dependencies"] == [mxnet, numpy]
+    assert INSTALL_MXNET.endswith(f" {mxnet}")
+    for pin in (*pins(CPU_PINS), *project["build-system"]["requires"], UV):
+        assert re.search(rf"^{re.escape(pin)} ", locked, re.MULTILINE), pin
 
 
 @pytest.fixture(scope="session")
@@ -192,34 +207,43 @@ def installed(release, tmp_path_factory) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(directory), "PATH": f"{directory}/bin:/usr/bin:/bin"}
 
 
-def test_the_installed_command_writes_the_yamls(installed, tmp_path):
-    for arguments in (["train", "--target", "cpu"], ["--component", "evaluate"]):
-        program = ["kfp-mnist-mxnet", "yaml", *arguments]
-        subprocess.run(program, env=installed, cwd=tmp_path, check=True)
-    for written, file in (
-        ("pipeline-cpu.yaml", "pipeline-cpu.yaml"),
-        ("evaluate.yaml", "components/yaml/evaluate.yaml"),
+def test_the_installed_command_compiles_what_is_committed(installed, tmp_path):
+    for options, file in (
+        (["--pipeline", "batch_predict"], "batch_predict.yaml"),
+        (["--target", "cpu"], "pipeline-cpu.yaml"),
+        (["--component", "evaluate"], "components/evaluate.yaml"),
     ):
-        assert (tmp_path / written).read_bytes() == (ROOT / file).read_bytes()
+        program = ["kfp-mnist-mxnet", "compile", *options]
+        subprocess.run(program, env=installed, cwd=tmp_path, check=True)
+        written = tmp_path / pathlib.Path(file).name
+        assert written.read_bytes() == (COMPILED / file).read_bytes()
 
 
-@pytest.mark.parametrize("program", [["kfp-mnist-mxnet"], [sys.executable, "-m", "pipeline"]])
-def test_the_installed_command_compiles_what_is_committed(installed, tmp_path, program):
-    options = ["compile", "--pipeline", "batch_predict"]
-    subprocess.run([*program, *options], env=installed, cwd=tmp_path, check=True)
-    written = (tmp_path / "batch_predict.yaml").read_bytes()
-    assert written == (ROOT / "batch_predict.yaml").read_bytes()
+def test_the_installed_command_does_not_care_what_a_project_has(installed, tmp_path):
+    write_idx_set(tmp_path / "idx")
+    for package in ("components", "cli", "tests", "scripts"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise SystemExit('the project's')")
+    for module in ("pipeline", "runner"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit('the project's')")
+    small = ["epochs=1", "batch_size=8", "kernels=[3]", "filters=[4]", "hidden_units=[-1]"]
+    options = [word for value in small for word in ("-p", value)]
+    program = ["kfp-mnist-mxnet", "run", "--data-uri", "idx", *options]
+    subprocess.run(program, env=installed, cwd=tmp_path, check=True)
+    program = [sys.executable, "-c", "from kfp_mnist_mxnet.components import evaluate"]
+    subprocess.run(program, env=installed, cwd=tmp_path, check=True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["trian"], "no pipeline 'trian': did you mean 'train'?"),
+        (["--pipeline", "trian"], "'trian' is not one of 'batch_predict', 'sweep', 'train'"),
         (["--component", "evaluat"], "no component 'evaluat': did you mean 'evaluate'?"),
+        (["--component", "evaluate", "--image", "i:1"], "is written for the public image only"),
     ],
 )
-def test_a_yaml_that_there_is_not_gets_the_nearest_name(arguments, message):
-    done = CliRunner().invoke(cli.main, ["yaml", *arguments])
+def test_what_can_not_be_compiled_is_named(arguments, message):
+    done = CliRunner().invoke(cli.main, ["compile", *arguments])
     assert done.exit_code == 2
     assert message in done.output
 
@@ -229,9 +253,7 @@ def test_the_names_of_the_pipelines_are_known_without_them():
 
 
 def test_help_comes_at_once(installed):
-    program = (
-        "import sys; from runner import cli; print(*{'kfp', 'numpy', 'rich'} & set(sys.modules))"
-    )
+    program = "import sys, kfp_mnist_mxnet.cli.cli; print(*{'kfp', 'numpy'} & set(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], env=installed, stdout=subprocess.PIPE)
     assert loaded.stdout == b"\n"
     seconds = []
@@ -253,7 +275,10 @@ def test_help_comes_at_once(installed):
     ],
 )
 def test_a_command_says_which_extra_it_needs(package, extra, arguments):
-    program = f"import sys; sys.modules[{package!r}] = None; from runner.cli import main; main()"
+    program = (
+        f"import sys; sys.modules[{package!r}] = None; import kfp_mnist_mxnet.cli.cli as cli; "
+    )
+    program += "cli.main()"
     command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
@@ -267,7 +292,7 @@ def test_a_stranger_who_can_not_install_the_wheel_gets_one_sentence():
     environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
     done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stdout.startswith("Python 3.11.")
+    assert done.stdout.startswith("Python 3.")
     assert "in a new environment on this machine, as no container engine answers" in done.stdout
     (line,) = done.stderr.splitlines()
     assert line.startswith("Error: python3 -m pip ")
@@ -279,8 +304,8 @@ def test_every_place_has_the_same_version(wheel, trained):
     assert CliRunner().invoke(cli.main, ["--version"]).output == f"{__version__}\n"
     model = json.loads((pathlib.Path(trained["model"].path) / "model.json").read_text())
     assert model["versions"]["kfp-mnist-mxnet"] == __version__
-    for name, text in committed(ROOT).items():
-        assert f"# Made by: kfp-mnist-mxnet {__version__}\n" in text, name
+    for path in COMPILED.rglob("*.yaml"):
+        assert f"# Made by: kfp-mnist-mxnet {__version__}\n" in path.read_text(), path.name
     printing = ["make", "--silent", "--eval=print: ; @echo $(TAG)", "print"]
     assert subprocess.check_output(printing, cwd=ROOT, text=True) == f"{__version__}\n"
     for image in IMAGES:
@@ -306,9 +331,8 @@ def test_the_documents_name_this_version():
     ],
 )
 def test_a_release_is_of_its_tag_and_has_a_date(tmp_path, tag, dated, message):
-    for name in ("release", "mnist_mxnet", "components", "runner"):
+    for name in ("release", "kfp_mnist_mxnet"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    shutil.copyfile(ROOT / "pipeline.py", tmp_path / "pipeline.py")
     date = "2026-01-31" if dated else "unreleased"
     changes = f"# Changelog\n\n## [{__version__}] - {date}\n\n- All of it.\n\n## [0.1.0] - x\n"
     (tmp_path / "CHANGELOG.md").write_text(changes)

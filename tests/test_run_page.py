@@ -9,10 +9,10 @@ import shutil
 import pytest
 from playwright.sync_api import expect
 
-import pipeline
-from runner.graph import Box, arrange, arrows, read_graph, step_names, unroll
-from runner.page import number
-from runner.target import LOCAL
+from kfp_mnist_mxnet import pipeline
+from kfp_mnist_mxnet.cli.graph import Box, arrange, arrows, read_graph, step_names, unroll
+from kfp_mnist_mxnet.cli.page import number
+from kfp_mnist_mxnet.cli.target import LOCAL
 
 
 def boxes_of(name: str) -> list[Box]:

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from runner import cli
+from kfp_mnist_mxnet.cli import cli
 
 
 def command(*arguments) -> tuple[int, str]:

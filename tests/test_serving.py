@@ -19,13 +19,20 @@ import numpy as np
 import pytest
 import urllib3
 import yaml
+from conftest import ROOT
 
-import pipeline
-from mnist_mxnet.export.verification import made_up_images
-from mnist_mxnet.prediction.predictor import Predictor
-from runner.serving import JSON, Exported, Served, ask_directly, exported_in, free_port, running
+from kfp_mnist_mxnet.cli.serving import (
+    JSON,
+    Exported,
+    Served,
+    ask_directly,
+    exported_in,
+    free_port,
+    running,
+)
+from kfp_mnist_mxnet.export.verification import made_up_images
+from kfp_mnist_mxnet.prediction.predictor import Predictor
 
-ROOT = pathlib.Path(pipeline.__file__).parent
 SHAPE = [1, 12, 12]
 BINARY = {"Content-Type": "application/octet-stream"}
 

@@ -18,13 +18,13 @@ import pytest
 from conftest import write_idx_set
 from s3_server import CONTENT
 
-from mnist_mxnet.data import mnist
-from mnist_mxnet.data.download import HttpServer, S3Server, download, receive
-from mnist_mxnet.data.mnist import cache_directory
-from mnist_mxnet.data.names import STANDARD_NAMES
-from mnist_mxnet.data.sources import Mirror, fetch
-from mnist_mxnet.errors import InvalidInput, Unavailable
-from mnist_mxnet.storage.address import Address, without_secrets
+from kfp_mnist_mxnet.data import mnist
+from kfp_mnist_mxnet.data.download import HttpServer, S3Server, download, receive
+from kfp_mnist_mxnet.data.mnist import cache_directory
+from kfp_mnist_mxnet.data.names import STANDARD_NAMES
+from kfp_mnist_mxnet.data.sources import Mirror, fetch
+from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
+from kfp_mnist_mxnet.storage.address import Address, without_secrets
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mnist_mxnet.data.statistics import count_duplicates, count_values, hash_images, moments
+from kfp_mnist_mxnet.data.statistics import count_duplicates, count_values, hash_images, moments
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 3, 5, 7), dtype=np.uint8)
 

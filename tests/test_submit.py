@@ -8,7 +8,8 @@ import sys
 
 import pytest
 import yaml
-from kfp_server import ROOT, serving
+from conftest import COMPILED, ROOT
+from kfp_server import serving
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_uploads_the_committed_yaml_and_starts_a_run(api):
     done = submit(api.url, "-p", "epochs=3", "-p", "kernels=[3, 3]", "--experiment", "digits")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"run  {api.url}/#/runs/details/x1\n"
-    assert api.state["yaml"] == (ROOT / "pipeline.yaml").read_text()
+    assert api.state["yaml"] == (COMPILED / "pipeline.yaml").read_text()
     (run,) = api.state["runs"]
     assert run["runtime_config"]["parameters"] == {"epochs": 3, "kernels": [3, 3]}
     assert run["pipeline_version_reference"] == {"pipeline_id": "p1", "pipeline_version_id": "v1"}

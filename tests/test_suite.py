@@ -1,16 +1,16 @@
 """The components as other pipelines load them: from YAML."""
 
-import pathlib
-
 import pytest
 import yaml
+from conftest import COMPILED, ROOT
 from kfp.components import load_component_from_file
 
-import pipeline
-from runner.suite import COMPONENTS, YAML
-from runner.target import Target, write_yaml
+from kfp_mnist_mxnet import pipeline
+from kfp_mnist_mxnet.cli.target import Target, write_yaml
+from kfp_mnist_mxnet.components import COMPONENTS
+from kfp_mnist_mxnet.shipping.step import PYTHON_IMAGE
 
-ROOT = pathlib.Path(__file__).parent.parent
+YAML = COMPILED / "components"
 
 
 def test_every_component_is_in_the_suite():
@@ -46,4 +46,4 @@ def test_pipelines_of_loaded_components_compile(tmp_path, loaded, name):
     write_yaml(pipeline.PIPELINES[name](Target(place="containers")), path)
     executors = yaml.safe_load(path.read_text())["deploymentSpec"]["executors"].values()
     containers = [executor["container"] for executor in executors if "container" in executor]
-    assert {container["image"] for container in containers} == {"python:3.11"}
+    assert {container["image"] for container in containers} == {PYTHON_IMAGE}

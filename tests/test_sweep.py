@@ -7,16 +7,13 @@ import subprocess
 import sys
 
 import pytest
-from conftest import write_idx_set
+from conftest import ROOT, write_idx_set
 from kfp import dsl
 
-import pipeline
-from components.compare import compare
-from components.plan import plan
-from components.train import train
-from mnist_mxnet.model.hyperparameters import LEFT_OPEN, RULES
-
-ROOT = pathlib.Path(pipeline.__file__).parent
+from kfp_mnist_mxnet.components.compare import compare
+from kfp_mnist_mxnet.components.plan import plan
+from kfp_mnist_mxnet.components.train import train
+from kfp_mnist_mxnet.model.hyperparameters import LEFT_OPEN, RULES
 
 
 @pytest.fixture

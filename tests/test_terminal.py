@@ -10,13 +10,12 @@ import time
 
 import pytest
 from click.testing import CliRunner
-from conftest import write_idx_set
+from conftest import ROOT, write_idx_set
 from rich.console import Console
 
-from runner import cli
-from runner.terminal import Display
+from kfp_mnist_mxnet.cli import cli
+from kfp_mnist_mxnet.cli.terminal import Display
 
-ROOT = pathlib.Path(cli.__file__).parents[1]
 LOGGED = "[KFP Executor 2026-01-31 12:00:00,000 {}]: {}\n"
 BATCH = "Epoch[1] Batch [0-84]\tSpeed: 1286.60 samples/sec\taccuracy=0.775112\t80 s left"
 DOWNLOAD = "train-images-idx3-ubyte.gz:  45%|####5     | 4.2M/9.9M [00:05<00:06, 800kB/s]"
@@ -140,10 +139,10 @@ def test_help_has_examples_that_are_valid(command):
         (["rn"], "no command 'rn': did you mean 'run'?"),
         (
             ["xyz"],
-            "no command 'xyz': expected one of compare, compile, follow, run, runs, serve, submit,",
+            "no command 'xyz': expected one of compare, compile, follow, run, runs, serve, submit",
         ),
         (["run", "-p", "epoch=3"], "no parameter 'epoch': did you mean 'epochs'?"),
-        (["run", "--out-dir", "x"], "Did you mean --output-dir?"),
+        (["run", "--out-dir", "x"], "Did you mean '--output-dir'?"),
     ],
 )
 def test_a_wrong_name_gets_the_nearest_right_one(arguments, message):

@@ -6,25 +6,23 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import as_split, write_idx_set
+from conftest import ROOT, as_split, write_idx_set
 from kfp import dsl
 
-from components.evaluate import evaluate
-from mnist_mxnet.data.dataset import write_dataset
-from mnist_mxnet.model.hyperparameters import Hyperparameters, choose_hyperparameters
-from mnist_mxnet.model.layers import describe_layers
-from mnist_mxnet.model.module import bind_module
-from mnist_mxnet.model.network import build_network
-from mnist_mxnet.model.saving import save_parameters
-from mnist_mxnet.runtime.devices import contexts
-from mnist_mxnet.runtime.engine import mx
-from mnist_mxnet.training.augmentation import Warper
-from mnist_mxnet.training.batches import training_batches
-from mnist_mxnet.training.schedule import learning_rate_at
-from mnist_mxnet.training.scoring import score
-from mnist_mxnet.training.trainer import Trainer
-
-ROOT = pathlib.Path(__file__).parent.parent
+from kfp_mnist_mxnet.components.evaluate import evaluate
+from kfp_mnist_mxnet.data.dataset import write_dataset
+from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters, choose_hyperparameters
+from kfp_mnist_mxnet.model.layers import describe_layers
+from kfp_mnist_mxnet.model.module import bind_module
+from kfp_mnist_mxnet.model.network import build_network
+from kfp_mnist_mxnet.model.saving import save_parameters
+from kfp_mnist_mxnet.runtime.devices import contexts
+from kfp_mnist_mxnet.runtime.engine import mx
+from kfp_mnist_mxnet.training.augmentation import Warper
+from kfp_mnist_mxnet.training.batches import training_batches
+from kfp_mnist_mxnet.training.schedule import learning_rate_at
+from kfp_mnist_mxnet.training.scoring import score
+from kfp_mnist_mxnet.training.trainer import Trainer
 
 
 def new_module(chosen, images, labels, seed: int = 0):
@@ -322,7 +320,7 @@ def test_two_contexts_train_as_one(tmp_path, artifacts, monkeypatch):
 
     one = parameters()
     cpus = [mx.cpu(0), mx.cpu(1)]
-    monkeypatch.setattr("mnist_mxnet.runtime.devices.contexts", lambda *_: cpus)
+    monkeypatch.setattr("kfp_mnist_mxnet.runtime.devices.contexts", lambda *_: cpus)
     two = parameters()
     assert one.keys() == two.keys()
     for name, array in one.items():
@@ -364,11 +362,11 @@ def test_huge_data_stays_out_of_memory(tmp_path):
     program = f"""
 import itertools, pathlib
 import numpy as np
-from mnist_mxnet.data.dataset import DatasetInfo, Split
-from mnist_mxnet.model.hyperparameters import choose_hyperparameters
-from mnist_mxnet.runtime.devices import contexts
-from mnist_mxnet.runtime.engine import mx
-from mnist_mxnet.training.trainer import Trainer
+from kfp_mnist_mxnet.data.dataset import DatasetInfo, Split
+from kfp_mnist_mxnet.model.hyperparameters import choose_hyperparameters
+from kfp_mnist_mxnet.runtime.devices import contexts
+from kfp_mnist_mxnet.runtime.engine import mx
+from kfp_mnist_mxnet.training.trainer import Trainer
 path = {str(tmp_path / "images.npy")!r}
 np.lib.format.open_memmap(path, "w+", np.uint8, (6_000_000, 1, 28, 28))  # sparse: no disk
 images = np.load(path, mmap_mode="r")

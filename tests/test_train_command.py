@@ -12,13 +12,12 @@ import sys
 import pytest
 import yaml
 from click.testing import CliRunner
-from conftest import write_idx_set
+from conftest import ROOT, write_idx_set
 
-from components._command import command
-from components.train import train
-from mnist_mxnet.model.hyperparameters import DESCRIPTIONS, RULES, choose_hyperparameters
+from kfp_mnist_mxnet.cli.train import command
+from kfp_mnist_mxnet.components.train import train
+from kfp_mnist_mxnet.model.hyperparameters import DESCRIPTIONS, RULES, choose_hyperparameters
 
-ROOT = pathlib.Path(__file__).parent.parent
 KATIB = yaml.safe_load((ROOT / "docs" / "katib-experiment.yaml").read_text())["spec"]
 SMALL = ["--kernels", "3", "--filters", "8", "--hidden-units", "16,-1", "--batch-size", "8"]
 
@@ -34,7 +33,7 @@ def parameter_bytes(model: pathlib.Path) -> bytes:
 
 
 def start(options: list[str]) -> subprocess.Popen:
-    program = [sys.executable, "-m", "components.train", *options]
+    program = [sys.executable, "-m", "kfp_mnist_mxnet.cli.train", *options]
     return subprocess.Popen(
         program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -73,7 +72,7 @@ def test_killed_in_an_epoch_it_goes_on_to_the_same_parameters(tmp_path, artifact
 
 
 def test_starts_without_the_compiler_of_kfp():
-    program = [sys.executable, "-m", "components.train", "--help"]
+    program = [sys.executable, "-m", "kfp_mnist_mxnet.cli.train", "--help"]
     environment = {**os.environ, "_KFP_RUNTIME": "true"}
     done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -131,7 +130,7 @@ def test_katib_experiment_gives_options_that_exist(end):
         return space["list"][end] if "list" in space else (space["min"], space["max"])[end]
 
     program = trial_command(choose)
-    assert program[:3] == ["python3", "-m", "components.train"]
+    assert program[:3] == ["python3", "-m", "kfp_mnist_mxnet.cli.train"]
     options = [text.partition("=")[0] for text in program[3:]]
     assert set(options) <= {
         option.opts[0] for option in command(train, descriptions=DESCRIPTIONS).params

@@ -10,19 +10,19 @@ from conftest import write_idx_set
 from kfp import dsl
 from step_process import Step, sentence
 
-from components.compare import compare
-from components.evaluate import evaluate
-from components.export import export
-from components.ingest import ingest
-from components.ingest_images import ingest_images
-from components.merge import merge
-from components.plan import plan
-from components.predict import predict
-from components.train import train
-from components.upload import upload
-from mnist_mxnet.shipping.decorator import STEPS
-from mnist_mxnet.shipping.journey import Journey
-from mnist_mxnet.shipping.programs import ARTIFACT
+from kfp_mnist_mxnet.components.compare import compare
+from kfp_mnist_mxnet.components.evaluate import evaluate
+from kfp_mnist_mxnet.components.export import export
+from kfp_mnist_mxnet.components.ingest import ingest
+from kfp_mnist_mxnet.components.ingest_images import ingest_images
+from kfp_mnist_mxnet.components.merge import merge
+from kfp_mnist_mxnet.components.plan import plan
+from kfp_mnist_mxnet.components.predict import predict
+from kfp_mnist_mxnet.components.train import train
+from kfp_mnist_mxnet.components.upload import upload
+from kfp_mnist_mxnet.shipping.decorator import STEPS
+from kfp_mnist_mxnet.shipping.journey import Journey
+from kfp_mnist_mxnet.shipping.programs import ARTIFACT
 
 SMALL: dict[str, Any] = {
     "epochs": 1,
@@ -175,14 +175,14 @@ def test_a_traceback_names_the_files_and_lines_of_the_library(pods, tmp_path):
     bad = Step(train, splits(pods), {"epochs": -2})
     done = bad.run(tmp_path / "out", tmp_path / "scratch")
     assert sentence(done).endswith("epochs must be at least 0, got -2")
-    path = pathlib.Path("mnist_mxnet/model/hyperparameters.py")
+    path = pathlib.Path("kfp_mnist_mxnet/model/hyperparameters.py")
     lines = (pathlib.Path(__file__).parents[1] / path).read_text().splitlines()
     row = next(i for i, line in enumerate(lines, 1) if "must be at least {self.least}, got" in line)
     assert f'{path}", line {row}, in checked' in done.stdout
 
 
 def test_another_version_than_the_one_it_was_compiled_for_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("mnist_mxnet.__version__", "9.9.9")
+    monkeypatch.setattr("kfp_mnist_mxnet.__version__", "9.9.9")
     made = STEPS["plan"].installed("example.org/cpu:1")
     source = made.component_spec.implementation.container.command[-1]
     with pytest.raises(SystemExit, match=r"compiled for kfp-mnist-mxnet 9\.9\.9, but .* is ins"):

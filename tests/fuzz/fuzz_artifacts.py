@@ -15,8 +15,8 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
-from mnist_mxnet.errors import InvalidInput
-from mnist_mxnet.model.hyperparameters import Hyperparameters
+from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters
 
 PLACE = pathlib.Path(tempfile.gettempdir(), f"fuzz-artifacts-{os.getpid()}")
 TRAINING = {"seed": 1}
@@ -49,15 +49,15 @@ def good_files() -> dict[str, bytes]:
     """Return the files of a data set, predictions, a model and a checkpoint, all tiny."""
     import numpy as np
 
-    from mnist_mxnet.data.dataset import write_dataset
-    from mnist_mxnet.model.info import ModelInfo
-    from mnist_mxnet.model.saving import save_model
-    from mnist_mxnet.prediction.predictions import write_predictions
-    from mnist_mxnet.prediction.predictor import Predictor
-    from mnist_mxnet.runtime.engine import mx
-    from mnist_mxnet.storage.store import FileStore
-    from mnist_mxnet.training.checkpoint import Checkpoint
-    from mnist_mxnet.training.history import Epoch
+    from kfp_mnist_mxnet.data.dataset import write_dataset
+    from kfp_mnist_mxnet.model.info import ModelInfo
+    from kfp_mnist_mxnet.model.saving import save_model
+    from kfp_mnist_mxnet.prediction.predictions import write_predictions
+    from kfp_mnist_mxnet.prediction.predictor import Predictor
+    from kfp_mnist_mxnet.runtime.engine import mx
+    from kfp_mnist_mxnet.storage.store import FileStore
+    from kfp_mnist_mxnet.training.checkpoint import Checkpoint
+    from kfp_mnist_mxnet.training.history import Epoch
 
     images, labels = np.zeros((4, *SHAPE), np.uint8), np.array([0, 1, 0, 1], np.uint8)
     with tempfile.TemporaryDirectory() as scratch:
@@ -83,9 +83,9 @@ def good_files() -> dict[str, bytes]:
 
 def new_trainer(directory: pathlib.Path) -> Any:
     """Return a trainer with its first parameters, for a data set directory."""
-    from mnist_mxnet.data.dataset import read_dataset
-    from mnist_mxnet.runtime.engine import mx
-    from mnist_mxnet.training.trainer import Trainer
+    from kfp_mnist_mxnet.data.dataset import read_dataset
+    from kfp_mnist_mxnet.runtime.engine import mx
+    from kfp_mnist_mxnet.training.trainer import Trainer
 
     split = read_dataset(directory)
     return Trainer(split, split.empty(), CHOSEN, 0, [mx.cpu()])
@@ -95,13 +95,13 @@ def targets() -> dict[str, Any]:
     """Return each file that is fuzzed, and the function that reads it."""
     import numpy as np
 
-    from mnist_mxnet.data.dataset import read_dataset
-    from mnist_mxnet.evaluation.comparison import Trial, name_trials
-    from mnist_mxnet.model.hyperparameters import LEFT_OPEN, check_trials
-    from mnist_mxnet.prediction.predictor import Predictor
-    from mnist_mxnet.prediction.shards import order_shards, read_true_labels
-    from mnist_mxnet.storage.store import FileStore
-    from mnist_mxnet.training.checkpoint import Checkpoint, restore_states
+    from kfp_mnist_mxnet.data.dataset import read_dataset
+    from kfp_mnist_mxnet.evaluation.comparison import Trial, name_trials
+    from kfp_mnist_mxnet.model.hyperparameters import LEFT_OPEN, check_trials
+    from kfp_mnist_mxnet.prediction.predictor import Predictor
+    from kfp_mnist_mxnet.prediction.shards import order_shards, read_true_labels
+    from kfp_mnist_mxnet.storage.store import FileStore
+    from kfp_mnist_mxnet.training.checkpoint import Checkpoint, restore_states
 
     def read_data(root: pathlib.Path) -> None:
         read_dataset(str(root / "data"))
@@ -219,7 +219,7 @@ def main() -> None:
     """Fuzz until a fault is found or libFuzzer's options say to stop."""
     import atheris
 
-    with atheris.instrument_imports(include=["mnist_mxnet"]):
+    with atheris.instrument_imports(include=["kfp_mnist_mxnet"]):
         targets()
     fuzzer = Fuzzer()
     atheris.Setup(sys.argv, fuzzer.try_input)

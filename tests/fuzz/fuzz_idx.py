@@ -19,9 +19,9 @@ def try_input(content: bytes, place: pathlib.Path = PLACE) -> None:
         AssertionError: the sentence does not name the file, or something is left behind.
         Exception: any other than ValueError is a fault of the reader.
     """
-    from mnist_mxnet.data.image_set import store_image_set
-    from mnist_mxnet.data.names import SourceFile
-    from mnist_mxnet.storage.staging import staged
+    from kfp_mnist_mxnet.data.image_set import store_image_set
+    from kfp_mnist_mxnet.data.names import SourceFile
+    from kfp_mnist_mxnet.storage.staging import staged
 
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -40,8 +40,8 @@ def main() -> None:
     """Fuzz until a fault is found or libFuzzer's options say to stop."""
     import atheris
 
-    with atheris.instrument_imports(include=["mnist_mxnet"]):
-        import mnist_mxnet.data.image_set  # noqa: F401
+    with atheris.instrument_imports(include=["kfp_mnist_mxnet"]):
+        import kfp_mnist_mxnet.data.image_set  # noqa: F401
     try_input(b"")  # the imports of the first call take longer than an input may
     atheris.Setup(sys.argv, lambda content: try_input(content))
     atheris.Fuzz()

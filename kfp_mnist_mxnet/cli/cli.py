@@ -1,0 +1,325 @@
+"""The command line: compile the pipelines for Kubeflow, submit them, or run them here."""
+
+import functools
+import pathlib
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import kfp_mnist_mxnet
+from kfp_mnist_mxnet.cli.command import (
+    COMPLETION,
+    PIPELINES,
+    Assignment,
+    Commands,
+    check_parameters,
+    chosen_target,
+    examples,
+    nearest,
+    parse_parameters,
+    target_options,
+)
+
+# A command imports what it needs: the pipelines import kfp and are made, which takes a second.
+if TYPE_CHECKING:
+    from kfp_mnist_mxnet.cli.cluster import Connection
+    from kfp_mnist_mxnet.cli.target import Target
+
+HOST = "URL of the UI or API."
+POLL = "Seconds between looks."
+CA_CERTIFICATES = "CA certificates of the host."
+
+
+def made_pipeline(name: str, target: "Target") -> Any:
+    """Return a pipeline for a target."""
+    from kfp_mnist_mxnet import pipeline
+
+    return pipeline.PIPELINES[name](target)
+
+
+def for_cluster(pipeline: str, target: str, **where: str) -> Any:
+    """Return a pipeline for what the options of a command choose.
+
+    Raises:
+        click.UsageError: options that do not fit each other.
+        click.ClickException: no back end can hold a run of it.
+    """
+    from google.protobuf import json_format
+
+    from kfp_mnist_mxnet.errors import InvalidInput
+    from kfp_mnist_mxnet.shipping.weight import check_weight
+
+    made = made_pipeline(pipeline, chosen_target(target, **where))
+    try:
+        check_weight(json_format.MessageToDict(made.pipeline_spec))
+    except InvalidInput as error:
+        raise click.ClickException(str(error)) from error
+    return made
+
+
+which_pipeline = click.option(
+    "--pipeline", type=click.Choice(PIPELINES), default="train", show_default=True
+)
+where_runs_are = click.option(
+    "--output-dir", type=click.Path(file_okay=False), default="runs", show_default=True
+)
+
+
+def which_parameters(**target: Any) -> Callable[..., Any]:
+    """Return the option -p; the shell completes the parameters of pipelines for this target."""
+
+    def names(pipeline: str) -> Iterable[str]:
+        from kfp_mnist_mxnet.cli.target import Target
+
+        return made_pipeline(pipeline, Target(**target)).component_spec.inputs
+
+    return click.option(
+        *("-p", "--parameter"),
+        multiple=True,
+        type=Assignment(names),
+        help="A parameter of the pipeline; may be given many times.",
+    )
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "run",
+        "run -p epochs=3 -p activation=tanh",
+        "runs",
+        "compare 2026-01-31-120000 latest",
+    )
+    + COMPLETION,
+)
+@click.version_option(kfp_mnist_mxnet.__version__, message="%(version)s")
+def main() -> None:
+    """Compile the pipelines for Kubeflow, or run them on this machine."""
+
+
+@main.command(
+    "compile",
+    epilog=examples(
+        "compile",
+        "compile --pipeline sweep --target cpu",
+        "compile --target cpu --image registry.example/cpu:1 --output own.yaml",
+        "compile --component evaluate",
+    ),
+)
+@which_pipeline
+@click.option("--component", default="", help="A component, for a pipeline of your own, instead.")
+@target_options
+@click.option("--output", type=click.Path(dir_okay=False), help="[default: named by what it is]")
+def compile_command(pipeline: str, component: str, target: str, output: str, **where: str) -> None:
+    """Write the YAML of a pipeline, to upload in the Kubeflow UI, or of a component."""
+    from kfp_mnist_mxnet.cli.target import file_name, write_yaml
+    from kfp_mnist_mxnet.components import COMPONENTS
+
+    if component and component not in COMPONENTS:
+        raise click.UsageError(f"no component {component!r}: {nearest(component, COMPONENTS)}")
+    if component and any(where.values()):
+        raise click.UsageError("--component is written for the public image only")
+    made = COMPONENTS[component] if component else for_cluster(pipeline, target, **where)
+    file = f"{component}.yaml" if component else file_name(pipeline, gpu=target == "gpu")
+    write_yaml(made, pathlib.Path(output or file))
+    click.echo(f"wrote {output or file}")
+
+
+@main.command(
+    "run",
+    epilog=examples(
+        "run",
+        "run -p recipe=tutorial -p epochs=3",
+        "run --data-uri /path/to/idx/files -p 'filters=[32, 64, 64]'",
+        """run --pipeline sweep -p 'trials=[{}, {"activation": "tanh"}]'""",
+        "run --pipeline batch_predict -p model_uri=/path/to/model",
+    ),
+)
+@which_pipeline
+@click.option("--data-uri", help="Directory or URL of the four IDX files; several are mirrors.")
+@which_parameters(place="processes")
+@where_runs_are
+@click.option(
+    "--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True
+)
+@click.option("--image", default="", help="With --runner docker: an image that has the packages.")
+@click.option("--verbose", is_flag=True, help="Show every line that a step writes.")
+def run_command(
+    pipeline: str,
+    data_uri: str,
+    parameter: tuple[str, ...],
+    output_dir: str,
+    runner: str,
+    image: str,
+    verbose: bool,
+) -> None:
+    """Run a pipeline on this machine and make a page of it."""
+    from kfp_mnist_mxnet.cli.local import run
+    from kfp_mnist_mxnet.cli.target import LOCAL, Target
+
+    if image and runner != "docker":
+        raise click.UsageError("--image is for --runner docker")
+    target = LOCAL if runner == "subprocess" else Target(place="containers", image=image)
+    made = made_pipeline(pipeline, target)
+    parameters = parse_parameters(made, parameter)
+    if data_uri:
+        parameters["data_uri"] = data_uri
+    check_parameters(made, parameters)
+    sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image, verbose))
+
+
+@main.command("runs", epilog=examples("runs"))
+@where_runs_are
+def runs_command(output_dir: str) -> None:
+    """List the runs on this machine."""
+    from kfp_mnist_mxnet.cli.runs import show_runs
+
+    show_runs(pathlib.Path(output_dir))
+
+
+def complete_run(ctx: click.Context, param: click.Parameter, word: str) -> list[str]:
+    """Return the ids of runs that start as a word does, for the shell."""
+    from kfp_mnist_mxnet.cli.runs import run_directories
+
+    output_dir = pathlib.Path(ctx.params.get("output_dir") or "runs")
+    names = ["latest", *(path.name for path in run_directories(output_dir))]
+    return [name for name in names if name.startswith(word)]
+
+
+@main.command(
+    "compare",
+    epilog=examples(
+        "compare 2026-01-31-120000 latest",
+        "compare /path/to/a/run latest",
+    ),
+)
+@click.argument("a", shell_complete=complete_run)
+@click.argument("b", shell_complete=complete_run)
+@where_runs_are
+def compare_command(a: str, b: str, output_dir: str) -> None:
+    """Compare two runs on the terminal and as a page.
+
+    A and B are each the id of a run, its directory or `latest`.
+    """
+    from kfp_mnist_mxnet.cli.comparison import compare_runs
+    from kfp_mnist_mxnet.cli.runs import find_run
+
+    root = pathlib.Path(output_dir)
+    compare_runs(find_run(root, a), find_run(root, b), root)
+
+
+def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a connection to Kubeflow, which it takes as one."""
+
+    @functools.wraps(command)
+    def connected(
+        host: str, token: str, cookies: str, ssl_ca_cert: str, insecure: bool, **others: Any
+    ) -> Any:
+        from kfp_mnist_mxnet.cli.cluster import Connection, with_scheme
+
+        connection = Connection(with_scheme(host), token, cookies, ssl_ca_cert, insecure)
+        return command(connection=connection, **others)
+
+    for option in (
+        click.option("--poll", type=float, default=5.0, show_default=True, help=POLL),
+        click.option("--insecure", is_flag=True, help="Do not check the host's certificate."),
+        click.option("--ssl-ca-cert", type=click.Path(exists=True), help=CA_CERTIFICATES),
+        click.option(
+            "--cookies", envvar="KFP_COOKIES", help="Of a session; better in KFP_COOKIES."
+        ),
+        click.option("--token", envvar="KFP_TOKEN", help="Bearer token; better in KFP_TOKEN."),
+        click.option("--host", envvar="KF_PIPELINES_ENDPOINT", required=True, help=HOST),
+    ):
+        connected = option(connected)
+    return connected
+
+
+@main.command(
+    "serve",
+    epilog=examples(
+        "serve latest",
+        "serve /path/to/onnx_model --port 9000",
+        "serve latest --once",
+    ),
+)
+@click.argument("model", shell_complete=complete_run)
+@where_runs_are
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--once", is_flag=True, help="Ask it for one prediction, and end.")
+def serve_command(model: str, output_dir: str, port: int, once: bool) -> None:
+    """Serve a model on this machine, by KServe's model server.
+
+    MODEL is the id of a run, its directory, `latest`, or the directory of a model.
+    """
+    from kfp_mnist_mxnet.cli.serving import serve
+
+    with tempfile.TemporaryDirectory() as scratch:
+        serve(model, pathlib.Path(output_dir), port, pathlib.Path(scratch), once)
+
+
+@main.command(
+    "submit",
+    epilog=examples(
+        "submit --host https://kubeflow.example/pipeline --wait",
+        "submit --host http://localhost:8080 --target cpu -p epochs=3",
+        'submit --host http://localhost:8080 --cron "0 0 3 * * *"',
+    ),
+)
+@connection_options
+@which_pipeline
+@which_parameters(gpu=True)
+@click.option("--experiment", default="Default", show_default=True)
+@click.option("--namespace", help="Of the user, where Kubeflow has several.")
+@click.option("--wait", is_flag=True, help="Follow it to the end; exit status 1 if it fails.")
+@click.option("--cron", default="", help="Schedule runs: six fields, the first of them seconds.")
+@target_options
+def submit_command(
+    connection: "Connection",
+    poll: float,
+    pipeline: str,
+    parameter: tuple[str, ...],
+    experiment: str,
+    namespace: str,
+    wait: bool,
+    cron: str,
+    **where: str,
+) -> None:
+    """Upload a pipeline to Kubeflow and start or schedule a run of it."""
+    from kfp_mnist_mxnet.cli import cluster
+    from kfp_mnist_mxnet.cli.follow import watch
+
+    if wait and cron:
+        raise click.UsageError("--wait is for a run, not for a schedule (--cron)")
+    made = for_cluster(pipeline, **where)
+    parameters = parse_parameters(made, parameter)
+    check_parameters(made, parameters)
+    host = connection.host
+    with cluster.one_sentence(host):
+        client = connection.open()
+        run_id = cluster.submit(client, host, made, parameters, experiment, cron, namespace)
+        if wait:
+            sys.exit(watch(client, host, run_id, poll))
+
+
+@main.command(
+    "follow",
+    epilog=examples(
+        "follow --host https://kubeflow.example/pipeline RUN",
+    ),
+)
+@click.argument("run")
+@connection_options
+def follow_command(connection: "Connection", poll: float, run: str) -> None:
+    """Follow a run on Kubeflow to its end; exit status 1 if it fails.
+
+    RUN is its id or its address, as submit prints it.
+    """
+    from kfp_mnist_mxnet.cli.cluster import one_sentence
+    from kfp_mnist_mxnet.cli.follow import watch
+
+    with one_sentence(connection.host):
+        run_id = run.rstrip("/").rpartition("/")[2]
+        sys.exit(watch(connection.open(), connection.host, run_id, poll))

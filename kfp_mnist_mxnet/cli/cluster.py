@@ -1,0 +1,199 @@
+"""Upload a pipeline to Kubeflow Pipelines, start or schedule a run of it."""
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import json
+import pathlib
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import click
+import kfp
+import kfp_server_api
+import urllib3
+
+from kfp_mnist_mxnet.cli.target import write_yaml
+
+Answer = TypeVar("Answer")
+
+
+@contextlib.contextmanager
+def one_sentence(host: str) -> Iterator[None]:
+    """Turn what the API or the connection raises into one sentence.
+
+    Raises:
+        click.ClickException: the host can't be reached, or refuses what it was asked.
+    """
+    try:
+        yield
+    except kfp_server_api.ApiException as error:
+        said = f"answered {error.status}" if error.status else "can't be reached"
+        answer = brief(error.body or error.reason)
+        raise click.ClickException(f"{host} {said}: {answer}") from error
+    except urllib3.exceptions.HTTPError as error:
+        reason = str(getattr(error, "reason", None) or error).rpartition(">: ")[2]
+        raise click.ClickException(f"{host} can't be reached: {reason}") from error
+    except ValueError as error:  # two pipelines or experiments of one name
+        raise click.ClickException(str(error)) from error
+
+
+def brief(body: Any) -> str:
+    """Return the start of an answer on one line."""
+    text = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
+    return " ".join(text.split())[:300]
+
+
+class Client(kfp.Client):
+    """kfp's client, but its look whether the host answers is one request, not five long tries."""
+
+    def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
+        """Ask once, for 30 seconds; sleep_duration is kfp's."""
+        return self._healthz_api.healthz_service_get_healthz(_request_timeout=30)
+
+
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """How a host is reached; token, cookies: None where it wants none."""
+
+    host: str
+    token: str | None = dataclasses.field(default=None, repr=False)
+    cookies: str | None = dataclasses.field(default=None, repr=False)
+    ssl_ca_cert: str | None = None
+    insecure: bool = False
+
+    def open(self) -> Client:
+        """Return a client for the host, if that answers.
+
+        Raises:
+            kfp_server_api.ApiException: the host answers with an error.
+            urllib3.exceptions.HTTPError: it does not answer.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # that a back end of v1 is too old
+            client = Client(
+                host=self.host,
+                existing_token=self.token,
+                cookies=self.cookies,
+                ssl_ca_cert=self.ssl_ca_cert,
+                verify_ssl=False if self.insecure else None,
+            )
+        client.get_kfp_healthz()  # kfp itself asks only if it knows no namespace
+        return client
+
+
+def with_scheme(host: str) -> str:
+    """Return a host with https:// unless it says http:// or https:// itself, as kfp does it."""
+    return host if host.startswith(("http://", "https://")) else f"https://{host}"
+
+
+def submit(
+    client: kfp.Client,
+    host: str,
+    pipeline: Any,
+    parameters: dict[str, Any],
+    experiment: str,
+    cron: str = "",
+    namespace: str | None = None,
+) -> str:
+    """Upload a pipeline and start a run of it, or schedule runs; return the id of what was made.
+
+    cron: six fields, the first of them seconds, as the back end reads them.
+    """
+    with contextlib.redirect_stdout(None):  # kfp prints links of its own
+        pipeline_id, version_id = upload(client, pipeline, namespace)
+        experiment_id = client.create_experiment(experiment, namespace=namespace).experiment_id
+        name = f"{pipeline.name} {datetime.datetime.now():%Y-%m-%d %H:%M:%S}"
+        what = {"params": parameters, "pipeline_id": pipeline_id, "version_id": version_id}
+        if cron:
+            schedule = client.create_recurring_run(
+                experiment_id, name, cron_expression=cron, **what
+            )
+            made, link = schedule.recurring_run_id, "recurringrun"
+        else:
+            made, link = client.run_pipeline(experiment_id, name, **what).run_id, "runs"
+    click.echo(f"{'schedule' if cron else 'run'}  {address(host, made, link)}")
+    return made
+
+
+def upload(client: kfp.Client, pipeline: Any, namespace: str | None) -> tuple[str, str]:
+    """Upload a pipeline unless the back end has this version; return pipeline and version id.
+
+    A version is named by the SHA-256 of its YAML, so that one YAML is one version. The pipeline
+    is made empty, as kfp's upload of a new one would add a version of the pipeline's name.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        path = pathlib.Path(directory, "pipeline.yaml")
+        write_yaml(pipeline, path)
+        version = f"sha256-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+        found = client.list_pipelines(filter=named(pipeline.name), namespace=namespace).pipelines
+        if not found:
+            new = kfp_server_api.V2beta1Pipeline(
+                display_name=pipeline.name, description=pipeline.description, namespace=namespace
+            )
+            found = [client._pipelines_api.pipeline_service_create_pipeline(new)]
+        pipeline_id = found[0].pipeline_id
+        versions = client.list_pipeline_versions(pipeline_id, filter=named(version))
+        if versions.pipeline_versions:
+            return pipeline_id, versions.pipeline_versions[0].pipeline_version_id
+        made = client.upload_pipeline_version(str(path), version, pipeline_id=pipeline_id)
+        return pipeline_id, made.pipeline_version_id
+
+
+def named(display_name: str) -> str:
+    """Return the filter of the API for what has a display name."""
+    same = {"operation": "EQUALS", "key": "display_name", "stringValue": display_name}
+    return json.dumps({"predicates": [same]})
+
+
+def address(host: str, run_id: str, kind: str = "runs") -> str:
+    """Return where the UI shows a run, or what else is of that kind."""
+    return f"{host.rstrip('/')}/#/{kind}/details/{run_id}"
+
+
+def get(client: kfp.Client, path: str, **query: str) -> str:
+    """Return what the host answers under a path that kfp has no function for.
+
+    Raises:
+        kfp_server_api.ApiException: the host answers with an error.
+        urllib3.exceptions.HTTPError: it does not answer.
+    """
+    api = client._run_api.api_client
+    answer = api.call_api(
+        path,
+        "GET",
+        query_params=query,
+        auth_settings=["Bearer"],
+        _preload_content=False,
+        _request_timeout=60,
+    )
+    return answer.data.decode(errors="replace")
+
+
+def patiently(ask: Callable[[], Answer], seconds: float, tries: int = 11) -> Answer:
+    """Return the answer to a question, which is asked again if it fails in a way that may pass.
+
+    seconds: between two tries.
+
+    Raises:
+        kfp_server_api.ApiException: the host answers with an error.
+        urllib3.exceptions.HTTPError: it does not answer.
+    """
+    for _ in range(tries - 1):
+        try:
+            return ask()
+        except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
+            if not may_pass(error):
+                raise
+        time.sleep(seconds)
+    return ask()
+
+
+def may_pass(error: Exception) -> bool:
+    """Tell if a request may succeed later: no connection, too many requests, a server's fault."""
+    status = getattr(error, "status", None)
+    return not status or status == 429 or status >= 500

@@ -1,0 +1,227 @@
+"""What the commands share: parameters given as NAME=VALUE, help, completion."""
+
+import difflib
+import json
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class
+
+from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.export.layout import check_model_name
+from kfp_mnist_mxnet.shipping.install import PROJECT
+from kfp_mnist_mxnet.storage.address import parse_destination, parse_server
+
+if TYPE_CHECKING:  # it imports kfp
+    from kfp_mnist_mxnet.cli.target import Target
+
+PIPELINES = ("batch_predict", "sweep", "train")
+# The extra that each module is of.
+EXTRAS = {"docker": "laptop", "kfp.kubernetes": "laptop", "rich": "laptop", "uv": "serve"}
+PROGRAM = "PROGRAM"  # stands for what the command line is called by
+
+COMPLETION = """
+
+Bash completes the commands of kfp-mnist-mxnet, options, parameters and runs after
+
+\b
+  eval "$(_KFP_MNIST_MXNET_COMPLETE=bash_source kfp-mnist-mxnet)"
+"""
+
+
+def program(ctx: click.Context | None = None) -> str:
+    """Return what the command line is called by here: its name, or python and a file."""
+    ctx = ctx or click.get_current_context(silent=True)
+    name = (ctx.find_root().info_name if ctx else "") or "kfp-mnist-mxnet"
+    return f"python {name}" if name.endswith(".py") else name
+
+
+class Command(click.Command):
+    """A command whose examples are what one types here, and that says what is not installed."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the end of the help."""
+        self.epilog = (self.epilog or "").replace(PROGRAM, program(ctx))
+        super().format_epilog(ctx, formatter)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        Raises:
+            click.ClickException: a package of an extra is not installed.
+        """
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            for module, extra in EXTRAS.items():
+                if (error.name or "").startswith(module):
+                    raise click.ClickException(
+                        f"{error.name} is not installed: pip install '{PROJECT}[{extra}]'"
+                    ) from error
+            raise
+
+
+class Commands(Command, click.Group):
+    """A group of commands that tells the nearest name of a command that is not there."""
+
+    command_class = Command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Return the command that the arguments name, as click does.
+
+        Raises:
+            click.UsageError: there is no such command.
+        """
+        if args and not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
+            names = self.list_commands(ctx)
+            ctx.fail(f"no command {args[0]!r}: {nearest(args[0], names)}")
+        return super().resolve_command(ctx, args)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Say which of some names was probably meant, or else what all of them are."""
+    names = list(names)
+    close = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(names)}"
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a command's help: what to type, as it is typed."""
+    return "\b\nExamples:\n" + "\n".join(f"  {PROGRAM} {line}" for line in lines)
+
+
+class Assignment(click.ParamType):
+    """NAME=VALUE, completed with the names of the chosen pipeline's parameters.
+
+    names: returns them, for the value of --pipeline.
+    """
+
+    name = "NAME=VALUE"
+
+    def __init__(self, names: Callable[[str], Iterable[str]]) -> None:
+        self.names = names
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the names that start as the incomplete word does, each with its `=`."""
+        names = self.names(ctx.params.get("pipeline") or "train")
+        return [CompletionItem(f"{name}=") for name in names if name.startswith(incomplete)]
+
+
+class BashWithoutSpace(BashComplete):
+    """Completion in bash that puts no space after NAME=."""
+
+    source_template = BashComplete.source_template.replace(
+        "    return 0\n", "    [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace\n    return 0\n", 1
+    )
+
+
+add_completion_class(BashWithoutSpace)
+
+
+def parse_parameters(pipeline: Any, assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Return the parameters of a pipeline given as NAME=VALUE, each in the pipeline's own type.
+
+    Raises:
+        click.UsageError: an unknown name, or a value that is not of the parameter's type.
+    """
+    inputs = pipeline.component_spec.inputs
+    convert = {"String": str, "Integer": int, "Float": float}
+    parameters = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise click.UsageError(f"expected NAME=VALUE, got {assignment!r}")
+        if name not in inputs:
+            raise click.UsageError(f"no parameter {name!r}: {nearest(name, inputs)}")
+        kind = inputs[name].type
+        try:
+            parameters[name] = convert.get(kind, json.loads)(text)
+        except ValueError:
+            raise click.UsageError(f"{name} must be of type {kind}, got {text!r}") from None
+    return parameters
+
+
+def check_parameters(pipeline: Any, parameters: dict[str, Any]) -> None:
+    """Check what a step would refuse only at the end, or no step looks at.
+
+    Raises:
+        click.UsageError: a parameter without a default is not given, min_accuracy is no accuracy,
+            destination_uri no prefix of an object store, registry_uri no address of a server, or
+            model_name no name of a directory.
+    """
+    for name, spec in pipeline.component_spec.inputs.items():
+        if not spec.optional and name not in parameters:
+            raise click.UsageError(f"{name} has no default: give -p {name}=VALUE")
+    if not 0 <= parameters.get("min_accuracy", 0) <= 1:
+        raise click.UsageError(
+            f"min_accuracy must be from 0 to 1, got {parameters['min_accuracy']}"
+        )
+    try:
+        if parameters.get("destination_uri"):
+            parse_destination(parameters["destination_uri"])
+        if parameters.get("registry_uri"):
+            parse_server(parameters["registry_uri"], "registry_uri")
+        if "model_name" in parameters:
+            check_model_name(parameters["model_name"])
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from None
+
+
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that choose where its steps run."""
+    for option in (
+        click.option("--node-selector", metavar="KEY=VALUE", help="Label of the GPU nodes, fixed."),
+        click.option("--gpu-image", default="", help="The same for training on a GPU."),
+        click.option("--image", default="", help="Image with the library: no pip at the start."),
+        click.option("--index", default="", metavar="URL", help="Index that has --package."),
+        click.option(
+            "--package",
+            default="",
+            metavar="REQUIREMENT",
+            help="Wheel of the library that pip installs: name==version, or its address.",
+        ),
+        click.option(
+            "--target", type=click.Choice(["gpu", "cpu"]), default="gpu", show_default=True
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_target(
+    target: str, image: str, gpu_image: str, package: str, index: str, node_selector: str
+) -> "Target":
+    """Return the target that the options of a command choose.
+
+    Raises:
+        click.UsageError: options that do not fit each other.
+    """
+    from kfp_mnist_mxnet.cli.target import Target
+
+    if package and (image or gpu_image):
+        raise click.UsageError("--package is for the public image, not for --image")
+    if index and not package:
+        raise click.UsageError("--index is for --package")
+    if set(package + index) & set("'\"\\$` "):
+        raise click.UsageError(
+            f"--package and --index must be one word each, got {package!r} and {index!r}"
+        )
+    if target == "gpu" and bool(image) != bool(gpu_image):
+        raise click.UsageError("--target gpu takes --image and --gpu-image together, or neither")
+    if target == "cpu" and (gpu_image or node_selector):
+        raise click.UsageError("--gpu-image and --node-selector are for --target gpu")
+    key, _, value = (node_selector or "").partition("=")
+    if node_selector and not (key and value):
+        raise click.UsageError(f"--node-selector must be KEY=VALUE, got {node_selector!r}")
+    fixed = (key, value) if node_selector else None
+    return Target(
+        gpu=target == "gpu",
+        image=image,
+        gpu_image=gpu_image,
+        package=package,
+        index=index,
+        node_selector=fixed,
+    )

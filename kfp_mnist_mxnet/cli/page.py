@@ -1,0 +1,125 @@
+"""The page of a run: its graph, parameters, metrics, reports and artifacts, in one file."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import jinja2
+
+from kfp_mnist_mxnet.cli.graph import Box, arrange, arrows, unroll
+from kfp_mnist_mxnet.reports.page import shared_style
+
+SIGNS = {"SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "RUNNING": "…", "WAITING": "○"}
+
+
+def write_whole(path: pathlib.Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def write_page(directory: pathlib.Path, record: dict[str, Any], boxes: list[Box]) -> None:
+    """Write <directory>/index.html, which shows a run as its record says, and needs no other file.
+
+    boxes: of the pipeline, from `read_graph`. Links to artifacts are relative to the directory.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, text=text)
+    page = environment.get_template("page.html").render(
+        style=shared_style(),
+        run=record,
+        run_id=directory.name,
+        signs=SIGNS,
+        graph=draw_graph(record, boxes),
+        steps=[describe_step(directory, step) for step in record["steps"]],
+    )
+    write_whole(directory / "index.html", page)
+
+
+@dataclasses.dataclass
+class Graph:
+    """What the template draws; width and height of it all."""
+
+    width: float
+    height: float
+    boxes: list[Box]
+    arrows: list[Any]
+    states: dict[str, dict[str, Any]]
+
+
+def draw_graph(record: dict[str, Any], boxes: list[Box]) -> Graph:
+    """Return the graph of a run; states: name of a step to its record, of those that have one."""
+    states = {step["name"]: step for step in record["steps"]}
+    boxes = unroll(boxes, list(states))
+    width, height = arrange(boxes)
+    lines = arrows(boxes)
+    width = max([width, *(line.right for line in lines)])
+    return Graph(width, height, list(flatten(boxes)), lines, states)
+
+
+def flatten(boxes: list[Box]) -> Iterator[Box]:
+    """Yield each box before those in it."""
+    for box in boxes:
+        yield box
+        yield from flatten(box.inside)
+
+
+def describe_step(directory: pathlib.Path, step: dict[str, Any]) -> dict[str, Any]:
+    """Return a step's record with its values, its artifacts (name to link) and its reports.
+
+    A report is a file that starts as an HTML page does. It is shown in the page, and copied to
+    reports/<step>-<name>.html, as a browser takes a local file without that ending for text.
+    """
+    returned, artifacts, reports = {}, {}, []
+    for name, value in sorted(step["outputs"].items()):
+        path = pathlib.Path(value) if isinstance(value, str) else directory
+        if not path.is_relative_to(directory / "artifacts"):
+            returned[name] = value
+        elif is_page(path):
+            link = directory / "reports" / f"{step['name']}-{name}.html"
+            link.parent.mkdir(exist_ok=True)
+            if not link.exists():
+                shutil.copyfile(path, link)
+            reports.append(
+                (name, os.path.relpath(link, directory), path.read_text(errors="replace"))
+            )
+        elif path.exists():
+            artifacts[name] = os.path.relpath(path, directory)
+    in_loop = re.search(r"-\d+$", step["name"]) is not None
+    found = {"returned": returned, "artifacts": artifacts, "reports": reports, "in_loop": in_loop}
+    return {**step, **found}
+
+
+def is_page(path: pathlib.Path) -> bool:
+    """Tell whether a path is a file that starts as an HTML page does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(15).lower() == b"<!doctype html>"
+
+
+def number(value: Any) -> str:
+    """Return a metric as a person reads it, anything else as `text` does."""
+    if isinstance(value, float) and not value.is_integer():
+        size = abs(value)
+        return f"{value:,.{1 if size >= 100 else 4}f}" if size >= 0.01 else f"{value:.3g}"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"{value:,.0f}"
+    return text(value)
+
+
+def text(value: Any) -> str:
+    """Return a parameter's value as it is given after -p."""
+    return value if isinstance(value, str) and value else json.dumps(value)

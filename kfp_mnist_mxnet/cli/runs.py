@@ -1,0 +1,124 @@
+"""The runs under an output directory: which there are, and what each of them left behind."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import click
+from rich.text import Text
+
+from kfp_mnist_mxnet.cli.command import nearest
+from kfp_mnist_mxnet.cli.page import text
+from kfp_mnist_mxnet.cli.terminal import mark, new_console, plain_table
+
+
+@dataclasses.dataclass
+class Run:
+    """A run: its directory and what its run.json says."""
+
+    directory: pathlib.Path
+    record: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The run's id, when it started: the name of its directory."""
+        return self.directory.name
+
+    def path(self, uri: str) -> pathlib.Path:
+        """Return where an artifact of the run is, also if its directory was moved or copied."""
+        inside = uri.rpartition("/artifacts/")[2]
+        return self.directory / "artifacts" / inside
+
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics of all steps, each named <step>.<metric>."""
+        return {
+            f"{step['name']}.{name}": value
+            for step in self.record["steps"]
+            for name, value in step.get("metrics", {}).items()
+        }
+
+    def history(self) -> list[dict[str, float]]:
+        """Return what the model.json of the run's model says of each epoch, empty without a model.
+
+        Where one of several was chosen, it is that one.
+        """
+        for name in ("best_model", "model"):
+            for step in self.record["steps"]:
+                if name in step["outputs"]:
+                    path = self.path(step["outputs"][name]) / "model.json"
+                    if path.is_file():
+                        return json.loads(path.read_text())["history"]
+        return []
+
+    def confusion_matrix(self) -> tuple[list[str], list[list[int]]] | None:
+        """Return the names of the classes and the counts of evaluate, None if it did not run."""
+        for step in self.record["steps"]:
+            uri = step["outputs"].get("confusion_matrix")
+            if uri:
+                path = self.path(uri).with_name("executor_output.json")
+                output = json.loads(path.read_text())["artifacts"]["confusion_matrix"]
+                matrix = output["artifacts"][0]["metadata"]["confusionMatrix"]
+                names = [spec["displayName"] for spec in matrix["annotationSpecs"]]
+                return names, [row["row"] for row in matrix["rows"]]
+        return None
+
+
+def read_run(directory: pathlib.Path) -> Run:
+    """Return the run in a directory.
+
+    Raises:
+        click.UsageError: there is none, or its run.json is damaged.
+    """
+    try:
+        record = json.loads((directory / "run.json").read_text())
+        return Run(directory.resolve(), {"pipeline": "", "changed": [], **record})
+    except OSError:
+        raise click.UsageError(f"{directory} is no run: it has no run.json") from None
+    except ValueError as error:
+        raise click.UsageError(f"{directory / 'run.json'} is damaged: {error}") from None
+
+
+def run_directories(output_dir: pathlib.Path) -> list[pathlib.Path]:
+    """Return the directories of the runs under an output directory, the oldest first."""
+    found = (path.parent for path in output_dir.glob("*/run.json"))
+    return sorted(path for path in found if not path.is_symlink())
+
+
+def find_run(output_dir: pathlib.Path, name: str) -> Run:
+    """Return the run with this id, in this directory, or the latest one.
+
+    Raises:
+        click.UsageError: there is none.
+    """
+    if (output_dir / name / "run.json").is_file():
+        return read_run(output_dir / name)
+    if pathlib.Path(name, "run.json").is_file():
+        return read_run(pathlib.Path(name))
+    names = ["latest", *(path.name for path in run_directories(output_dir))]
+    raise click.UsageError(f"no run {name!r} in {output_dir}: {nearest(name, names)}")
+
+
+def show_runs(output_dir: pathlib.Path) -> None:
+    """Print a table of the runs under an output directory, the newest last."""
+    runs = [read_run(directory) for directory in run_directories(output_dir)]
+    if not runs:
+        raise click.UsageError(f"no run in {output_dir}: make one with the command run")
+    table = plain_table("run", "pipeline", "status", "accuracy", "seconds", "parameters")
+    for column in table.columns[3:5]:
+        column.justify = "right"
+    for run in runs:
+        record = run.record
+        accuracy = "" if record["accuracy"] is None else f"{record['accuracy']:.4f}"
+        changed = ", ".join(
+            f"{name}={text(record['parameters'][name])}" for name in record["changed"]
+        )
+        table.add_row(
+            run.name,
+            record["pipeline"],
+            mark(record["status"], word=True),
+            accuracy,
+            f"{record['seconds']:.1f}",
+            Text(changed),
+        )
+    new_console().print(table)

@@ -1,0 +1,236 @@
+"""Downloading over HTTP and S3: a download goes on where it broke off."""
+
+import logging
+import os
+import pathlib
+import sys
+import time
+import urllib.parse
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import minio
+import urllib3
+from tqdm import tqdm
+
+from kfp_mnist_mxnet.data.names import SourceFile, spellings
+from kfp_mnist_mxnet.errors import InvalidInput, NotThere, Unavailable
+from kfp_mnist_mxnet.storage.address import Address
+from kfp_mnist_mxnet.storage.http import PASSING, http_client, login, network_fault
+from kfp_mnist_mxnet.storage.s3 import s3_client
+
+ATTEMPTS = 5
+S3_PASSING = ("InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout")
+
+
+class Server(Protocol):
+    """Where files are downloaded from by name.
+
+    shown: its address as it may be shown.
+    """
+
+    shown: str
+
+    def get(self, name: str, offset: int, etag: str) -> urllib3.BaseHTTPResponse:
+        """Return a response that begins at the offset, or at 0; etag: of the file so far, or "".
+
+        Raises:
+            Unavailable: a fault that may pass.
+            FileNotFoundError: the server has no such file, or refuses it.
+            NotThere: it refuses for another reason.
+        """
+
+
+class HttpServer:
+    """Files under an http(s) prefix.
+
+    A query, as of a signed prefix, is sent with each file; user:password@ as basic authentication.
+
+    Raises:
+        NotThere: the prefix has no host or no valid port.
+    """
+
+    FINAL = (urllib3.exceptions.LocationValueError, urllib3.exceptions.ResponseError)
+
+    def __init__(self, address: Address, timeout: float = 10.0) -> None:
+        self.address, self.shown = address, address.shown
+        try:
+            address.check_server()
+        except InvalidInput as error:
+            raise NotThere(f"{self.shown} must be http(s)://host/prefix: {error}") from error
+        self.login = login(address)
+        self.client = http_client(f"{address.scheme}://{address.host}", timeout)
+
+    def get(self, name: str, offset: int, etag: str) -> urllib3.BaseHTTPResponse:
+        """Return a response, as Server says."""
+        address = self.address
+        path = f"{address.path.rstrip('/')}/{urllib.parse.quote(name)}"
+        url = urllib.parse.urlunsplit((address.scheme, address.host, path, address.query, ""))
+        rest = {"Range": f"bytes={offset}-", "If-Range": etag} if offset else {}
+        headers = {**self.login, **rest}
+        try:
+            response = self.client.request("GET", url, headers=headers, preload_content=False)
+        except urllib3.exceptions.HTTPError as error:
+            stays = isinstance(getattr(error, "reason", error), self.FINAL)
+            kind = FileNotFoundError if stays else Unavailable
+            raise kind(network_fault(error)) from error
+        if response.status in (200, 206):
+            return response
+        response.close()
+        if response.status in PASSING or response.status >= 500:
+            raise Unavailable(f"status {response.status}")
+        raise FileNotFoundError(f"status {response.status}")
+
+
+class S3Server:
+    """Objects under s3://bucket/prefix or minio://bucket/prefix.
+
+    endpoint: as for s3_client. Without credentials in the environment the bucket is public.
+
+    Raises:
+        NotThere: there is no bucket in the URI, or there are credentials.
+        InvalidInput: the endpoint is not host:port.
+    """
+
+    def __init__(self, address: Address, endpoint: str, timeout: float = 10.0) -> None:
+        if not address.bucket and not address.user:
+            raise NotThere(
+                f"{address.text} has no bucket, expected {address.scheme}://bucket/prefix"
+            )
+        if address.user or "@" in address.text.partition("://")[2].partition("/")[0]:
+            raise NotThere(
+                f"{address.shown} must have no user and password: S3 credentials come from the "
+                "environment"
+            )
+        self.address, self.shown = address, address.shown
+        self.client, self.host = s3_client(endpoint, timeout)
+
+    def get(self, name: str, offset: int, etag: str) -> urllib3.BaseHTTPResponse:
+        """Return a response, as Server says."""
+        rest: dict[str, Any] | None = {"If-Match": etag} if offset else None
+        key = f"{self.address.prefix}/{name}".lstrip("/")
+        asked = f"{self.shown} at {self.host}"
+        try:
+            return self.client.get_object(
+                self.address.bucket, key, offset=offset, request_headers=rest
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(network_fault(error)) from error
+        except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
+            raise Unavailable(f"no S3 answer: {error}") from error
+        except ValueError as error:
+            raise NotThere(f"{asked} can't be asked for {key}: {error}") from error
+        except minio.S3Error as error:
+            if error.code in ("NoSuchKey", "AccessDenied"):
+                raise FileNotFoundError(error.code) from error
+            if error.code in S3_PASSING:
+                raise Unavailable(error.code) from error
+            raise NotThere(f"{asked} answers {error.code}: {error.message}") from error
+
+
+def download_first(server: Server, name: str, path: pathlib.Path) -> SourceFile:
+    """Download the first spelling of a file that the server has.
+
+    Raises:
+        NotThere: it has none of them, or refuses them.
+        Unavailable: they can't be had.
+    """
+    reasons = []
+    for candidate in spellings(name):
+        shown = f"{server.shown.rstrip('/')}/{candidate}"
+        try:
+            download(server, candidate, path, shown)
+        except FileNotFoundError as error:
+            reasons.append(f"{candidate} ({error})")
+        else:
+            return SourceFile(path, shown)
+    raise NotThere(f"{server.shown} has none of these files: {', '.join(reasons)}")
+
+
+def download(
+    server: Server, name: str, path: pathlib.Path, shown: str, attempts: int = ATTEMPTS
+) -> None:
+    """Download a file; after a fault go on where it ended, or again if the server can't do that.
+
+    attempts: faults without a new byte between them, the last one is final; not a time, as one
+    server refuses at once and another falls silent for the whole time-out.
+
+    Raises:
+        Unavailable: the file could not be downloaded.
+        FileNotFoundError, NotThere: from server.get.
+    """
+    received = furthest = faults = 0
+    etag = ""
+    with open(path, "wb") as file:
+        while True:
+            try:
+                with server.get(name, received, etag) as response:
+                    etag = ""  # after another part than the one asked for start again
+                    received = file.seek(start_of(response, received))
+                    file.truncate()
+                    etag = response.headers.get("ETag", "")
+                    for chunk in receive(response, shown, received):
+                        received += file.write(chunk)
+                        if received > furthest:
+                            furthest, faults = received, 0
+                return
+            except Unavailable as error:
+                faults += 1
+                if faults >= attempts:
+                    raise Unavailable(f"{shown} could not be downloaded: {error}") from error
+                logging.warning("Trying %s again: %s", shown, error)
+            # Only a strong tag says that the rest belongs to the start.
+            received = received if etag.startswith('"') else 0
+            time.sleep(2.0 ** (faults - 2))
+
+
+def start_of(response: urllib3.BaseHTTPResponse, expected: int) -> int:
+    """Return the byte of the file at which a response starts: the expected one or the first.
+
+    Raises:
+        Unavailable: it is a part that starts elsewhere.
+    """
+    if response.status != 206:
+        return 0
+    part = response.headers.get("Content-Range", "")
+    if not part.startswith(f"bytes {expected}-"):
+        raise Unavailable(f"asked for the bytes from {expected} on, the server sends {part!r}")
+    return expected
+
+
+def receive(
+    response: urllib3.BaseHTTPResponse, shown: str, received: int, every: float = 5.0
+) -> Iterator[bytes]:
+    """Yield the bytes of a response and show how far it is: a bar, or lines in a log.
+
+    received: bytes that were there before; every: seconds between two lines.
+
+    Raises:
+        Unavailable: the response broke off.
+    """
+    length = response.headers.get("Content-Length", "")
+    total = received + int(length) if length.isdigit() else None
+    terminal, said = sys.stderr.isatty(), time.monotonic()
+    with (
+        open(os.devnull, "w") as nowhere,
+        tqdm(
+            desc=shown.rpartition("/")[2],
+            total=total,
+            initial=received,
+            unit="B",
+            unit_scale=True,
+            file=sys.stderr if terminal else nowhere,
+        ) as bar,
+    ):
+        try:
+            # Not stream, which waits for a whole chunk and loses what came of it before a fault.
+            while chunk := response.read1(1 << 18, decode_content=False):
+                yield chunk
+                bar.update(len(chunk))
+                if not terminal and time.monotonic() - said > every:
+                    said = time.monotonic()
+                    logging.info("%s", bar)
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(
+                f"{network_fault(error)} after {bar.n} of {total or 'an unknown number of'} bytes"
+            ) from error

@@ -1,0 +1,85 @@
+"""What a set of predictions is worth: the share that is right, and each class by itself."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from kfp_mnist_mxnet.errors import InvalidInput
+
+
+class ClassFigures(NamedTuple):
+    """A class: its true images; precision, recall and F1, 0 where nothing is divided."""
+
+    name: str
+    images: int
+    precision: float
+    recall: float
+    f1: float
+
+
+def count_confusions(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return the confusion matrix, int64 (K, K): true labels in rows, predicted ones in columns.
+
+    labels, predicted: whole numbers (N,), below num_classes.
+    """
+    pairs = labels.astype(np.int64) * num_classes + predicted
+    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def figures_of_classes(
+    labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]
+) -> list[ClassFigures]:
+    """Return the figures of every class.
+
+    labels, predicted: whole numbers (N,), below the number of names.
+    """
+    confusions = count_confusions(labels, predicted, len(names))
+    hits, true, found = confusions.diagonal(), confusions.sum(1), confusions.sum(0)
+    precision, recall = hits / found.clip(1), hits / true.clip(1)
+    f1 = 2 * hits / (true + found).clip(1)
+    columns = (column.tolist() for column in (true, precision, recall, f1))
+    return [ClassFigures(*row) for row in zip(names, *columns, strict=True)]
+
+
+def macro_averages(
+    labels: np.ndarray, predicted: np.ndarray, num_classes: int
+) -> tuple[float, float, float]:
+    """Return precision, recall and F1, as means over the classes that occur on either side.
+
+    labels, predicted: whole numbers (N,), N at least 1, below num_classes.
+    """
+    classes = figures_of_classes(labels, predicted, [""] * num_classes)
+    occurring = [classes[label] for label in np.union1d(labels, predicted)]
+    precision, recall, f1 = np.mean([(c.precision, c.recall, c.f1) for c in occurring], axis=0)
+    return float(precision), float(recall), float(f1)
+
+
+def wilson_interval(hits: int, images: int) -> tuple[float, float]:
+    """Return the ends of the 95 % confidence interval of a share, 0 to 1; images: at least 1.
+
+    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", Journal
+    of the American Statistical Association 22 (1927).
+    """
+    z = statistics.NormalDist().inv_cdf(0.975)
+    middle = (hits + z**2 / 2) / (images + z**2)
+    half = z / (images + z**2) * math.sqrt(hits * (images - hits) / images + z**2 / 4)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def name_classes(class_names: list[str], num_classes: int) -> list[str]:
+    """Return the name of each class: those given, else the labels themselves.
+
+    Raises:
+        InvalidInput: names are given, but not one of its own for each class.
+    """
+    if "" in class_names or len(set(class_names)) < len(class_names):
+        raise InvalidInput(f"class_names must all differ, and none be empty, got {class_names}")
+    if class_names and len(class_names) != num_classes:
+        raise InvalidInput(
+            f"class_names must have one name for each of the {num_classes} classes, "
+            f"got {len(class_names)}"
+        )
+    return [str(name) for name in class_names or range(num_classes)]

@@ -1,0 +1,182 @@
+"""The model card: what it takes to trust a model, in Markdown with Hugging Face's metadata.
+
+Source of the metadata: https://huggingface.co/docs/hub/model-cards. What comes from outside, such
+as names of classes, is text in it, neither YAML nor Markdown.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from kfp_mnist_mxnet.evaluation.calibration import calibrate
+from kfp_mnist_mxnet.evaluation.classes import figures_of_classes, macro_averages, wilson_interval
+from kfp_mnist_mxnet.export.layout import INPUT, OUTPUT
+from kfp_mnist_mxnet.export.translation import OPSET
+from kfp_mnist_mxnet.export.verification import TOLERANCE, Proof, Sample
+from kfp_mnist_mxnet.model.info import ModelInfo
+
+LONGEST, MOST = 200, 100  # letters of a value from outside, and how many of them
+
+ABOUT = """\
+A convolutional network for images of {shape} pixels (C, H, W) and {classes} classes, trained with
+Apache MXNet and translated to ONNX (opset {opset}). Scaling is part of it.
+
+## How to use it
+
+```python
+import onnxruntime
+
+session = onnxruntime.InferenceSession("1/model.onnx")
+({output},) = session.run(["{output}"], {{"{input}": {input}}})
+```
+
+`{input}` is uint8 (batch, {shape}) with pixels from 0 to 255, `{output}` float32
+(batch, {classes}). The classes stand in the metadata of the file as `class_names`.
+
+## Intended use and limits
+
+- For images that are made as those were that it learned from. It was not tried on others.
+- Every image gets a class, also one that shows none of them.
+- A high probability is no proof: see the calibration below, where it was scored.
+- Not for decisions about people without a person who checks them.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """What a model card tells of.
+
+    names: of all classes, those of the data that the model does not know last.
+    """
+
+    name: str
+    info: ModelInfo
+    names: Sequence[str]
+    sample: Sample
+    proof: Proof
+
+    def text(self) -> str:
+        """Return the card."""
+        shape = ", ".join(map(str, self.info.input_shape))
+        classes = self.info.num_classes
+        about = ABOUT.format(shape=shape, classes=classes, opset=OPSET, input=INPUT, output=OUTPUT)
+        parts = [
+            *("---", *self.metadata(), "---"),
+            *(f"# {escaped(self.name)}\n", about),
+            *("## Scores\n", *self.scores()),
+            *("## Training\n", *self.training()),
+            *("## Proof of the translation\n", self.proven()),
+        ]
+        return "\n".join(parts) + "\n"
+
+    def metadata(self) -> list[str]:
+        """Return the lines of YAML at the top; after a key stands JSON, which is YAML."""
+        lines = [
+            "library_name: onnx",
+            "pipeline_tag: image-classification",
+            "tags: [onnx, onnxruntime, mxnet, kubeflow, image-classification]",
+        ]
+        if self.sample.data is None:
+            return lines
+        info = self.sample.data.info
+        data = {"name": info.source or "unknown", "type": "custom", "args": {"sha256": info.sha256}}
+        metrics = [
+            {"type": kind, "value": value}
+            for kind, value in self.figures(self.sample.data.labels).items()
+        ]
+        return [
+            *lines,
+            "model-index:",
+            f"- name: {as_yaml(self.name)}",
+            "  results:",
+            "  - task: {type: image-classification}",
+            f"    dataset: {as_yaml(data)}",
+            "    metrics:",
+            *(f"    - {as_yaml(metric)}" for metric in metrics),
+        ]
+
+    def figures(self, labels: np.ndarray) -> dict[str, float]:
+        """Return the scores by which models are listed, 0 to 1; labels: uint8 (N,)."""
+        predicted = self.proof.onnx.argmax(1)
+        *_, f1 = macro_averages(labels, predicted, len(self.names))
+        return {
+            "accuracy": float((predicted == labels).mean()),
+            "f1": f1,
+            "expected_calibration_error": calibrate(labels, self.proof.onnx).error,
+        }
+
+    def scores(self) -> list[str]:
+        """Return what is known of how good the model is."""
+        if self.sample.data is None:
+            return ["It was not scored: there were no labels.\n"]
+        labels, info = self.sample.data.labels, self.sample.data.info
+        probabilities = self.proof.onnx
+        predicted = probabilities.argmax(1)
+        hits, images = int((predicted == labels).sum()), len(labels)
+        low, high = wilson_interval(hits, images)
+        facts = {
+            "accuracy": f"{hits / images:.2%}",
+            "95 % confidence interval": f"{low:.2%} to {high:.2%}",
+            "images": f"{images:,}",
+            "errors": f"{images - hits:,}",
+            "calibration error (15 bins)": f"{calibrate(labels, probabilities).error:.2%}",
+            "data": info.source,
+            "SHA-256 of the data": info.sha256,
+        }
+        rows = [
+            (name, f"{count:,}", *(f"{value:.2%}" for value in values))
+            for name, count, *values in figures_of_classes(labels, predicted, self.names)
+        ]
+        return [
+            table(("score", "value"), facts.items()),
+            table(("class", "images", "precision", "recall", "F1"), rows),
+        ]
+
+    def training(self) -> list[str]:
+        """Return what the model says of how it was made, as far as it does."""
+        facts = {"SHA-256 of the training data": self.info.train_data_sha256 or "unknown"}
+        for name, content in (
+            ("version of", {**as_dict(self.info.versions), "onnxruntime": onnxruntime.__version__}),
+            ("", as_dict(self.info.hyperparameters)),
+        ):
+            facts |= {f"{name} {key}".strip(): value for key, value in content.items()}
+        return [table(("what", "value"), list(facts.items())[:MOST])]
+
+    def proven(self) -> str:
+        """Return what the translation was proven by."""
+        kind = "made-up images" if self.sample.made_up else "images"
+        return (
+            f"ONNX Runtime and Apache MXNet gave {len(self.sample.images):,} {kind} the same\n"
+            f"classes, and probabilities that differ by {self.proof.differences.max():.2g} at most "
+            f"({TOLERANCE:g} was allowed)."
+        )
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """Return a value of model.json if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_yaml(value: Any) -> str:
+    """Return a value as JSON in which every letter can be printed, so that YAML takes it too."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def escaped(value: Any) -> str:
+    """Return a value as a line of text in Markdown, cut if it is long."""
+    text = " ".join(str(value).split())[:LONGEST]
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", text)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table in Markdown."""
+    lines = [head, ["---"] * len(head), *([escaped(value) for value in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

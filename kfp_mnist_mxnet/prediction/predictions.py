@@ -1,0 +1,67 @@
+"""The layout of a predictions artifact: a directory.
+
+probabilities.npy  float32, shape (N, num_classes)
+labels.npy         uint8, shape (N,)
+predictions.csv    the columns index, label, probability
+"""
+
+import pathlib
+
+import numpy as np
+
+from kfp_mnist_mxnet.data.dataset import INFO_FILE
+from kfp_mnist_mxnet.errors import DamagedFile
+from kfp_mnist_mxnet.prediction.predictor import Predictor
+from kfp_mnist_mxnet.storage.artifact import read_json, write_npy_header
+
+CSV_HEAD = "index,label,probability\n"
+
+
+def write_predictions(
+    directory: pathlib.Path, predictor: Predictor, images: np.ndarray, first: int = 0
+) -> None:
+    """Write a predictions directory batch by batch: constant memory for any number of images.
+
+    images: uint8 (N, C, H, W), N may be 0; rows are in their order. first: index of the first
+    image in predictions.csv.
+    """
+    directory.mkdir()
+    with (
+        open(directory / "probabilities.npy", "wb") as probabilities_file,
+        open(directory / "labels.npy", "wb") as labels_file,
+        open(directory / "predictions.csv", "w", newline="") as csv_file,
+    ):
+        write_npy_header(probabilities_file, np.float32, (len(images), predictor.info.num_classes))
+        write_npy_header(labels_file, np.uint8, (len(images),))
+        csv_file.write(CSV_HEAD)
+        for probabilities in predictor.probabilities(images):
+            labels = probabilities.argmax(1).astype(np.uint8)
+            probabilities_file.write(probabilities.data)
+            labels_file.write(labels.data)
+            indexes = range(first, first + len(labels))
+            rows = zip(indexes, labels.tolist(), probabilities.max(1).tolist(), strict=True)
+            csv_file.writelines(f"{i},{label},{best:.6f}\n" for i, label, best in rows)
+            first += len(labels)
+
+
+def tell_unknown_classes(directory: str, num_classes: int) -> str:
+    """Return a sentence if a data set has more classes than a model knows, else an empty one.
+
+    directory: of the data set; without a dataset.json nothing is known. num_classes: the model's.
+
+    Raises:
+        InvalidInput: dataset.json is no JSON object, or num_classes in it no whole number.
+    """
+    if not pathlib.Path(directory, INFO_FILE).exists():
+        return ""
+    in_data = read_json(directory, INFO_FILE).get("num_classes", 0)
+    if type(in_data) is not int:
+        raise DamagedFile(
+            f"{directory}/dataset.json: num_classes must be a whole number, got {in_data!r}"
+        )
+    if in_data <= num_classes:
+        return ""
+    return (
+        f"The data has {in_data} classes, but the model knows only {num_classes}: "
+        "images of the others get a wrong label."
+    )

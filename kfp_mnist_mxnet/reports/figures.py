@@ -1,0 +1,49 @@
+"""Figures as inline SVG."""
+
+import html
+import io
+import logging
+import warnings
+from typing import Any
+
+import matplotlib
+import matplotlib.text
+
+logging.getLogger("matplotlib").setLevel(logging.WARNING)  # else the next import tells of fonts
+from matplotlib.figure import Figure  # noqa: E402
+
+INK = "#010203"  # black in every plot is drawn in this, then in the page's own colour
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return a matplotlib figure (inches) for `figure_svg`, without any display or pyplot state."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def figure_svg(figure: Figure, label: str) -> str:
+    """Return a figure as inline SVG that takes the page's text colour, the same bytes every time.
+
+    label: what a screen reader says of the figure.
+    """
+    for axes in figure.axes:
+        axes.set_facecolor("none")
+        axes.title.set_color(INK)
+        axes.xaxis.label.set_color(INK)
+        axes.yaxis.label.set_color(INK)
+        axes.tick_params(colors=INK, which="both")
+        for spine in axes.spines.values():
+            spine.set_color(INK)
+        legend = axes.get_legend()
+        for text in legend.get_texts() if legend else ():
+            text.set_color(INK)
+    for artist in figure.findobj(matplotlib.text.Text):
+        artist.set_parse_math(False)  # a dollar sign is one
+    names = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    settings: Any = dict.fromkeys(names, INK) | {"svg.fonttype": "none", "svg.hashsalt": label}
+    buffer = io.StringIO()
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has its own fonts
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(label)}"', 1)

@@ -1,0 +1,36 @@
+"""What the preview of predictions shows."""
+
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from kfp_mnist_mxnet.reports.page import Picture, Section, write_report
+from kfp_mnist_mxnet.reports.pictures import picture
+
+SHOWN = 48  # images
+
+
+def write_preview(
+    path: pathlib.Path,
+    directory: pathlib.Path,
+    images: np.ndarray,
+    facts: Mapping[str, object],
+    first: int = 0,
+) -> None:
+    """Write the preview of a predictions directory: the first images with their likeliest labels.
+
+    images: uint8 (N, C, H, W), those that were predicted; facts: shown at the top; first: index
+    of the first image.
+    """
+    probabilities = np.load(directory / "probabilities.npy", mmap_mode="r")[:SHOWN]
+    pictures = []
+    for i, (image, row) in enumerate(zip(images[:SHOWN], probabilities, strict=True)):
+        best = np.argsort(-row, kind="stable")[:3]
+        likeliest = "\n".join(f"{label}: {row[label]:.1%}" for label in best)
+        pictures.append(Picture(picture(np.asarray(image)), f"#{first + i}\n{likeliest}"))
+    text = "Number of the image from 0, and the three likeliest labels with probability."
+    if not pictures:
+        text = "There are no images."
+    sections = [Section("The first images", text, pictures=pictures)]
+    write_report(path, "Predictions", facts, sections)

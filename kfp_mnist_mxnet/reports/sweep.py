@@ -1,0 +1,63 @@
+"""What the sweep report shows."""
+
+import pathlib
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from kfp_mnist_mxnet.evaluation.comparison import Trial, name_trials
+from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure
+from kfp_mnist_mxnet.reports.page import Section, write_report
+
+
+def write_sweep_report(path: pathlib.Path, trials: Sequence[Trial], best: int) -> None:
+    """Write the sweep report: a row and a curve for each trial, best first.
+
+    best: index of the chosen one.
+    """
+    names = name_trials(trials)
+    order = sorted(range(len(trials)), key=lambda i: (-trials[i].validation_accuracy, i))
+    rows = [
+        (
+            f"{names[i]} (chosen)" if i == best else names[i],
+            f"{trials[i].validation_accuracy:.4f}",
+            f"{trials[i].history[-1]['train_accuracy']:.4f}",
+            f"{trials[i].history[-1]['train_loss']:.4f}",
+            len(trials[i].history),
+        )
+        for i in order
+    ]
+    figure = plot_trials([(names[i][:80], trials[i]) for i in order])
+    write_report(
+        path,
+        "Sweep",
+        {
+            "trials": len(trials),
+            "chosen": names[best],
+            "validation accuracy": f"{trials[best].validation_accuracy:.4f}",
+        },
+        [
+            Section(
+                "Trials",
+                "Chosen by the validation accuracy; the test images play no part in it.",
+                figure=figure_svg(figure, "Validation accuracy of each trial after each epoch"),
+                head=("trial", "validation", "training", "training loss", "epochs"),
+                rows=rows,
+            )
+        ],
+    )
+
+
+def plot_trials(trials: Sequence[tuple[str, Trial]]) -> Figure:
+    """Return a figure with a curve for each trial, named."""
+    figure = new_figure(7, 3.2)
+    axes = figure.add_subplot()
+    for name, trial in trials:
+        accuracies = [record["validation_accuracy"] for record in trial.history]
+        axes.plot(range(1, len(accuracies) + 1), accuracies, marker="o", label=name)
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg] # of a MaxNLocator
+    axes.set_ylabel("validation accuracy")
+    if len(trials) <= 10:
+        axes.legend(frameon=False, fontsize="small")
+    return figure

@@ -1,0 +1,56 @@
+"""Where MXNet trains: the CPU, or all GPUs."""
+
+import ctypes
+
+from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.runtime.engine import cpu_contexts, mx
+
+LEAST_IMAGES = 16  # of a batch in a context: batch normalisation needs some, and so does oneDNN
+
+
+def check_device(device: str) -> None:
+    """Check the name of a device.
+
+    Raises:
+        InvalidInput: it is not auto, cpu or gpu.
+    """
+    if device not in ("auto", "cpu", "gpu"):
+        raise InvalidInput(f"device must be auto, cpu or gpu, got {device!r}")
+
+
+def count_gpus() -> int:
+    """Return how many GPUs MXNet can use: 0 for a CPU build or without a driver."""
+    try:
+        return mx.context.num_gpus()
+    except mx.MXNetError:
+        return 0
+
+
+def contexts(device: str, num_gpus: int, batch_size: int) -> list[mx.Context]:
+    """Return the MXNet contexts that share each batch of a training.
+
+    device: auto (all GPUs, else the CPU), cpu, or gpu (all GPUs). num_gpus: how many there are.
+    batch_size: a small batch goes to fewer contexts.
+
+    Raises:
+        InvalidInput: gpu where there is none; the message says what was found.
+    """
+    if device == "gpu" and num_gpus == 0:
+        raise InvalidInput(
+            f"device is gpu, but there is no usable GPU ({describe_gpu_support()}): "
+            "use auto or cpu, or a GPU with an MXNet that is built for CUDA"
+        )
+    gpus = [] if device == "cpu" else [mx.gpu(i) for i in range(num_gpus)]
+    return (gpus or cpu_contexts())[: max(1, batch_size // LEAST_IMAGES)]
+
+
+def describe_gpu_support() -> str:
+    """Return what MXNet finds of GPUs, in words: its own build, the driver, the count."""
+    cuda = mx.runtime.Features().is_enabled("CUDA")
+    try:
+        ctypes.CDLL("libcuda.so.1")
+        driver = "the driver's libcuda.so.1 is there"
+    except OSError:
+        driver = "the driver's libcuda.so.1 is missing"
+    build = f"MXNet {mx.__version__} is built {'for CUDA' if cuda else 'for CPUs only'}"
+    return f"{build}, {driver}, {count_gpus()} GPUs are visible"

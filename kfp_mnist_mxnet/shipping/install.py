@@ -1,0 +1,96 @@
+"""What a step on the public Python image installs before it starts."""
+
+import importlib.resources
+import re
+import shlex
+from collections.abc import Iterable
+
+PROJECT = "kfp-mnist-mxnet"
+CPU_PINS = "requirements.txt"
+CUDA_PINS = "requirements-gpu.txt"
+LOCK = "lock.txt"
+UV = "uv==0.13.9"
+
+# uv installs a step's packages in a third of pip's time. It reads UV_* and not what pip is told in
+# its environment and its files, so that is handed over; where uv can't be had, pip does it. The
+# packages go where any user may write.
+SCRIPT = r"""
+packages="{packages}"
+export PYTHONPATH="$(mktemp -d)" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+pip="python3 -m pip --quiet install --target $PYTHONPATH --no-deps"
+told="$(python3 -m pip config list 2>/dev/null)"
+hand_over() {{
+  value="$(printf "%s" "$told" | sed -n "s/^[^=]*\.$2='\(.*\)'$/\1/p" | tail -n 1)"
+  if [ "$value" ] && ! printenv "$1" >/dev/null; then export "$1=$value"; fi
+}}
+with_uv() (
+  $pip {uv} 2>/dev/null || return
+  hand_over UV_DEFAULT_INDEX index-url
+  hand_over UV_INDEX extra-index-url
+  hand_over UV_INSECURE_HOST trusted-host
+  hand_over SSL_CERT_FILE cert
+  uv="$PYTHONPATH/bin/uv --quiet pip install --no-cache --no-deps"
+  $uv --target "$PYTHONPATH"{also} $packages
+)
+with_uv || $pip{also} $packages || exit
+exec "$0" "$@"
+"""
+
+
+def pins(file: str, names: Iterable[str] | None = None) -> list[str]:
+    """Return the `name==version` lines of a requirements file, all or those of some names.
+
+    Raises:
+        KeyError: a name that is not pinned there.
+    """
+    found = [re.match(r"([\w.-]+)==[\w.]+", line) for line in resource(file)]
+    pinned = {pin[1]: pin[0] for pin in found if pin}
+    return [pinned[name] for name in (pinned if names is None else sorted(names))]
+
+
+def resource(name: str) -> list[str]:
+    """Return the lines of a file beside this one."""
+    return (importlib.resources.files(__package__) / name).read_text(encoding="utf-8").splitlines()
+
+
+def with_needs(packages: Iterable[str]) -> set[str]:
+    """Return packages and what they need, as the lock has it.
+
+    A line of the lock is `name==version  # via PACKAGE, ...`: which packages need this one.
+    """
+    needs: dict[str, set[str]] = {}
+    for line in resource(LOCK):
+        name, _, parents = re.fullmatch(r"([\w.-]+)==(\S+)\s*(?:# via (.*))?", line).groups()  # type: ignore[union-attr]
+        for parent in (parents or "").split(", "):
+            needs.setdefault(parent, set()).add(name)
+    found: set[str] = set()
+    waiting = list(packages)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += needs.get(name, ())
+    return found
+
+
+def step_pins(packages: Iterable[str], cuda: bool = False) -> list[str]:
+    """Return the pins of the packages that a step imports, of what they need, and of kfp.
+
+    kfp comes without what it needs, which no step does. cuda: with the CUDA build of MXNet, and
+    what it loads, in place of the CPU's.
+    """
+    names = with_needs(packages)
+    kfp = pins(CPU_PINS, ["kfp"])
+    if not (cuda and "mxnet" in names):
+        return sorted(pins(LOCK, names) + kfp)
+    return sorted(pins(LOCK, names - {"mxnet"}) + pins(CUDA_PINS) + kfp)
+
+
+def install_script(packages: Iterable[str], library: str = "", index: str = "") -> str:
+    """Return a shell script that installs packages, just these, then runs its arguments.
+
+    library: a requirement of this project; index: address of the index that has it.
+    """
+    words = [*packages, *([library] if library else [])]
+    also = f" --extra-index-url {shlex.quote(index)}" if index else ""
+    return SCRIPT.format(packages=" ".join(words), uv=UV, also=also)

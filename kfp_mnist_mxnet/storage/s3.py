@@ -1,0 +1,135 @@
+"""Object stores: a client of an S3 server, and a store of files under a prefix."""
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+
+import minio
+import urllib3
+from minio import credentials
+
+from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
+from kfp_mnist_mxnet.storage.address import Address, without_secrets
+from kfp_mnist_mxnet.storage.http import http_client, network_fault, until_whole
+
+KUBEFLOW = "http://seaweedfs.kubeflow:9000"  # the store of Kubeflow Pipelines
+
+
+def s3_client(endpoint: str, timeout: float = 10.0, retries: int = 0) -> tuple[minio.Minio, str]:
+    """Return a client of an S3 server and the server's address as it may be shown.
+
+    endpoint: host:port, with http:// for no TLS; empty for $AWS_ENDPOINT_URL, else the store of
+    Kubeflow Pipelines. Credentials come from the environment; without them the bucket is public.
+
+    Raises:
+        InvalidInput: the endpoint is not host:port.
+    """
+    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL") or KUBEFLOW
+    url = endpoint if "://" in endpoint else "https://" + endpoint
+    scheme, _, host = without_secrets(url).partition("://")
+    shown = f"{scheme}://{host.rstrip('/')}"
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    try:
+        address = Address.parse(url)
+        address.check_server()
+        if address.has_secrets:
+            raise InvalidInput("user, password and query do not belong there")
+        if not region and not address.host.endswith("amazonaws.com"):
+            region = "us-east-1"  # else the SDK asks for the bucket's, which few credentials may
+        client = minio.Minio(
+            f"{address.host}{address.path.rstrip('/')}",  # the SDK refuses a path
+            credentials=s3_credentials(),
+            secure=address.scheme != "http",
+            region=region,
+            http_client=http_client(shown, timeout, retries),
+        )
+    except ValueError as error:
+        raise InvalidInput(
+            "s3_endpoint must be host:port, with http:// for no TLS, "
+            f"got {shown!r}: {error.__cause__ or error}"
+        ) from error
+    return client, shown
+
+
+def s3_credentials() -> credentials.Provider | None:
+    """Return the provider of the AWS_* or MINIO_* credentials in the environment, else None."""
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
+        return credentials.EnvAWSProvider()
+    return credentials.EnvMinioProvider() if os.environ.get("MINIO_ACCESS_KEY") else None
+
+
+class S3Store:
+    """Files under a prefix of an object store.
+
+    parameter: the name of the parameter that has the URI, as messages call it.
+
+    Raises:
+        InvalidInput: there is no bucket in the URI, or there are no credentials.
+    """
+
+    def __init__(self, address: Address, endpoint: str, parameter: str) -> None:
+        if not address.bucket:
+            raise InvalidInput(f"{parameter} must name a bucket: {address.scheme}://bucket/prefix")
+        self.address = address
+        if s3_credentials() is None:
+            raise InvalidInput(
+                f"{address.shown.rstrip('/')} needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "or MINIO_ACCESS_KEY and MINIO_SECRET_KEY, in the environment"
+            )
+        self.client, self.host = s3_client(endpoint, timeout=60, retries=3)
+
+    def locate(self, name: str) -> str:
+        """Return the URI of a file."""
+        return f"{self.address.text.rstrip('/')}/{name}"
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of a file, None if there is none.
+
+        Raises:
+            InvalidInput: the store refuses.
+            Unavailable: it does not answer.
+        """
+        try:
+            with self.faults(name, "read"):
+                return until_whole(lambda: self.content(self.key(name)))
+        except FileNotFoundError:
+            return None
+
+    def content(self, key: str) -> bytes:
+        """Return the content of an object."""
+        with contextlib.closing(self.client.get_object(self.address.bucket, key)) as answer:
+            return answer.read()
+
+    def write(self, name: str, content: bytes) -> None:
+        """Replace a file as a whole.
+
+        Raises:
+            InvalidInput: the store refuses.
+            Unavailable: it does not answer.
+        """
+        with self.faults(name, "written"):
+            stream = io.BytesIO(content)
+            self.client.put_object(self.address.bucket, self.key(name), stream, len(content))
+
+    def key(self, name: str) -> str:
+        """Return the name of a file's object."""
+        return f"{self.address.path.strip('/')}/{name}".lstrip("/")
+
+    @contextlib.contextmanager
+    def faults(self, name: str, done: str) -> Iterator[None]:
+        """Turn what the SDK raises into one sentence; FileNotFoundError for a missing object.
+
+        done: what could not be done with the file.
+        """
+        where = self.locate(name)
+        try:
+            yield
+        except minio.S3Error as error:
+            if error.code == "NoSuchKey":
+                raise FileNotFoundError(where) from error
+            raise InvalidInput(f"{where} can't be {done}: {error.code}: {error.message}") from error
+        except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
+            raise Unavailable(f"{where} can't be {done}: no S3 answer: {error}") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"{where} can't be reached: {network_fault(error)}") from error

@@ -1,0 +1,99 @@
+"""Copying a directory into an object store."""
+
+import contextlib
+import hashlib
+import pathlib
+from collections.abc import Iterator
+from typing import Protocol
+
+import minio
+import urllib3
+
+from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
+from kfp_mnist_mxnet.storage.address import parse_destination
+from kfp_mnist_mxnet.storage.artifact import regular_file
+from kfp_mnist_mxnet.storage.http import network_fault, until_whole
+from kfp_mnist_mxnet.storage.s3 import s3_client
+
+
+class Readable(Protocol):
+    """An open file or a response."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, none at the end."""
+
+
+def upload_directory(directory: str, destination_uri: str, endpoint: str) -> dict[str, str]:
+    """Upload the files of a directory, then read each back and compare size and SHA-256.
+
+    endpoint: as for s3_client. Returns: file name to SHA-256.
+
+    Raises:
+        InvalidInput: the directory has a link or a directory, the store refuses the upload, or it
+            gives back other bytes than it got.
+        Unavailable: the store does not answer.
+    """
+    address = parse_destination(destination_uri)
+    client, host = s3_client(endpoint, timeout=60, retries=3)
+    with one_sentence(address.bucket, host):
+        return {
+            path.name: upload_file(
+                client, host, path, address.bucket, f"{address.prefix}/{path.name}"
+            )
+            for path in sorted(pathlib.Path(directory).iterdir())
+        }
+
+
+def upload_file(client: minio.Minio, host: str, path: pathlib.Path, bucket: str, key: str) -> str:
+    """Upload a file, read it back, and return its SHA-256.
+
+    Raises:
+        InvalidInput: it is no regular file, or the store gives back other bytes.
+    """
+    regular_file(path.parent, path.name)
+    key = key.lstrip("/")
+    client.fput_object(bucket, key, str(path))
+    with open(path, "rb") as file:
+        sent = size_and_digest(file)
+    stored = until_whole(lambda: read_back(client, bucket, key))
+    if stored != sent:
+        raise InvalidInput(
+            f"s3://{bucket}/{key} at {host} has {stored[0]} bytes with the SHA-256 "
+            f"{stored[1]}, expected {sent[0]} bytes with {sent[1]}: upload again"
+        )
+    return sent[1]
+
+
+def read_back(client: minio.Minio, bucket: str, key: str) -> tuple[int, str]:
+    """Return the number of bytes of an object, and their SHA-256."""
+    with contextlib.closing(client.get_object(bucket, key)) as answer:
+        return size_and_digest(answer)
+
+
+@contextlib.contextmanager
+def one_sentence(bucket: str, host: str) -> Iterator[None]:
+    """Turn what the SDK raises into one sentence.
+
+    Raises:
+        InvalidInput: the store refuses.
+        Unavailable: it does not answer.
+    """
+    try:
+        yield
+    except minio.S3Error as error:
+        raise InvalidInput(
+            f"s3://{bucket} at {host} answers {error.code}: {error.message}"
+        ) from error
+    except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
+        raise Unavailable(f"{host} gives no S3 answer: {error}") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise Unavailable(f"{host} can't be reached: {network_fault(error)}") from error
+
+
+def size_and_digest(file: Readable) -> tuple[int, str]:
+    """Return the number of bytes of an open file or response, and their SHA-256."""
+    size, digest = 0, hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        size += len(chunk)
+        digest.update(chunk)
+    return size, digest.hexdigest()

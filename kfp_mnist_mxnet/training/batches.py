@@ -1,0 +1,65 @@
+"""The batches of an epoch."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from kfp_mnist_mxnet.data.dataset import Split
+from kfp_mnist_mxnet.data.memory import advise
+from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters
+from kfp_mnist_mxnet.runtime.engine import mx
+from kfp_mnist_mxnet.training.augmentation import Warper
+
+TOGETHER = 2**20  # values of images that are made and read at once
+
+
+class Batch(NamedTuple):
+    """Images; labels, uint8 (batch_size,); how many of them are new, the others fill it up."""
+
+    data: mx.nd.NDArray
+    labels: np.ndarray
+    new: int
+
+
+def batches_together(images: np.ndarray, batch_size: int) -> int:
+    """Return how many batches of images, uint8 (N, C, H, W), are made and read at once: 1 MiB.
+
+    Most of the cost of making or reading one batch does not grow with its size.
+    """
+    return max(1, TOGETHER // (batch_size * images[0].size))
+
+
+def training_batches(
+    split: Split, chosen: Hyperparameters, seed: int, epoch: int, context: mx.Context
+) -> Iterator[Batch]:
+    """Yield the batches of one epoch.
+
+    Each image comes once, in an order that seed and epoch alone decide; the last batch is filled
+    up from the start of the order. context: where images are warped.
+    """
+    images, labels = split.images, split.labels
+    generator = np.random.Generator(np.random.PCG64([seed, epoch]))
+    order = generator.permutation(np.arange(len(images), dtype=np.uint32))
+    batch_size = chosen.batch_size
+    advise(images, "RANDOM")
+    warper = None
+    if chosen.augmentation:
+        warper = Warper(images.shape[1:], chosen.augmentation, context)
+    images_together = batches_together(images, batch_size) * batch_size
+    for start in range(0, len(order), images_together):
+        picked = order[start : start + images_together]
+        missing = -len(picked) % batch_size
+        if missing:
+            picked = np.concatenate([picked, order[:missing]])
+        # Without a copy, as a copy waits for MXNet's threads, which are at the last batch.
+        data = (
+            warper.warp(images[picked], generator) if warper else mx.nd.from_numpy(images[picked])
+        )
+        for i in range(0, len(picked), batch_size):
+            part = slice(i, i + batch_size)
+            new = min(batch_size, len(order) - start - i)
+            yield Batch(data[part], labels[picked[part]], new)
+        # A page fault maps 16 pages, so 4096 scattered images may take 256 MiB.
+        if start // 4096 != (start + images_together) // 4096:
+            advise(images, "DONTNEED")

@@ -1,0 +1,183 @@
+"""Checkpoints: what training needs to go on after the last whole epoch, in one file.
+
+checkpoint.npz  NumPy arrays (zip with CRC-32): arg:NAME and aux:NAME, the Module's parameters;
+state:INDEX:I, the optimizer's, of the parameter INDEX; progress, JSON with training (what it
+belongs to) and history (one record for each epoch). No random state: each epoch's is made from
+the seed and its number.
+"""
+
+import io
+import json
+import logging
+import zipfile
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kfp_mnist_mxnet.errors import DamagedFile, InvalidInput
+from kfp_mnist_mxnet.runtime.engine import mx
+from kfp_mnist_mxnet.storage.artifact import npy_header
+from kfp_mnist_mxnet.storage.store import Store
+from kfp_mnist_mxnet.training.history import Epoch
+
+FILE = "checkpoint.npz"
+Identity = dict[str, Any]  # what tells one training from another, as JSON values
+# What a checkpoint of release 0.1.0 does not name, as training was then.
+ADDED: Identity = {"label_smoothing": 0.0}
+
+
+class Progress(NamedTuple):
+    """What a checkpoint holds: arrays by name, and the epochs so far, at least one."""
+
+    arrays: dict[str, np.ndarray]
+    history: list[Epoch]
+
+
+class Checkpoint:
+    """The checkpoint of a training in a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.name = store, store.locate(FILE)
+
+    def load(self, identity: Identity) -> Progress | None:
+        """Return what was saved, None where nothing was.
+
+        Raises:
+            InvalidInput: it is damaged, or belongs to another training; the message says what
+                differs.
+        """
+        content = self.store.read(FILE)
+        if content is None:
+            return None
+        try:
+            arrays = read_npz(content)
+            progress = json.loads(str(arrays.pop("progress")))
+            before, history = progress["training"], progress["history"]
+            if not isinstance(before, dict) or not isinstance(history, list) or not history:
+                raise ValueError("training must be an object, history a list of epochs")
+            before = ADDED | before
+            epochs = [Epoch.from_json(record) for record in history]
+        except (
+            *(ValueError, KeyError, TypeError, OSError, EOFError, RecursionError),
+            *(zipfile.BadZipFile, NotImplementedError, RuntimeError),  # unknown method, encrypted
+        ) as error:
+            raise self.damaged(repr(error)) from error
+        differences = [
+            f"{key} was {before.get(key)!r} and is {value!r} now"
+            for key, value in identity.items()
+            if before.get(key) != value
+        ]
+        if differences:
+            raise InvalidInput(
+                f"the checkpoint {self.name} is of another training: {'; '.join(differences)}; "
+                "choose another checkpoint_uri or remove it"
+            )
+        return Progress(arrays, epochs)
+
+    def save(self, module: mx.mod.Module, identity: Identity, history: Sequence[Epoch]) -> None:
+        """Save a Module after an epoch, or say in the log why it could not be saved."""
+        records = [epoch.to_json() for epoch in history]
+        progress = json.dumps({"training": identity, "history": records})
+        buffer = io.BytesIO()
+        arrays = {**arrays_of(module), "progress": np.array(progress)}
+        np.savez(buffer, **arrays)  # type: ignore[arg-type] # mypy takes one for allow_pickle
+        try:
+            self.store.write(FILE, buffer.getvalue())
+        except (OSError, ValueError) as error:  # training is worth more than its checkpoint
+            logging.warning("The checkpoint was not saved: %s", error)
+
+    def restore_parameters(self, module: mx.mod.Module, arrays: dict[str, np.ndarray]) -> None:
+        """Put the parameters of a checkpoint into a Module whose optimizer is not there yet.
+
+        Raises:
+            DamagedFile: an array is missing, or there is one that the Module has not.
+        """
+        wrong = misfits(module, arrays)
+        if wrong:
+            raise self.damaged(f"{wrong[0]} does not fit the network")
+        parameters: dict[str, dict[str, mx.nd.NDArray]] = {"arg": {}, "aux": {}}
+        for key, array in arrays.items():
+            kind, _, name = key.partition(":")
+            if kind in parameters:
+                parameters[kind][name] = mx.nd.array(array)
+        module.set_params(parameters["arg"], parameters["aux"])
+
+    def damaged(self, reason: str) -> DamagedFile:
+        """Return the error that refuses the checkpoint."""
+        return DamagedFile(
+            f"the checkpoint {self.name} is damaged: remove it to start again ({reason})"
+        )
+
+
+def restore_states(module: mx.mod.Module, arrays: dict[str, np.ndarray]) -> None:
+    """Put the optimizer's state of a checkpoint into a Module whose optimizer is there.
+
+    arrays: of a checkpoint whose parameters fit the Module.
+    """
+    states: dict[int, dict[int, mx.nd.NDArray]] = {}
+    for key, array in arrays.items():
+        kind, _, name = key.partition(":")
+        if kind == "state":
+            index, i = map(int, name.split(":"))
+            states.setdefault(index, {})[i] = mx.nd.array(array)
+    updater = module._kvstore._updater
+    for index, parts in states.items():
+        name = module._param_names[index]
+        ordered = tuple(parts[i] for i in sorted(parts))
+        updater.states[name] = ordered if len(ordered) > 1 else ordered[0]
+        updater.states_synced[name] = False  # it moves to its context when it is used
+
+
+def arrays_of(module: mx.mod.Module) -> dict[str, np.ndarray]:
+    """Return a Module's parameters and its optimizer's state by their names in a checkpoint."""
+    arguments, auxiliary = module.get_params()
+    arrays = {f"arg:{name}": array.asnumpy() for name, array in arguments.items()}
+    arrays.update({f"aux:{name}": array.asnumpy() for name, array in auxiliary.items()})
+    for name, state in module._kvstore._updater.states.items():
+        index = module._param_names.index(name)
+        for i, array in enumerate(state if isinstance(state, tuple) else (state,)):
+            if array is not None:  # plain SGD has no state
+                arrays[f"state:{index}:{i}"] = array.asnumpy()
+    return arrays
+
+
+def misfits(module: mx.mod.Module, arrays: dict[str, np.ndarray]) -> list[str]:
+    """Return the names of arrays that are missing, or that a Module has not so."""
+    arguments, auxiliary = module.get_params()
+    shapes = {f"arg:{key}": array.shape for key, array in arguments.items()}
+    states = {
+        f"state:{index}:{i}": shapes[f"arg:{key}"]
+        for index, key in enumerate(module._param_names)
+        for i in range(2)
+    }
+    shapes |= {f"aux:{key}": array.shape for key, array in auxiliary.items()}
+    found = {key: array.shape for key, array in arrays.items()}
+    wrong = [key for key, shape in shapes.items() if found.get(key) != shape]
+    possible = {**shapes, **states}
+    wrong += [key for key, shape in found.items() if possible.get(key) != shape]
+    return wrong + [key for key, array in arrays.items() if array.dtype != "float32"]
+
+
+def read_npz(content: bytes) -> dict[str, np.ndarray]:
+    """Return the arrays by name of a file that numpy.savez wrote.
+
+    Nothing in it is compressed, so its arrays take no more memory than the file.
+
+    Raises:
+        ValueError: an array is compressed, damaged, or of a type that savez pickles.
+        zipfile.BadZipFile, RuntimeError, NotImplementedError: it is no zip file, or another kind.
+    """
+    arrays = {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = archive.infolist()
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise ValueError("it is compressed")
+        if sum(member.file_size for member in members) > len(content):
+            raise ValueError("its parts are larger than the whole")
+        for member in members:
+            data = archive.read(member)
+            descr, shape, offset = npy_header(data, len(data), member.filename)
+            array = np.frombuffer(data, descr, offset=offset).reshape(shape)
+            arrays[member.filename[: -len(".npy")]] = array
+    return arrays

@@ -1,0 +1,64 @@
+"""The accuracy of a network in training."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kfp_mnist_mxnet.data.dataset import Split
+from kfp_mnist_mxnet.data.memory import advise
+from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.model.module import bind_for_prediction
+from kfp_mnist_mxnet.prediction.batches import BATCH_SIZE, predict_probabilities
+from kfp_mnist_mxnet.runtime.engine import mx
+
+
+def check_validation(validation: Split, training: Split) -> None:
+    """Check validation images and labels against the training data.
+
+    Raises:
+        InvalidInput: the images have another shape, or a label is not among the classes.
+    """
+    if validation.image_shape != training.image_shape:
+        raise InvalidInput(
+            f"validation_data has images of shape {list(validation.image_shape)} (C, H, W), "
+            f"expected {list(training.image_shape)} as in train_data"
+        )
+    labels, num_classes = validation.labels, training.info.num_classes
+    if len(labels) and int(labels.max()) >= num_classes:
+        raise InvalidInput(
+            f"validation_data has the label {int(labels.max())}, "
+            f"but train_data has only {num_classes} classes"
+        )
+
+
+def score(module: mx.mod.Module, images: np.ndarray, labels: np.ndarray) -> float:
+    """Return the accuracy of a Module's parameters on images, uint8 (N, C, H, W), N at least 1.
+
+    New Modules for prediction score each time. The one that trains would have oneDNN reorder
+    its weights at a moment that differs from run to run, and the sums of the next updates with
+    it; and a Module that has predicted keeps its first weights in MXNet's fused operators,
+    whatever set_params gives it.
+    """
+    shape = [min(BATCH_SIZE, len(images)), *images.shape[1:]]
+    scorers = bind_for_prediction(module.symbol, shape)
+    for scorer in scorers:
+        scorer.set_params(*module.get_params())
+    correct = 0
+    for start in range(0, len(images), 10_000):
+        part = slice(start, start + 10_000)
+        correct += count_correct(scorers, images[part], labels[part])
+        advise(images, "DONTNEED")
+    return correct / len(images)
+
+
+def count_correct(modules: Sequence[mx.mod.Module], images: np.ndarray, labels: np.ndarray) -> int:
+    """Return how many images, uint8 (N, C, H, W), get their own label, uint8 (N,).
+
+    modules: as predict_probabilities takes them.
+    """
+    start = correct = 0
+    for probabilities in predict_probabilities(modules, images):
+        stop = start + len(probabilities)
+        correct += int((probabilities.argmax(1) == labels[start:stop]).sum())
+        start = stop
+    return correct

@@ -1,0 +1,98 @@
+"""MXNet 1.9.1 on a Python and a NumPy of today: what is there for its import is gone after it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from kfp_mnist_mxnet.errors import MissingLibrary
+from kfp_mnist_mxnet.runtime import mxnet_compatibility
+from kfp_mnist_mxnet.runtime.mxnet_compatibility import DROPPED, check_version, version_of
+
+STATE = """
+import importlib.util, json, sys, warnings
+warnings.simplefilter("ignore")
+import numpy
+names = {name for group in json.loads(sys.argv[1]) for name in group}
+print(sorted(name for name in names if hasattr(numpy, name)))
+print(importlib.util.find_spec("distutils") is not None)
+"""
+
+
+def state(before: str = "") -> str:
+    """Which of the names NumPy has, and whether there is distutils, after a line of Python."""
+    program = [
+        sys.executable,
+        "-c",
+        before + STATE,
+        json.dumps([list(g) for g in DROPPED.values()]),
+    ]
+    return subprocess.check_output(program, text=True)
+
+
+def test_numpy_and_python_are_left_as_they_were():
+    before = state()
+    assert state("from kfp_mnist_mxnet.runtime.engine import mx\n") == before
+
+
+def test_they_are_left_so_after_a_failure_too():
+    before = state()
+    failing = (
+        "from kfp_mnist_mxnet.runtime.mxnet_compatibility import importable_mxnet\n"
+        "try:\n    with importable_mxnet():\n        import no_such_module\n"
+        "except ImportError:\n    pass\n"
+    )
+    assert state(failing) == before
+
+
+def test_a_function_that_numpy_has_removed_says_so():
+    with pytest.raises(NotImplementedError, match="NumPy has removed"):
+        DROPPED["2.0"]["mirr"](1, rate=2)
+
+
+@pytest.mark.parametrize("found", [(3, 11), (3, 14)])
+def test_a_version_that_was_tried_is_taken(found):
+    check_version("Python", found, mxnet_compatibility.PYTHON_VERSIONS)
+
+
+@pytest.mark.parametrize(
+    ("what", "version", "message"),
+    [
+        ("Python", "3.10.1", r"tried with Python 3\.11 to 3\.14, but this is Python 3\.10: "),
+        ("Python", "3.15.0a1", r"tried with Python 3\.11 to 3\.14, but this is Python 3\.15: "),
+        ("NumPy", "1.25.2", r"tried with NumPy 1\.26 to 2\.5, but this is NumPy 1\.25: "),
+        ("NumPy", "2.6.0rc1", r"tried with NumPy 1\.26 to 2\.5, but this is NumPy 2\.6: "),
+    ],
+)
+def test_a_version_that_was_not_tried_is_refused(what, version, message):
+    tried = getattr(mxnet_compatibility, f"{what.upper()}_VERSIONS")
+    with pytest.raises(MissingLibrary, match=message):
+        check_version(what, version_of(version), tried)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("mxnet", "MXNet is not installed: pip install --no-deps mxnet==1.9.1"),
+        pytest.param(
+            "setuptools",
+            "MXNet needs setuptools, which is not installed: pip install it",
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 12), reason="this Python has its own distutils"
+            ),
+        ),
+    ],
+)
+def test_a_package_that_is_missing_is_named(missing, message):
+    program = (
+        "import sys, importlib.machinery as m\n"
+        "class Hidden:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] == {missing!r}:\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Hidden())\n"
+        "import kfp_mnist_mxnet.runtime.engine\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1].endswith(f"MissingLibrary: {message}")
