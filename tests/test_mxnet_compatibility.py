@@ -8,7 +8,12 @@ import pytest
 
 from kfp_mnist_mxnet.errors import MissingLibrary
 from kfp_mnist_mxnet.runtime import mxnet_compatibility
-from kfp_mnist_mxnet.runtime.mxnet_compatibility import DROPPED, check_version, version_of
+from kfp_mnist_mxnet.runtime.mxnet_compatibility import (
+    DROPPED,
+    INSTALL_MXNET,
+    check_version,
+    version_of,
+)
 
 STATE = """
 import importlib.util, json, sys, warnings
@@ -71,10 +76,20 @@ def test_a_version_that_was_not_tried_is_refused(what, version, message):
         check_version(what, version_of(version), tried)
 
 
+def hidden(package: str) -> str:
+    """Python that hides a package from the import system."""
+    return (
+        "import importlib.util\n"
+        "find_spec = importlib.util.find_spec\n"
+        f"hide = {package!r}\n"
+        "importlib.util.find_spec = lambda name: None if name == hide else find_spec(name)\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ("mxnet", "MXNet is not installed: pip install --no-deps mxnet==1.9.1"),
+        ("mxnet", f"MXNet is not installed: {INSTALL_MXNET}"),
         pytest.param(
             "setuptools",
             "MXNet needs setuptools, which is not installed: pip install it",
@@ -85,14 +100,15 @@ def test_a_version_that_was_not_tried_is_refused(what, version, message):
     ],
 )
 def test_a_package_that_is_missing_is_named(missing, message):
-    program = (
-        "import sys, importlib.machinery as m\n"
-        "class Hidden:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name.partition('.')[0] == {missing!r}:\n"
-        "            raise ModuleNotFoundError(name, name=name)\n"
-        "sys.meta_path.insert(0, Hidden())\n"
-        "import kfp_mnist_mxnet.runtime.engine\n"
-    )
+    program = f"{hidden(missing)}import kfp_mnist_mxnet.runtime.engine\n"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stderr.splitlines()[-1].endswith(f"MissingLibrary: {message}")
+
+
+def test_a_run_without_mxnet_does_not_begin(tmp_path):
+    program = f"{hidden('mxnet')}from kfp_mnist_mxnet.cli import cli\ncli.main(['run'])\n"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == f"Error: MXNet is not installed: {INSTALL_MXNET}\n"
+    assert not list(tmp_path.iterdir())

@@ -27,7 +27,7 @@ from kfp_mnist_mxnet.cli import cli, command
 from kfp_mnist_mxnet.cli.target import file_name
 from kfp_mnist_mxnet.components import COMPONENTS
 from kfp_mnist_mxnet.pipeline import PIPELINES
-from kfp_mnist_mxnet.runtime.engine import INSTALL_MXNET
+from kfp_mnist_mxnet.runtime.mxnet_compatibility import INSTALL_MXNET
 from kfp_mnist_mxnet.shipping.install import CPU_PINS, UV, pins, resource
 
 IMAGES = ("mxnet-cpu", "mxnet-gpu")

@@ -159,9 +159,16 @@ def run_command(
     """Run a pipeline on this machine and make a page of it."""
     from kfp_mnist_mxnet.cli.local import run
     from kfp_mnist_mxnet.cli.target import LOCAL, Target
+    from kfp_mnist_mxnet.errors import MissingLibrary
+    from kfp_mnist_mxnet.runtime.mxnet_compatibility import check_installed
 
     if image and runner != "docker":
         raise click.UsageError("--image is for --runner docker")
+    if runner == "subprocess":
+        try:
+            check_installed()
+        except MissingLibrary as error:
+            raise click.ClickException(str(error)) from error
     target = LOCAL if runner == "subprocess" else Target(place="containers", image=image)
     made = made_pipeline(pipeline, target)
     parameters = parse_parameters(made, parameter)

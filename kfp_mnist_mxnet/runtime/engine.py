@@ -13,10 +13,7 @@ import os
 
 from kfp_mnist_mxnet.errors import MissingLibrary
 from kfp_mnist_mxnet.runtime.cuda import load_cuda
-from kfp_mnist_mxnet.runtime.mxnet_compatibility import importable_mxnet
-
-# Its own metadata ask for NumPy 1, which pip would have to build on Python 3.13 and later.
-INSTALL_MXNET = "pip install --no-deps mxnet==1.9.1"
+from kfp_mnist_mxnet.runtime.mxnet_compatibility import check_installed, importable_mxnet
 
 # CPUs are used by several contexts with a thread each, not by several threads at each operator:
 # those wait for each other after every one, so that a neighbour on one CPU holds up all (training
@@ -32,13 +29,9 @@ for library, package in (("libgomp.so.1", "libgomp1"), ("libquadmath.so.0", "lib
             f"MXNet needs the system library {library}: install the Debian package {package}"
         ) from error
 load_cuda()
+check_installed()
 with importable_mxnet():
-    try:
-        import mxnet as mx
-    except ModuleNotFoundError as error:
-        if error.name != "mxnet":
-            raise
-        raise MissingLibrary(f"MXNet is not installed: {INSTALL_MXNET}") from error
+    import mxnet as mx
 
 __all__ = ["cpu_contexts", "mx"]
 

@@ -22,6 +22,9 @@ from kfp_mnist_mxnet.errors import MissingLibrary
 if TYPE_CHECKING:  # its files are read: importing it takes 0.2 s of each step
     import setuptools  # noqa: F401
 
+# Its own metadata ask for NumPy 1, which pip would have to build on Python 3.13 and later.
+INSTALL_MXNET = "pip install --no-deps mxnet==1.9.1"
+
 # Oldest and newest that the suite was tried on.
 PYTHON_VERSIONS = ((3, 11), (3, 14))
 NUMPY_VERSIONS = ((1, 26), (2, 5))
@@ -54,6 +57,16 @@ DROPPED: dict[str, dict[str, Any]] = {
     },
     "2.4": dict.fromkeys(("in1d", "trapz"), removed),
 }
+
+
+def check_installed() -> None:
+    """Check that MXNet is installed.
+
+    Raises:
+        MissingLibrary: it is not; the message says how to install it.
+    """
+    if importlib.util.find_spec("mxnet") is None:
+        raise MissingLibrary(f"MXNet is not installed: {INSTALL_MXNET}")
 
 
 @contextlib.contextmanager
