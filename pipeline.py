@@ -154,6 +154,7 @@ def sweep_pipeline(target: Target) -> Any:
                 epochs=epochs,
                 seed=seed,
                 device=device,
+                allow_divergence=True,
             )
         comparison = steps.step(compare, PLAN)(models=dsl.Collected(training.outputs["model"]))
         test = {"model": comparison.outputs["best_model"], "data": data.outputs["test_data"]}

@@ -14,16 +14,20 @@ def compare(
 ):
     """Choose the model with the best validation accuracy, the earliest of equals.
 
+    A trial that diverged counts as the worst.
+
     Args:
         models: The model of each trial, as train writes it.
 
     Returns:
         best_model: A copy of the chosen model.
-        metrics: The validation accuracy of each trial, and the chosen trial, counted from 1.
+        metrics: The validation accuracy of each trial, 0 where it diverged, and the chosen trial,
+            counted from 1.
         sweep_report: The trials side by side.
 
     Raises:
-        ValueError: A model can't be read, or was trained without validation images.
+        ValueError: A model can't be read, or was trained without validation images; or every
+            training diverged.
     """
     import logging
 

@@ -29,6 +29,7 @@ def train(
     hyperparameters: dict = {},
     seed: int = 0,
     device: str = "auto",
+    allow_divergence: bool = False,
     checkpoint_uri: str = "",
     s3_endpoint: str = "",
 ):
@@ -45,6 +46,8 @@ def train(
         hyperparameters: Any of those above by name, in place of what stands there: a trial.
         seed: Chooses the first parameters, the order of the images and what is random in them.
         device: One of auto (all GPUs, else the CPU), cpu, gpu (all GPUs).
+        allow_divergence: Whether a training that diverges succeeds, with a model that says so and
+            can't predict: compare takes it for the worst of a sweep.
         checkpoint_uri: Where training is saved after each epoch, and goes on from if it was
             interrupted: a directory, s3://bucket/prefix or minio://bucket/prefix; empty for none.
         s3_endpoint: host:port of the S3 server, with http:// if it has no TLS; empty for
@@ -60,13 +63,14 @@ def train(
     Raises:
         ValueError: A hyperparameter is out of range or does not fit the data, the data can't be
             read, or the checkpoint is damaged or of another training.
-        FloatingPointError: The loss became NaN or infinite.
+        FloatingPointError: The loss, a parameter or an output became NaN or infinite.
     """
     import logging
     import platform
 
     import kfp_mnist_mxnet
     from kfp_mnist_mxnet.data.dataset import read_dataset
+    from kfp_mnist_mxnet.errors import Diverged
     from kfp_mnist_mxnet.model.hyperparameters import (
         RULES,
         adapt_to_data,
@@ -77,7 +81,7 @@ def train(
     from kfp_mnist_mxnet.model.info import ModelInfo
     from kfp_mnist_mxnet.model.layers import describe_layers
     from kfp_mnist_mxnet.model.saving import save_model
-    from kfp_mnist_mxnet.reports.training import write_training_report
+    from kfp_mnist_mxnet.reports.training import write_divergence_report, write_training_report
     from kfp_mnist_mxnet.runtime.devices import check_device, contexts, count_gpus
     from kfp_mnist_mxnet.runtime.engine import mx
     from kfp_mnist_mxnet.storage.staging import staged
@@ -105,7 +109,14 @@ def train(
         data, validation, chosen, seed, contexts(device, count_gpus(), chosen.batch_size)
     )
     logging.info("Training on %s", ", ".join(map(str, trainer.contexts)))
-    trainer.fit(Checkpoint(store) if store else None)
+    diverged = ""
+    try:
+        trainer.fit(Checkpoint(store) if store else None)
+    except Diverged as error:
+        if not allow_divergence:
+            raise
+        diverged = str(error)
+        logging.warning("Training diverged: %s", diverged)
 
     settings = {"recipe": recipe, **chosen.to_dict(), "seed": seed}
     info = ModelInfo(
@@ -119,7 +130,15 @@ def train(
             "mxnet": mx.__version__,
             "python": platform.python_version(),
         },
+        diverged=diverged,
     )
+    model.framework = "mxnet"
+    if diverged:
+        with staged(model, training_report) as (directory, page):
+            directory.mkdir()
+            info.save(directory)
+            write_divergence_report(page, diverged, settings)
+        return
     layers = describe_layers(trainer.network, shape)
     final = trainer.metrics()
     with staged(model, training_report) as (directory, page):
@@ -135,4 +154,3 @@ def train(
         )
     for name, value in final.items():
         metrics.log_metric(name, value)
-    model.framework = "mxnet"

@@ -2,6 +2,7 @@
 
 ValueError
   InvalidInput       a parameter, a data set or a model is refused; no other try will help
+    NotFinite        a model returns NaN or infinity
     DamagedFile      a file is not what it must be: another format, cut short, another digest
     NotThere         a source has not what it is asked for, or refuses it; another mirror may have
 ConnectionError
@@ -13,7 +14,7 @@ MemoryError
 RuntimeError
   MissingLibrary     a system library, a driver, or code for this GPU is not there
 FloatingPointError
-  Diverged           the loss became NaN or infinite
+  Diverged           the loss, a parameter or an output of the network became NaN or infinite
 
 Each is also the built-in error above it, which is what the components' docstrings name.
 """
@@ -25,6 +26,10 @@ class InvalidInput(ValueError):
 
 class DamagedFile(InvalidInput):
     """A file is not what it must be: another format, cut short, another digest."""
+
+
+class NotFinite(InvalidInput):
+    """A model returns NaN or infinity."""
 
 
 class NotThere(InvalidInput):
@@ -48,4 +53,4 @@ class MissingLibrary(RuntimeError):
 
 
 class Diverged(FloatingPointError):
-    """The loss became NaN or infinite."""
+    """The loss, a parameter or an output of the network became NaN or infinite."""

@@ -1,7 +1,10 @@
 import csv
+import hashlib
 import itertools
 import mmap
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +17,8 @@ from kfp_mnist_mxnet.data.memory import advise
 from kfp_mnist_mxnet.data.mnist import cache_directory
 from kfp_mnist_mxnet.data.names import STANDARD_NAMES
 from kfp_mnist_mxnet.data.sources import find_files
+from kfp_mnist_mxnet.prediction.batches import predict_batch
+from kfp_mnist_mxnet.prediction.predictor import Predictor
 from kfp_mnist_mxnet.prediction.shard_range import shard_range
 
 
@@ -174,6 +179,26 @@ def test_shards_one_after_the_other_are_the_whole(artifacts, trained):
     assert np.concatenate([part[0] for part in parts]).tobytes() == whole[0].tobytes()
     assert np.concatenate([part[1] for part in parts]).tobytes() == whole[1].tobytes()
     assert [row for part in parts for row in part[2]] == whole[2]
+
+
+def test_the_same_images_get_the_same_bytes_beside_a_busy_process(trained):
+    images = np.random.default_rng(0).integers(0, 256, (6000, 1, 12, 12), dtype=np.uint8)
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        digests = set()
+        for _ in range(4):
+            predictor = Predictor(trained["model"].path, batch_size=32)
+            content = b"".join(part.tobytes() for part in predictor.probabilities(images))
+            digests.add(hashlib.sha256(content).hexdigest())
+        busy.kill()
+    assert len(digests) == 1
+
+
+def test_every_context_gives_the_same_bytes(trained):
+    modules = Predictor(trained["model"].path, batch_size=25).modules
+    images = np.load(pathlib.Path(trained["test_data"].path, "images.npy"))
+    found = {predict_batch(module, images, 0).tobytes() for module in modules}
+    assert len(modules) == 4
+    assert len(found) == 1
 
 
 def test_test_image_24_of_mnist_is_a_4(artifacts):

@@ -114,13 +114,41 @@ def test_compare_refuses_a_model_without_validation_accuracy(tmp_path, artifacts
     assert not pathlib.Path(artifacts.root, "best_model").exists()
 
 
+def diverged_model(root: pathlib.Path, name: str) -> dsl.Model:
+    """A model directory as a training that diverged writes it."""
+    model = made_up_model(root, name)
+    about = {"hyperparameters": {"activation": name}, "diverged": "the loss became nan"}
+    pathlib.Path(model.path, "model.json").write_text(json.dumps(about))
+    return model
+
+
+def test_a_trial_that_diverged_is_the_worst(tmp_path, artifacts):
+    models = [
+        diverged_model(tmp_path, "tanh"),
+        made_up_model(tmp_path, "relu", 0.0),
+        diverged_model(tmp_path, "sigmoid"),
+    ]
+    outputs = compared(artifacts, models)
+    assert outputs["metrics"].metadata["best_trial"] == 2
+    assert outputs["metrics"].metadata["trial_1_validation_accuracy"] == 0
+    page = pathlib.Path(outputs["sweep_report"].path).read_text()
+    assert page.index("activation=relu (chosen)") < page.index("activation=tanh")
+    assert page.count("<td>diverged") == 2
+
+
+def test_a_sweep_whose_trials_all_diverged_is_refused(tmp_path, artifacts):
+    models = [diverged_model(tmp_path, "tanh"), diverged_model(tmp_path, "relu")]
+    with pytest.raises(ValueError, match="every trial diverged, the first so: the loss became"):
+        compared(artifacts, models)
+
+
 def test_a_sweep_picks_the_best_of_its_trials(tmp_path):
     small = {"kernels": [3], "filters": [8], "batch_size": 20}
     trials = [
         {**small, "learning_rate": 1e-6},
         {**small, "activation": "tanh"},
         {**small, "batch_size": 50, "learning_rate": 1e-5},
-        {**small, "filters": [16], "learning_rate": 1e-6},
+        {**small, "filters": [16], "learning_rate": 1e30},  # it diverges
     ]
     source = write_idx_set(tmp_path / "idx", train=2000, test=100)
     command = [sys.executable, "pipeline.py", "run", "--pipeline", "sweep", "-p", "epochs=1"]

@@ -142,6 +142,46 @@ def test_stops_at_a_loss_that_is_no_number(tmp_path, artifacts):
     assert not pathlib.Path(artifacts.root, "model").exists()
 
 
+DIVERGING = [
+    ({"learning_rate": 30.0, "epochs": 2}, "the parameter norm0_moving_var became infinite"),
+    ({"learning_rate": 1e30, "epochs": 20}, "the loss became nan"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "message"), DIVERGING)
+def test_a_training_that_diverges_ends_with_the_remedy(tmp_path, artifacts, parameters, message):
+    data = artifacts.ingest(write_idx_set(tmp_path / "idx"))
+    checkpoint = tmp_path / "checkpoint"
+    with pytest.raises(FloatingPointError, match=f"{message}.*: lower learning_rate, which is"):
+        artifacts.train(data, **parameters, checkpoint_uri=str(checkpoint))
+    assert not pathlib.Path(artifacts.root, "model").exists()
+    for saved in checkpoint.glob("*"):  # of an epoch before
+        with np.load(saved) as arrays:
+            assert all(np.isfinite(arrays[name]).all() for name in arrays if name != "progress")
+
+
+@pytest.mark.parametrize(("parameters", "message"), DIVERGING)
+def test_a_training_that_may_diverge_says_so_in_its_model(tmp_path, artifacts, parameters, message):
+    data = artifacts.ingest(write_idx_set(tmp_path / "idx"))
+    outputs = artifacts.train(data, **parameters, allow_divergence=True)
+    assert "Training diverged" in pathlib.Path(outputs["training_report"].path).read_text()
+    with pytest.raises(ValueError, match=f"has no model: .*{message}"):
+        artifacts.run(evaluate, model=outputs["model"], data=data["test_data"])
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), ValueError("no rate")])
+def test_an_error_in_an_update_ends_training(tmp_path, artifacts, monkeypatch, error):
+    data = artifacts.ingest(write_idx_set(tmp_path / "idx"))
+
+    def failing(self, update):
+        raise error
+
+    monkeypatch.setattr(Trainer, "learning_rate_at", failing)
+    with pytest.raises(type(error), match=str(error)):
+        artifacts.train(data)
+    assert not pathlib.Path(artifacts.root, "model").exists()
+
+
 def test_refuses_data_that_is_no_data_set(tmp_path, artifacts):
     data = artifacts.ingest(write_idx_set(tmp_path / "idx"))
     np.save(pathlib.Path(data["train_data"].path, "images.npy"), np.zeros((3, 2)))

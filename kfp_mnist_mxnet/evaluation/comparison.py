@@ -18,12 +18,14 @@ SCORES = ("validation_accuracy", "train_accuracy", "train_loss")
 class Trial:
     """What a model says of how it was trained.
 
-    history: for each epoch validation_accuracy, train_accuracy and train_loss.
+    history: for each epoch validation_accuracy, train_accuracy and train_loss. diverged: why
+    training ended without a model, if it did.
     """
 
     directory: str
     hyperparameters: dict[str, Any]
     history: list[dict[str, float]]
+    diverged: str = ""
 
     @classmethod
     def read(cls, directory: str) -> Self:
@@ -34,6 +36,8 @@ class Trial:
         """
         content = read_json(directory, INFO_FILE)
         history, chosen = content.get("history"), content.get("hyperparameters")
+        if content.get("diverged") and isinstance(chosen, dict):
+            return cls(directory, chosen, [], str(content["diverged"]))
         if not (isinstance(chosen, dict) and isinstance(history, list) and history):
             raise InvalidInput(
                 f"{directory}/model.json has no validation accuracy: it has no hyperparameters or "
@@ -51,14 +55,20 @@ class Trial:
 
     @property
     def validation_accuracy(self) -> float:
-        """The accuracy after the last epoch, by which a sweep chooses."""
-        return self.history[-1]["validation_accuracy"]
+        """The accuracy after the last epoch, by which a sweep chooses; 0 where it diverged."""
+        return self.history[-1]["validation_accuracy"] if self.history else 0.0
 
 
 def best_of(trials: Sequence[Trial]) -> int:
-    """Return the index of the trial with the best validation accuracy, the earliest of equals."""
-    accuracies = [trial.validation_accuracy for trial in trials]
-    return accuracies.index(max(accuracies))
+    """Return the index of the trial with the best validation accuracy, the earliest of equals.
+
+    Raises:
+        InvalidInput: every trial diverged.
+    """
+    if all(trial.diverged for trial in trials):
+        raise InvalidInput(f"every trial diverged, the first so: {trials[0].diverged}")
+    ranks = [(not trial.diverged, trial.validation_accuracy) for trial in trials]
+    return ranks.index(max(ranks))
 
 
 def copy_model(source: str, directory: pathlib.Path) -> None:

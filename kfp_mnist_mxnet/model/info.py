@@ -28,7 +28,8 @@ class ModelInfo:
     """What is known about a model: the content of model.json.
 
     What prediction needs is checked; the rest says how the model was made, and a model from
-    elsewhere may lack it. sha256: file name to digest.
+    elsewhere may lack it. diverged: why training ended without a model, if it did; sha256: file
+    name to digest.
     """
 
     input_shape: list[int]
@@ -37,6 +38,7 @@ class ModelInfo:
     history: Any = None
     train_data_sha256: str = ""
     versions: Any = None
+    diverged: str = ""
     sha256: dict[str, str] = dataclasses.field(default_factory=dict)
     format: int = FORMAT
 
@@ -60,6 +62,8 @@ class ModelInfo:
                 f"{directory}/model.json has the format {version!r}, expected {FORMAT}: "
                 "use the release of the components that wrote it, or train again"
             )
+        if content.get("diverged"):
+            raise InvalidInput(f"{directory} has no model: {content['diverged']}")
         problem = what_is_wrong(content)
         if problem:
             raise DamagedFile(f"{directory}/model.json: {problem}")
@@ -68,7 +72,10 @@ class ModelInfo:
 
     def save(self, directory: pathlib.Path) -> None:
         """Write model.json."""
-        text = json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True)
+        content = dataclasses.asdict(self)
+        if not self.diverged:
+            del content["diverged"]
+        text = json.dumps(content, indent=1, sort_keys=True)
         (directory / INFO_FILE).write_text(text)
 
     def check_files(self, directory: str | pathlib.Path) -> None:

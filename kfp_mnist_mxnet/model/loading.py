@@ -33,10 +33,12 @@ def load_model(directory: str, batch_size: int) -> tuple[list[mx.mod.Module], Mo
             says; the symbol has an operator that is not allowed; a parameter is NaN or infinite,
             missing, or of another shape.
     """
-    for name in (INFO_FILE, *CHECKPOINT_FILES):
+    if not pathlib.Path(directory, INFO_FILE).exists():
+        raise InvalidInput(f"{directory} is not a model: it has no file {INFO_FILE}")
+    info = ModelInfo.load(directory)
+    for name in CHECKPOINT_FILES:
         if not pathlib.Path(directory, name).exists():
             raise InvalidInput(f"{directory} is not a model: it has no file {name}")
-    info = ModelInfo.load(directory)
     info.check_files(directory)
     symbol_file, parameters_file = (
         regular_file(directory, name) for name in (SYMBOL_FILE, PARAMETERS_FILE)

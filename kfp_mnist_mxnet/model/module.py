@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kfp_mnist_mxnet.runtime.engine import cpu_contexts, mx
+from kfp_mnist_mxnet.runtime.engine import mx, prediction_contexts
 
 
 def bind_module(
@@ -33,5 +33,5 @@ def bind_for_prediction(network: mx.sym.Symbol, shape: Sequence[int]) -> list[mx
     """
     return [
         bind_module(network, shape, for_training=False, contexts=[context])
-        for context in cpu_contexts()
+        for context in prediction_contexts()
     ]

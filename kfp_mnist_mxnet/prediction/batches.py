@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from kfp_mnist_mxnet.data.memory import advise
-from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.errors import NotFinite
 from kfp_mnist_mxnet.runtime.engine import mx
 
 BATCH_SIZE = 288  # of each context, where nobody says otherwise; a multiple of 48 suits oneDNN
@@ -25,7 +25,7 @@ def predict_probabilities(
     may be 0. Memory-mapped images of any number are read in constant memory.
 
     Raises:
-        InvalidInput: the model gives NaN.
+        NotFinite: the model returns NaN or infinity.
     """
     free: queue.SimpleQueue[mx.mod.Module] = queue.SimpleQueue()
     for module in modules:
@@ -57,7 +57,7 @@ def predict_batch(module: mx.mod.Module, images: np.ndarray, start: int) -> np.n
     The last batch is filled up for the network; what was filled in is not returned.
 
     Raises:
-        InvalidInput: the model gives NaN.
+        NotFinite: the model returns NaN or infinity.
     """
     [(_, (batch_size, *_))] = module.data_shapes
     batch = np.asarray(images[start : start + batch_size])
@@ -68,7 +68,8 @@ def predict_batch(module: mx.mod.Module, images: np.ndarray, start: int) -> np.n
     module.forward(mx.io.DataBatch([data]), is_train=False)
     probabilities = module.get_outputs()[0][:n].asnumpy()
     if not np.isfinite(probabilities).all():
-        raise InvalidInput(
-            f"the model gives no numbers for images {start} to {start + n - 1}: train it again"
+        raise NotFinite(
+            f"the model returned NaN or infinity for images {start} to {start + n - 1}: its "
+            "training diverged, train it again with a lower learning_rate"
         )
     return probabilities

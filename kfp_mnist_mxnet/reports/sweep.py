@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from kfp_mnist_mxnet.evaluation.comparison import Trial, name_trials
+from kfp_mnist_mxnet.evaluation.comparison import SCORES, Trial, name_trials
 from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure
 from kfp_mnist_mxnet.reports.page import Section, write_report
 
@@ -16,18 +16,13 @@ def write_sweep_report(path: pathlib.Path, trials: Sequence[Trial], best: int) -
     best: index of the chosen one.
     """
     names = name_trials(trials)
-    order = sorted(range(len(trials)), key=lambda i: (-trials[i].validation_accuracy, i))
-    rows = [
-        (
-            f"{names[i]} (chosen)" if i == best else names[i],
-            f"{trials[i].validation_accuracy:.4f}",
-            f"{trials[i].history[-1]['train_accuracy']:.4f}",
-            f"{trials[i].history[-1]['train_loss']:.4f}",
-            len(trials[i].history),
-        )
-        for i in order
-    ]
-    figure = plot_trials([(names[i][:80], trials[i]) for i in order])
+    order = sorted(
+        range(len(trials)),
+        key=lambda i: (bool(trials[i].diverged), -trials[i].validation_accuracy, i),
+    )
+    shown = {i: f"{names[i]} (chosen)" if i == best else names[i] for i in order}
+    rows = [trial_row(shown[i], trials[i]) for i in order]
+    figure = plot_trials([(names[i][:80], trials[i]) for i in order if not trials[i].diverged])
     write_report(
         path,
         "Sweep",
@@ -45,6 +40,18 @@ def write_sweep_report(path: pathlib.Path, trials: Sequence[Trial], best: int) -
                 rows=rows,
             )
         ],
+    )
+
+
+def trial_row(name: str, trial: Trial) -> tuple[str, ...]:
+    """Return the row of a trial in the table."""
+    if trial.diverged:
+        return (name, "diverged", "-", "-", "-")
+    last = trial.history[-1]
+    return (
+        name,
+        *(f"{last[score]:.4f}" for score in SCORES),
+        str(len(trial.history)),
     )
 
 

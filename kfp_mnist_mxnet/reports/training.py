@@ -65,6 +65,18 @@ def write_training_report(
     write_report(path, "Training", facts, sections)
 
 
+def write_divergence_report(
+    path: pathlib.Path, diverged: str, settings: Mapping[str, object]
+) -> None:
+    """Write the report of a training that ended without a model; diverged: why."""
+    rows = list(settings.items())
+    sections = [
+        Section("Training diverged", text=f"There is no model: {diverged}."),
+        Section("Hyperparameters", head=("name", "value"), rows=rows),
+    ]
+    write_report(path, "Training", {"status": "diverged"}, sections)
+
+
 def plot_curves(history: Sequence[Epoch]) -> Figure:
     """Return a figure with accuracy, loss and learning rate against epochs."""
     points = [point for epoch in history for point in epoch.curve]

@@ -34,10 +34,8 @@ def check_validation(validation: Split, training: Split) -> None:
 def score(module: mx.mod.Module, images: np.ndarray, labels: np.ndarray) -> float:
     """Return the accuracy of a Module's parameters on images, uint8 (N, C, H, W), N at least 1.
 
-    New Modules for prediction score each time. The one that trains would have oneDNN reorder
-    its weights at a moment that differs from run to run, and the sums of the next updates with
-    it; and a Module that has predicted keeps its first weights in MXNet's fused operators,
-    whatever set_params gives it.
+    Modules for prediction score. The one that trains would have oneDNN reorder its weights at a
+    moment that differs from run to run, and the sums of the next updates with it.
     """
     shape = [min(BATCH_SIZE, len(images)), *images.shape[1:]]
     scorers = bind_for_prediction(module.symbol, shape)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kfp_mnist_mxnet.data.dataset import Split
-from kfp_mnist_mxnet.errors import Diverged
+from kfp_mnist_mxnet.errors import Diverged, NotFinite
 from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters
 from kfp_mnist_mxnet.model.module import bind_module
 from kfp_mnist_mxnet.model.network import build_network
@@ -22,6 +22,29 @@ from kfp_mnist_mxnet.training.schedule import learning_rate_at
 from kfp_mnist_mxnet.training.scoring import score
 
 LINES = 10  # of the log, in an epoch of a round of at most as many epochs; else one
+
+
+class Updates(mx.optimizer.Updater):
+    """Updates parameters, and keeps the first error: MXNet's callback would only print it.
+
+    Training would go on without that update.
+    """
+
+    def __init__(self, optimizer: mx.optimizer.Optimizer) -> None:
+        super().__init__(optimizer)
+        self.error: BaseException | None = None
+
+    def __call__(self, index: object, gradient: mx.nd.NDArray, weight: mx.nd.NDArray) -> None:
+        """Update a parameter."""
+        try:
+            super().__call__(index, gradient, weight)
+        except BaseException as error:  # no error gets through C
+            self.error = self.error or error
+
+    def check(self) -> None:
+        """Raise the error of an update, if there was one."""
+        if self.error:
+            raise self.error
 
 
 class Trainer:
@@ -76,7 +99,7 @@ class Trainer:
         """Train round after round; with a checkpoint go on from it, and save each epoch in it.
 
         Raises:
-            Diverged: the loss became NaN or infinite.
+            Diverged: the loss, a parameter or an output became NaN or infinite.
             InvalidInput: the checkpoint is damaged or of another training.
         """
         self.resume(checkpoint)
@@ -99,15 +122,19 @@ class Trainer:
         """Train for the next epoch, score the validation images, and log both.
 
         Raises:
-            Diverged: the loss became NaN or infinite.
+            Diverged: the loss, a parameter or an output became NaN or infinite.
         """
         epoch = self.train_epoch()
         number = len(self.history)
+        self.check_parameters(number)
         logging.info("Epoch[%d] Train-accuracy=%f", number, epoch.train_accuracy)
         logging.info("Epoch[%d] Time cost=%.3f", number, epoch.seconds)
         if len(self.validation.images):
             images, labels, _ = self.validation
-            epoch.validation_accuracy = score(self.module, images, labels)
+            try:
+                epoch.validation_accuracy = score(self.module, images, labels)
+            except NotFinite as error:
+                raise self.diverged("an output of the network", "NaN", number) from error
             logging.info("Epoch[%d] Validation-accuracy=%f", number, epoch.validation_accuracy)
         return epoch
 
@@ -153,9 +180,10 @@ class Trainer:
         # Given as an object, it does so for a single context too.
         os.environ["MXNET_UPDATE_ON_KVSTORE"] = "1"
         where = "device" if self.contexts[0].device_type == "gpu" else "local"
-        self.module.init_optimizer(
-            mx.kv.create(where), optimizer=chosen.optimizer, optimizer_params=settings
-        )
+        store = mx.kv.create(where)
+        self.module.init_optimizer(store, optimizer=chosen.optimizer, optimizer_params=settings)
+        self.updates = Updates(store._updater.optimizer)
+        store._set_updater(self.updates)
 
     def train_epoch(self) -> Epoch:
         """Train for the next epoch, log as the tutorial does, and return what happened.
@@ -214,6 +242,7 @@ class Trainer:
             labels = mx.nd.from_numpy(batch.labels.astype(np.float32))
             self.module.forward_backward(mx.io.DataBatch([batch.data], [labels]))
             self.module.update()
+            self.updates.check()
             pending.append((self.module.get_outputs()[0].copy(), batch.labels[: batch.new]))
             if len(pending) == 2 * together:
                 for _ in range(together):
@@ -229,10 +258,27 @@ class Trainer:
             Diverged: it is NaN or infinite.
         """
         if not np.isfinite(loss):
-            raise Diverged(
-                f"the loss became {loss} in epoch {epoch}, batch {batch}: "
-                f"lower learning_rate, which is {self.chosen.learning_rate}"
-            )
+            raise self.diverged("the loss", str(loss), epoch, f", batch {batch}")
+
+    def check_parameters(self, epoch: int) -> None:
+        """Check the parameters, moving averages among them, after an epoch.
+
+        Raises:
+            Diverged: one is NaN or infinite, as it can be while the loss is finite.
+        """
+        for parameters in self.module.get_params():
+            for name, array in parameters.items():
+                values = array.asnumpy()
+                if not np.isfinite(values).all():
+                    worst = "NaN" if np.isnan(values).any() else "infinite"
+                    raise self.diverged(f"the parameter {name}", worst, epoch)
+
+    def diverged(self, what: str, value: str, epoch: int, batch: str = "") -> Diverged:
+        """Return the error that ends training; what: became NaN or infinite."""
+        return Diverged(
+            f"{what} became {value} in epoch {epoch}{batch}: lower learning_rate, which is "
+            f"{self.chosen.learning_rate}, or raise batch_size, which is {self.chosen.batch_size}"
+        )
 
     def log_line(self, epoch: int, part: slice, accuracy: float, seconds: float) -> None:
         """Log what the tutorial logs of a part of an epoch's batches, and the time left.
