@@ -82,7 +82,7 @@ licences: .venv/ready
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/licences/$$image && \
 	$(BIN)/uv pip sync --quiet --require-hashes --python build/licences/$$image \
 	images/$$image/requirements.txt && \
-	$(BIN)/pip-licenses --python build/licences/$$image/bin/python --format markdown \
+	$(BIN)/pip-licenses --python build/licences/$$image/bin/python --with-system --format markdown \
 	--output-file images/$$image/licences.md || exit 1; done
 
 wheel: .venv/ready

@@ -162,7 +162,8 @@ def save_labels(directory: pathlib.Path, labels: np.ndarray) -> None:
     """
     buffer = io.BytesIO()
     np.save(buffer, labels)
-    (directory / "labels.npy").write_bytes(buffer.getbuffer())
+    with buffer.getbuffer() as content:  # released where the disk is full, too
+        (directory / "labels.npy").write_bytes(content)
 
 
 def write_dataset(
