@@ -23,6 +23,9 @@ def ingest(
 ):
     """Ingest the four IDX files of an image data set as three splits.
 
+    Images are stored as (N, H, W) or with channels, (N, H, W, C) or (N, C, H, W); the sizes tell
+    which: 1, 3 or 4 at one end, and squares. Where they don't, the file is refused.
+
     A split is a directory: images.npy, uint8 (N, C, H, W); labels.npy, uint8 (N,);
     dataset.json, which says what the artifact's metadata says.
 
@@ -39,9 +42,11 @@ def ingest(
             AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines. Credentials come from the
             environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MINIO_ACCESS_KEY and
             MINIO_SECRET_KEY.
-        train_images_file: File name of the training images; empty for train-images-idx3-ubyte.
+        train_images_file: File name of the training images; empty for train-images-idx3-ubyte or,
+            with channels, train-images-idx4-ubyte.
         train_labels_file: File name of the training labels; empty for train-labels-idx1-ubyte.
-        test_images_file: File name of the test images; empty for t10k-images-idx3-ubyte.
+        test_images_file: File name of the test images; empty for t10k-images-idx3-ubyte or,
+            with channels, t10k-images-idx4-ubyte.
         test_labels_file: File name of the test labels; empty for t10k-labels-idx1-ubyte.
 
     Returns:

@@ -49,13 +49,20 @@ def test_every_array_of_every_type_comes_back(path, array, dtype, zipped):
 
 
 @hypothesis.given(
-    images=arrays.arrays(np.uint8, arrays.array_shapes(min_dims=3, max_dims=4, max_side=9)),
+    images=arrays.arrays(np.uint8, arrays.array_shapes(min_dims=3, max_dims=3, max_side=9)),
+    channels=st.sampled_from([None, 1, 3, 4]),
+    last=st.booleans(),
     dtype=st.sampled_from(list(CODES)),
     zipped=st.booleans(),
 )
-def test_images_come_back_from_the_npy_channels_first(path, images, dtype, zipped):
+def test_images_come_back_from_the_npy_channels_first(path, images, channels, last, dtype, zipped):
     images = images & 0x7F if dtype == "i1" else images
-    content = idx_bytes(images, dtype)
+    hypothesis.assume(channels is None or not {1, 3, 4} & set(images.shape[1:]))
+    expected = images[:, None].repeat(channels or 1, axis=1)
+    expected = expected - np.arange(channels or 1, dtype=np.uint8)[:, None, None] % 2
+    expected &= 0x7F if dtype == "i1" else 0xFF
+    stored_as = np.moveaxis(expected, 1, 3) if last else expected
+    content = idx_bytes(stored_as if channels else expected[:, 0], dtype)
     path.write_bytes(gzip.compress(content) if zipped else content)
     directory = path.parent / f"set-{len(list(path.parent.iterdir()))}"
     with (
@@ -64,8 +71,64 @@ def test_images_come_back_from_the_npy_channels_first(path, images, dtype, zippe
     ):
         for block in idx.images():
             stored.append(block)
-    expected = images[:, None] if images.ndim == 3 else np.moveaxis(images, 3, 1)
     assert np.array_equal(np.load(directory / "images.npy"), expected)
+
+
+def order(path: pathlib.Path, *shape: int) -> tuple[int, ...]:
+    path.write_bytes(idx_bytes(np.zeros((2, *shape), np.uint8)))
+    with IdxFile(path, "the file") as idx:
+        return idx.image_shape
+
+
+@pytest.mark.parametrize(
+    ("stored", "image_shape"),
+    [
+        ((28, 28), (1, 28, 28)),
+        ((1, 28, 28), (1, 28, 28)),
+        ((28, 28, 1), (1, 28, 28)),
+        ((3, 32, 32), (3, 32, 32)),
+        ((32, 32, 3), (3, 32, 32)),
+        ((4, 20, 30), (4, 20, 30)),
+        ((20, 30, 4), (4, 20, 30)),
+        ((3, 5, 7), (3, 5, 7)),
+        ((5, 3, 1), (1, 5, 3)),
+        ((2, 9, 9), (2, 9, 9)),  # grey and alpha
+        ((9, 9, 2), (2, 9, 9)),
+        ((13, 64, 64), (13, 64, 64)),  # bands of a satellite
+        ((64, 64, 13), (13, 64, 64)),
+        ((3, 3, 1), (1, 3, 3)),  # images as small as the channels are many
+        ((1, 3, 3), (1, 3, 3)),
+        ((4, 4, 3), (3, 4, 4)),
+        ((1, 1, 3), (3, 1, 1)),
+        ((3, 1, 1), (3, 1, 1)),
+        ((1, 1, 1), (1, 1, 1)),
+    ],
+)
+def test_tells_by_the_sizes_where_the_channels_are(path, stored, image_shape):
+    assert order(path, *stored) == image_shape
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [(28, 28, 28), (3, 28, 3), (1, 28, 3), (3, 20, 1), (5, 6, 7), (2, 9, 8), (1, 1, 7), (7, 3, 3)],
+)
+def test_refuses_channels_that_may_be_at_either_end(path, stored):
+    shape = rf"the file has the shape \(2, {', '.join(map(str, stored))}\)"
+    hint = r"store grey images as \(N, H, W\), crop or pad others to squares"
+    with pytest.raises(ValueError, match=rf"^{shape}, which may be \(N, H, W, C\) or .*: {hint}$"):
+        order(path, *stored)
+
+
+def test_channels_are_moved_block_by_block(path):
+    images = np.arange(3 * 700 * 700, dtype=np.uint32).astype(np.uint8).reshape(1, 3, 700, 700)
+    images = images.repeat(3, axis=0)
+    for stored in (images, np.moveaxis(images, 1, 3)):
+        path.write_bytes(idx_bytes(stored))
+        with IdxFile(path, "") as idx:
+            blocks = list(idx.images())
+        assert [block.shape for block in blocks] == [(1, 3, 700, 700)] * 3
+        assert all(block.flags.c_contiguous for block in blocks)
+        assert np.array_equal(np.concatenate(blocks), images)
 
 
 @hypothesis.given(st.binary(max_size=64), st.booleans(), st.booleans())

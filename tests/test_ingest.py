@@ -40,12 +40,31 @@ def test_gzipped_files_give_the_same_artifacts(tmp_path, artifacts):
     assert all(np.array_equal(a, b) for a, b in zip(plain, zipped, strict=True))
 
 
-def test_colour_images_become_channels_first(tmp_path, artifacts):
-    source = write_idx_set(tmp_path / "idx", shape=(12, 12, 3))
-    for path in list(source.glob("*idx4*")):
-        path.rename(path.with_name(path.name.replace("idx4", "idx3")))
-    images, _ = load(artifacts.ingest(source)["test_data"])
-    assert images.shape == (25, 3, 12, 12)
+@pytest.mark.parametrize("name", ["idx3", "idx4"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_come_first_wherever_they_were(tmp_path, artifacts, name, channels):
+    source = write_idx_set(tmp_path / "idx")
+    images = np.random.default_rng(0).integers(0, 256, (64, channels, 12, 9)).astype(np.uint8)
+    for split, stored in (("train", images), ("t10k", np.moveaxis(images[:25], 1, 3))):
+        (source / f"{split}-images-idx3-ubyte").unlink()
+        write_idx(source / f"{split}-images-{name}-ubyte", np.ascontiguousarray(stored))
+    outputs = artifacts.ingest(source, validation_fraction=0)
+    assert np.array_equal(load(outputs["train_data"])[0], images)
+    assert np.array_equal(load(outputs["test_data"])[0], images[:25])
+    assert outputs["train_data"].metadata["image_shape"] == [channels, 12, 9]
+
+
+def test_refuses_channels_that_may_be_at_either_end(tmp_path, artifacts):
+    source = write_idx_set(tmp_path / "idx", shape=(3, 12, 3))
+    with pytest.raises(ValueError, match=r"train-images-idx4-ubyte has the shape \(64, 3, 12, 3\)"):
+        artifacts.ingest(source)
+    assert not list(artifacts.root.glob("*"))
+
+
+def test_the_rank_in_a_name_hides_no_grey_images(tmp_path, artifacts):
+    source = write_idx_set(tmp_path / "idx")
+    write_idx_set(source, shape=(12, 12, 3))
+    assert load(artifacts.ingest(source)["test_data"])[0].shape == (25, 1, 12, 12)
 
 
 def test_holds_out_the_same_share_of_each_class(tmp_path, artifacts):
@@ -209,7 +228,7 @@ def header(*shape: int) -> bytes:
         (
             "train-images-idx3-ubyte",
             header(64, 144) + bytes(9216),
-            "expected images as \\(N, H, W\\) or",
+            "expected images as \\(N, H, W\\) or, with",
         ),
         ("train-labels-idx1-ubyte", header(0), "each of the 64 images"),
         ("train-images-idx3-ubyte", gzip.compress(header(64, 12, 12) + bytes(9))[:-9], "is cut"),

@@ -1,4 +1,8 @@
-"""The IDX format: http://yann.lecun.com/exdb/mnist/ (zero, zero, type code, rank, sizes, data)."""
+"""The IDX format: http://yann.lecun.com/exdb/mnist/ (zero, zero, type code, rank, sizes, data).
+
+Images are grey, (N, H, W), or have channels: (N, H, W, C) or (N, C, H, W). The header does not say
+which; `IdxFile.order` tells it by the sizes, or refuses the file.
+"""
 
 import contextlib
 import hashlib
@@ -63,15 +67,37 @@ class IdxFile:
         """The shape (C, H, W) of the images in the file.
 
         Raises:
-            DamagedFile: the file does not hold (N, H, W) or (N, H, W, C).
+            DamagedFile: as order says.
         """
-        if len(self.shape) not in (3, 4):
+        channels, height, width = (1, *(self.shape[axis] for axis in self.order[1:]))[-3:]
+        return channels, height, width
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The axes of the file in the order (N, C, H, W), of grey images (N, H, W).
+
+        1, 3 or 4 at one end speaks for channels there, and so do equal sizes of the other two.
+
+        Raises:
+            DamagedFile: the file does not hold (N, H, W), (N, H, W, C) or (N, C, H, W), or as much
+                speaks for one of the last two as for the other.
+        """
+        if len(self.shape) == 3:
+            return (0, 1, 2)
+        if len(self.shape) != 4:
             raise DamagedFile(
-                f"{self.name} has the shape {self.shape}, "
-                "expected images as (N, H, W) or (N, H, W, C)"
+                f"{self.name} has the shape {self.shape}, expected images as (N, H, W) or, with "
+                "channels, (N, H, W, C) or (N, C, H, W)"
             )
-        height, width, *channels = self.shape[1:]
-        return (channels[0] if channels else 1, height, width)
+        first, middle, last = self.shape[1:]
+        known = (1, 3, 4)
+        clues = (first in known) + (middle == last) - (last in known) - (first == middle)
+        if not clues and max(first, middle, last) > 1:
+            raise DamagedFile(
+                f"{self.name} has the shape {self.shape}, which may be (N, H, W, C) or "
+                "(N, C, H, W): store grey images as (N, H, W), crop or pad others to squares"
+            )
+        return (0, 1, 2, 3) if clues > 0 else (0, 3, 1, 2)
 
     @property
     def blocks(self) -> Iterator[np.ndarray]:
@@ -80,10 +106,9 @@ class IdxFile:
 
     def images(self) -> Iterator[np.ndarray]:
         """Yield the images, uint8 (n, C, H, W), block by block."""
-        channels, height, width = self.image_shape
+        order, shape = self.order, self.image_shape
         for block in self.reading:
-            images = block.reshape(len(block), height, width, channels)
-            yield np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+            yield np.ascontiguousarray(block.transpose(order)).reshape(len(block), *shape)
 
     def labels(self) -> np.ndarray:
         """Return all labels in the file, uint8 (N,).

@@ -24,10 +24,13 @@ Files = dict[str, SourceFile]  # part of a data set to its file
 
 
 def spellings(name: str) -> list[str]:
-    """Return the names that a file may have: plain or gzipped, `-` or `.` before idx."""
-    dotted = name.replace("-idx", ".idx")
-    bases = [name] if dotted == name else [name, dotted]
-    return [base + end for base in bases for end in (".gz", "")]
+    """Return the names that a file may have: plain or gzipped, `-` or `.` before idx, idx3 or idx4.
+
+    The number is the rank, 4 for images with channels.
+    """
+    names = [name, name.replace("-idx", ".idx")]
+    names += [base.replace("idx3", "idx4") for base in names]
+    return [base + end for base in dict.fromkeys(names) for end in (".gz", "")]
 
 
 def check_names(names: dict[str, str]) -> None:
