@@ -77,6 +77,8 @@ BAD_IDX = {
     ),
     "two gzip members too many": (gzip.compress(TWO) * 3, "is too long"),
     "a damaged second member": (gzip.compress(TWO[:9]) + gzip.compress(TWO[9:])[:-3], "cut short"),
+    "a line feed behind gzip data": (gzip.compress(TWO) + b"\n", "is too long: other bytes follow"),
+    "channels at either end": (idx(8, 4, 1, 3, 9, 3, data=bytes(81)), "which may be"),
     "a zip file": (b"PK\3\4" + bytes(40), "it starts with b'PK"),
     "an empty file": (b"", "it starts with b''"),
 }

@@ -162,6 +162,40 @@ def test_reads_a_gzip_file_of_several_members(path):
     assert read(path, members).tolist() == list(range(100))
 
 
+@pytest.mark.parametrize("size", [1, 17, 18, 512, 20_000])
+def test_zeros_behind_the_gzip_data_are_padding(path, size):
+    content = idx_bytes(np.arange(100, dtype=np.uint8))
+    assert read(path, gzip.compress(content) + bytes(size)).tolist() == list(range(100))
+
+
+@pytest.mark.parametrize("count", [10, 5000, 2_000_000])
+@pytest.mark.parametrize("members", [1, 2, 50])
+@pytest.mark.parametrize(
+    "tail", [b"\n", b"\r\n", b"\x1f", b"\0\n", b"no gzip data at all", b"<p>" * 9000]
+)
+def test_says_that_other_bytes_follow_the_gzip_data(path, count, members, tail):
+    content = idx_bytes(np.arange(count, dtype=np.uint32).astype(np.uint8))
+    step = -(-len(content) // members)
+    parts = [content[start : start + step] for start in range(0, len(content), step)]
+    packed = b"".join(gzip.compress(part) for part in parts)
+    with pytest.raises(
+        ValueError, match=r"^the file is too long: other bytes follow its gzip data$"
+    ):
+        read(path, packed + tail)
+
+
+@pytest.mark.parametrize("count", [10, 5000, 2_000_000])
+@pytest.mark.parametrize("missing", [1, 4, 8, 9, 15])
+@pytest.mark.parametrize("members", [1, 2])
+def test_says_that_gzip_data_are_cut_short(path, count, missing, members):
+    content = idx_bytes(np.arange(count, dtype=np.uint32).astype(np.uint8))
+    half = len(content) // members
+    packed = gzip.compress(content[: len(content) - half]) if members == 2 else b""
+    packed += gzip.compress(content[-half:])
+    with pytest.raises(ValueError, match=r"^the file is cut short: its gzip data have no end$"):
+        read(path, packed[:-missing])
+
+
 TWO = idx_bytes(np.zeros((2, 3), np.uint8))
 
 
@@ -181,7 +215,7 @@ TWO = idx_bytes(np.zeros((2, 3), np.uint8))
         (TWO + b"x", "is too long: its shape .* needs 6 bytes of data"),
         (gzip.compress(TWO)[:-9], "is cut short"),
         (gzip.compress(TWO)[:-8] + bytes(8), "can't be read: CRC check failed"),
-        (gzip.compress(TWO) + b"no gzip data", "can't be read: Not a gzipped file"),
+        (gzip.compress(TWO) + b"no gzip data", "is too long: other bytes follow its gzip data"),
         (gzip.compress(bytes(10_000_000)), "type code 0x00"),
     ],
     ids=range(15),

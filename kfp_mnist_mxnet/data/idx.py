@@ -42,7 +42,7 @@ class IdxFile:
     """
 
     def __init__(self, path: pathlib.Path, name: str, sha256: str = "") -> None:
-        self.name, self.sha256 = name, sha256
+        self.path, self.name, self.sha256 = path, name, sha256
         gzipped = is_gzipped(path, name)
         open_file = igzip.open if gzipped else open
         self.file: BinaryIO = open_file(path, "rb")
@@ -138,14 +138,18 @@ class IdxFile:
         """Read this many bytes, fewer only at the end of the file.
 
         Raises:
-            DamagedFile: the gzip layer is cut short or damaged, or the disk can't be read.
+            DamagedFile: the gzip layer is cut short, damaged or followed by other bytes, or the
+                disk can't be read.
         """
         try:
             return self.file.read(size)
-        except EOFError as error:
-            raise DamagedFile(f"{self.name} is cut short: its gzip data have no end") from error
-        except (OSError, zlib.error, igzip_lib.IsalError) as error:  # type: ignore[misc]
-            raise DamagedFile(f"{self.name} can't be read: {error}") from error
+        except (EOFError, OSError, zlib.error, igzip_lib.IsalError) as error:  # type: ignore[misc]
+            fault = f"can't be read: {error}"
+            if isinstance(error, EOFError):
+                fault = "is cut short: its gzip data have no end"
+            if has_tail(self.path):  # igzip takes it for the header of more gzip data
+                fault = "is too long: other bytes follow its gzip data"
+            raise DamagedFile(f"{self.name} {fault}") from error
 
     def read_header(self) -> tuple[np.dtype, tuple[int, ...], bytes]:
         """Read the header.
@@ -264,6 +268,20 @@ def is_gzipped(path: pathlib.Path, name: str) -> bool:
             return file.read(2) == b"\x1f\x8b"
     except OSError as error:
         raise DamagedFile(f"{name} can't be read: {error.strerror}") from error
+
+
+def has_tail(path: pathlib.Path) -> bool:
+    """Tell whether gzip data end whole within a file, before bytes that begin no other member."""
+    with contextlib.suppress(OSError, zlib.error), open(path, "rb") as file:
+        member, rest = zlib.decompressobj(31), file.read(8192)
+        while rest:
+            member.decompress(rest, BLOCK)
+            rest = member.unconsumed_tail or member.unused_data or file.read(8192)
+            if member.eof:
+                if not rest.startswith(b"\x1f\x8b"):
+                    return bool(rest)
+                member = zlib.decompressobj(31)
+    return False
 
 
 def to_uint8(array: np.ndarray, name: str) -> np.ndarray:
