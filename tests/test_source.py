@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import socket
 import socketserver
+import struct
 import sys
 import threading
 import urllib.parse
@@ -53,7 +54,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif fault == "elsewhere":
             self.answer(206, path.read_bytes(), 5)
         elif not path.is_file():
-            self.answer(404, b"")
+            self.answer(404 if server.page is None else 200, server.page or b"")
         else:
             content, start = path.read_bytes(), 0
             if server.ranges and "Range" in self.headers:
@@ -86,6 +87,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.directory = directory
         self.faults: list[str] = []
+        self.page: bytes | None = None  # what is sent for a missing file, with the status 200
         self.requests: list[Handler] = []
         self.ranges = True
         self.stop = threading.Event()
@@ -128,11 +130,59 @@ def load(server: Server, path: pathlib.Path, attempts: int = 5) -> bytes:
 def test_downloads_each_spelling_of_the_names(tmp_path, server, dotted, zipped):
     for name in STANDARD_NAMES.values():
         name = name.replace("-idx", ".idx") if dotted else name
-        (server.directory / (name + (".gz" if zipped else ""))).write_bytes(name.encode())
+        (server.directory / (name + (".gz" if zipped else ""))).write_bytes(labelled(name))
     files = fetch(Mirror(server.url + "/", {}), STANDARD_NAMES, tmp_path, "")
     for part, (path, shown) in files.items():
-        assert path.read_text() == shown[len(server.url) + 1 :].replace(".gz", "")
-        assert path.read_text().startswith(STANDARD_NAMES[part].partition("idx")[0][:-1])
+        name = shown[len(server.url) + 1 :].replace(".gz", "")
+        assert path.read_bytes() == labelled(name)
+        assert name.startswith(STANDARD_NAMES[part].partition("idx")[0][:-1])
+
+
+def labelled(name: str) -> bytes:
+    """An IDX file of the characters of its name."""
+    return struct.pack(">BBBBI", 0, 0, 8, 1, len(name)) + name.encode()
+
+
+@pytest.mark.parametrize("dotted", [False, True])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_finds_images_with_channels_by_their_rank(tmp_path, server, artifacts, dotted, zipped):
+    write_idx_set(server.directory, shape=(12, 12, 3))
+    for path in list(server.directory.glob("*idx4*")):
+        name = path.name.replace("-idx", ".idx") if dotted else path.name
+        content = path.read_bytes()
+        path.unlink()
+        path = path.with_name(name + (".gz" if zipped else ""))
+        path.write_bytes(gzip.compress(content) if zipped else content)
+    for source in (server.url, server.directory):
+        outputs = artifacts.ingest(source)
+        assert outputs["test_data"].metadata["image_shape"] == [3, 12, 12]
+
+
+@pytest.mark.parametrize("page", [b"<!doctype html><p>", b'{"error": 404}', b"", b"no such file"])
+@pytest.mark.parametrize("name", ["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte.gz"])
+def test_a_page_for_a_missing_file_hides_no_file(tmp_path, server, page, name):
+    content = labelled("name")
+    found = gzip.compress(content) if name.endswith(".gz") else content
+    (server.directory / name).write_bytes(found)
+    server.page = page
+    files = fetch(Mirror(server.url, {}), {"test_labels": "t10k-labels-idx1-ubyte"}, tmp_path, "")
+    assert files["test_labels"].name == f"{server.url}/{name}"
+    assert files["test_labels"].path.read_bytes() == found
+
+
+def test_a_file_that_is_damaged_in_one_spelling_is_taken_in_another(tmp_path, server):
+    (server.directory / "labels.gz").write_bytes(gzip.compress(labelled("name"))[:9])
+    (server.directory / "labels").write_bytes(labelled("name"))
+    files = fetch(Mirror(server.url, {}), {"test_labels": "labels"}, tmp_path, "")
+    assert files["test_labels"].name == f"{server.url}/labels"
+
+
+def test_pages_for_every_spelling_are_one_sentence(tmp_path, server):
+    server.page = b"<!doctype html><p>"
+    message = "^http://[^ ]*/t10k-labels-idx1-ubyte.gz is not an IDX file: it starts with b'<!doct"
+    with pytest.raises(ValueError, match=message) as error:
+        fetch(Mirror(server.url, {}), {"test_labels": "t10k-labels-idx1-ubyte"}, tmp_path, "")
+    assert str(error.value).count("IDX") == 1
 
 
 def test_repeats_when_the_server_is_busy(tmp_path, server):

@@ -13,8 +13,9 @@ import minio
 import urllib3
 from tqdm import tqdm
 
+from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.names import SourceFile, spellings
-from kfp_mnist_mxnet.errors import InvalidInput, NotThere, Unavailable
+from kfp_mnist_mxnet.errors import DamagedFile, InvalidInput, NotThere, Unavailable
 from kfp_mnist_mxnet.storage.address import Address
 from kfp_mnist_mxnet.storage.http import PASSING, http_client, login, network_fault
 from kfp_mnist_mxnet.storage.s3 import s3_client
@@ -131,19 +132,27 @@ class S3Server:
 def download_first(server: Server, name: str, path: pathlib.Path) -> SourceFile:
     """Download the first spelling of a file that the server has.
 
+    A page in the place of a missing file, sent with the status 200, is no IDX file.
+
     Raises:
+        DamagedFile: what it has is no IDX file.
         NotThere: it has none of them, or refuses them.
         Unavailable: they can't be had.
     """
-    reasons = []
+    reasons, damaged = [], None
     for candidate in spellings(name):
         shown = f"{server.shown.rstrip('/')}/{candidate}"
         try:
             download(server, candidate, path, shown)
+            IdxFile(path, shown).file.close()
         except FileNotFoundError as error:
             reasons.append(f"{candidate} ({error})")
+        except DamagedFile as error:
+            damaged = damaged or error
         else:
             return SourceFile(path, shown)
+    if damaged:
+        raise damaged
     raise NotThere(f"{server.shown} has none of these files: {', '.join(reasons)}")
 
 
