@@ -32,8 +32,8 @@ def ingest(
     Args:
         data_uri: Where the files are: mnist (public mirrors), a directory, or the prefix of
             http(s)://, s3:// or minio:// addresses; several, separated by white space, are mirrors
-            and tried in order. A space in an address is written %20; one existing directory may
-            have spaces in its path.
+            and tried in order. In an address a space is written %20 and, unless it is http(s),
+            # %23 and ? %3F; one existing directory may have spaces in its path.
         validation_fraction: Share of the training images of each class that is held out.
         seed: Chooses which images are held out.
         sha256: Expected digests of the decompressed files, a JSON object of file name to

@@ -20,9 +20,9 @@ def ingest_images(
     Args:
         data_uri: Where the files are: mnist (public mirrors), a directory, or the prefix of
             http(s)://, s3:// or minio:// addresses; several, separated by white space, are mirrors
-            and tried in order. A space in an address is written %20; one existing directory may
-            have spaces in its path.
-        images_file: File name of the images; it may also end with .gz.
+            and tried in order. In an address a space is written %20 and, unless it is http(s),
+            # %23 and ? %3F; one existing directory may have spaces in its path.
+        images_file: File name of the images; it may also end with .gz, and have idx4 for idx3.
         labels_file: File name of the labels; empty if there are none.
         shards: Number of parts that the images are predicted in, each by a task of its own.
         s3_endpoint: host:port of the S3 server, with http:// if it has no TLS; empty for

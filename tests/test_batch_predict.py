@@ -301,6 +301,12 @@ def test_a_destination_that_is_none_is_refused_before_anything_runs(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_an_address_of_a_model_that_would_be_cut_is_refused_before_anything_runs(tmp_path):
+    done = run_batch(tmp_path / "runs", f"model_uri=file://{tmp_path}/model#2")
+    assert done.returncode == 2
+    assert "/model is followed by ? or #" in done.stderr
+
+
 def test_upload_is_never_cached():
     spec, *_ = yaml.safe_load_all((COMPILED / "batch_predict.yaml").read_text())
     merging = spec["root"]["dag"]["tasks"]["merge"]

@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT, write_idx_set
 
 from kfp_mnist_mxnet import __version__
+from kfp_mnist_mxnet.cli.local import reachable
 
 IMAGE = f"kfp-mnist-mxnet/mxnet-cpu:{__version__}"
 SMALL = [
@@ -29,6 +30,16 @@ def require(image: str) -> None:
     if asked.returncode:
         reason = asked.stderr.splitlines()[-1]
         pytest.skip(f"no container engine with the image {image} (make images): {reason}")
+
+
+def test_a_container_gets_the_directory_that_a_path_names(tmp_path):
+    for name in ("run#2", "run?2", "100%25", "run"):
+        (tmp_path / name).mkdir()
+        assert reachable({"data_uri": f"{tmp_path}/{name}"}) == (False, [f"{tmp_path}/{name}"])
+        assert reachable({"data_uri": (tmp_path / name).as_uri()}) == (
+            False,
+            [f"{tmp_path}/{name}"],
+        )
 
 
 def run(tmp_path, *options) -> tuple[subprocess.CompletedProcess, dict, str]:

@@ -15,17 +15,20 @@ import sys
 import threading
 import urllib.parse
 
+import minio.commonconfig
 import pytest
 from conftest import write_idx_set
 from s3_server import CONTENT
 
+from kfp_mnist_mxnet.components.upload import upload
 from kfp_mnist_mxnet.data import mnist
 from kfp_mnist_mxnet.data.download import HttpServer, S3Server, download, receive
 from kfp_mnist_mxnet.data.mnist import cache_directory
 from kfp_mnist_mxnet.data.names import STANDARD_NAMES
 from kfp_mnist_mxnet.data.sources import Mirror, fetch
 from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
-from kfp_mnist_mxnet.storage.address import Address, without_secrets
+from kfp_mnist_mxnet.storage.address import Address, parse_destination, without_secrets
+from kfp_mnist_mxnet.storage.store import open_store
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -349,6 +352,12 @@ def test_progress_is_a_bar_on_a_terminal(server, caplog, monkeypatch):
         ("http://a..b", r"train-images-idx3-ubyte.gz \(no valid host\)"),
         ("s3://[bad/a", r"s3://\[bad/a is no address: Invalid IPv6"),
         ("s3:///a", "s3:///a has no bucket, expected s3://bucket/prefix"),
+        ("s3://me:hidden@/a", "s3:///a must have no user and password"),
+        ("s3://data/run#2", "s3://data/run is followed by . or #: .*write %3F or %23"),
+        ("minio://data/run?", "minio://data/run is followed by"),
+        ("S3://data#idx", "S3://data is followed by"),
+        ("file:///data/run#2", "file:///data/run is followed by"),
+        ("file:///data/run?2", "file:///data/run is followed by"),
         ("s3://me:hidden@data/a", "s3://data/a must have no user and password"),
         ("/no/such/place", "/no/such/place is missing, expected the directory"),
         (__file__, "test_source.py is a file, expected the directory"),
@@ -505,6 +514,47 @@ def test_a_mirror_with_other_content_is_refused(small_mnist, artifacts, tmp_path
     with pytest.raises(ValueError, match=r"train-images-idx3-ubyte has the SHA-256 \w+ .*expected"):
         artifacts.ingest("mnist")
     assert not list(tmp_path.glob("cache/*/*"))
+
+
+@pytest.mark.parametrize("name", ["run#2", "run?2", "#", "a b", "a%20b", "?sig=1#x"])
+def test_a_name_in_a_uri_is_the_same_object_for_every_step(s3, keys, artifacts, name):
+    uri = f"s3://data/{urllib.parse.quote(name)}"
+    bucket = minio.Minio(s3, "right", "hidden-secret", secure=False, region="us-east-1")
+    for kind in ("images-idx3", "labels-idx1"):
+        for split in ("train", "t10k"):
+            source = minio.commonconfig.CopySource("data", f"idx/{split}-{kind}-ubyte")
+            bucket.copy_object("data", f"{name}/{split}-{kind}-ubyte", source)
+    test_data = artifacts.ingest(uri, s3_endpoint=f"http://{s3}")["test_data"]
+    assert test_data.metadata["source"] == uri
+    open_store(uri, f"http://{s3}", "checkpoint_uri").write("checkpoint", b"kept")
+    upload.python_func(test_data, uri, s3_endpoint=f"http://{s3}")
+    for file in ("checkpoint", "images.npy"):
+        assert bucket.stat_object("data", f"{name}/{file}").size
+
+
+@pytest.mark.parametrize("tail", ["#2", "?2", "?", "#", "/a?b/c", "?sig=hidden", "#hidden"])
+@pytest.mark.parametrize("start", ["s3://data/run", "minio://data/run", "s3://data", "file:///run"])
+def test_what_would_cut_a_name_is_refused_in_every_uri(start, tail):
+    for use in (
+        Address.parse,
+        parse_destination,
+        lambda uri: open_store(uri, "", "checkpoint_uri"),
+        lambda uri: fetch(Mirror(uri, {}), STANDARD_NAMES, pathlib.Path("no"), ""),
+    ):
+        with pytest.raises(InvalidInput, match=f"^{start}.* is followed by") as error:
+            use(start + tail)
+        assert "hidden" not in str(error.value)
+
+
+def test_a_query_is_still_one_of_http_and_a_path_still_a_path(tmp_path):
+    assert Address.parse("https://host/a?sig=1").query == "sig=1"
+    source = write_idx_set(tmp_path / "run#2?x")
+    assert fetch(Mirror(str(source), {}), STANDARD_NAMES, tmp_path, "")["test_labels"].path.exists()
+    quoted = fetch(Mirror(source.as_uri(), {}), STANDARD_NAMES, tmp_path, "")
+    assert quoted["test_labels"].path.parent == source
+    store = open_store(f"{tmp_path}/kept#2?x", "", "checkpoint_uri")
+    assert store.read("checkpoint") is None
+    assert (tmp_path / "kept#2?x").is_dir()
 
 
 @pytest.mark.parametrize("scheme", ["s3", "minio"])

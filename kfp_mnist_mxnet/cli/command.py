@@ -11,7 +11,7 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.export.layout import check_model_name
 from kfp_mnist_mxnet.shipping.install import PROJECT
-from kfp_mnist_mxnet.storage.address import parse_destination, parse_server
+from kfp_mnist_mxnet.storage.address import Address, parse_destination, parse_server
 
 if TYPE_CHECKING:  # it imports kfp
     from kfp_mnist_mxnet.cli.target import Target
@@ -162,6 +162,8 @@ def check_parameters(pipeline: Any, parameters: dict[str, Any]) -> None:
     try:
         if parameters.get("destination_uri"):
             parse_destination(parameters["destination_uri"])
+        if parameters.get("model_uri", "").startswith("file:"):  # kfp reads the other schemes
+            Address.parse(parameters["model_uri"])
         if parameters.get("registry_uri"):
             parse_server(parameters["registry_uri"], "registry_uri")
         if "model_name" in parameters:

@@ -361,7 +361,7 @@ def reachable(parameters: dict[str, Any]) -> tuple[bool, list[str]]:
     network, paths = "mnist" in str(parameters.get("data_uri", "")).split(), []
     for word in " ".join(texts).split():
         url = urllib.parse.urlsplit(word)
-        path = urllib.parse.unquote(url.path)
+        path = urllib.parse.unquote(url.path) if url.scheme else word
         if url.scheme in ("http", "https", "s3", "minio"):
             network = True
         elif url.scheme in ("", "file") and path.startswith("/") and os.path.exists(path):

@@ -94,22 +94,20 @@ class S3Server:
     """
 
     def __init__(self, address: Address, endpoint: str, timeout: float = 10.0) -> None:
-        if not address.bucket and not address.user:
+        self.address, self.shown = address, address.shown
+        if "@" in address.text.partition("://")[2].partition("/")[0]:
             raise NotThere(
-                f"{address.text} has no bucket, expected {address.scheme}://bucket/prefix"
-            )
-        if address.user or "@" in address.text.partition("://")[2].partition("/")[0]:
-            raise NotThere(
-                f"{address.shown} must have no user and password: S3 credentials come from the "
+                f"{self.shown} must have no user and password: S3 credentials come from the "
                 "environment"
             )
-        self.address, self.shown = address, address.shown
+        if not address.bucket:
+            raise NotThere(f"{self.shown} has no bucket, expected {address.scheme}://bucket/prefix")
         self.client, self.host = s3_client(endpoint, timeout)
 
     def get(self, name: str, offset: int, etag: str) -> urllib3.BaseHTTPResponse:
         """Return a response, as Server says."""
         rest: dict[str, Any] | None = {"If-Match": etag} if offset else None
-        key = f"{self.address.prefix}/{name}".lstrip("/")
+        key = self.address.key(name)
         asked = f"{self.shown} at {self.host}"
         try:
             return self.client.get_object(

@@ -34,12 +34,18 @@ class Address:
         """Return the parts of a URI.
 
         Raises:
-            InvalidInput: it is none.
+            InvalidInput: it is none, or it names an object or a file and has ? or #, which would
+                cut the name.
         """
         try:
             split = urllib.parse.urlsplit(text)
         except ValueError as error:
             raise InvalidInput(f"{without_secrets(text)} is no address: {error}") from error
+        if split.scheme in (*OBJECT_STORES, "file") and re.search("[?#]", text):
+            raise InvalidInput(
+                f"{without_secrets(text)} is followed by ? or #: give it without credentials, and "
+                "write %3F or %23 for one that is part of a name"
+            )
         user, _, host = split.netloc.rpartition("@")
         return cls(text, split.scheme, user, host, split.path, split.query, split.fragment)
 
@@ -53,10 +59,9 @@ class Address:
         """The bucket of an object store's URI."""
         return self.host
 
-    @property
-    def prefix(self) -> str:
-        """The path without slashes around it and without its %20, as in the names of objects."""
-        return urllib.parse.unquote(self.path).strip("/")
+    def key(self, name: str) -> str:
+        """Return the name of a file's object: a %20 in the path stands for a space there."""
+        return f"{urllib.parse.unquote(self.path).strip('/')}/{name}".lstrip("/")
 
     @property
     def has_secrets(self) -> bool:
@@ -105,7 +110,7 @@ def parse_destination(uri: str) -> Address:
         InvalidInput: it is no such URI.
     """
     address = Address.parse(uri)
-    if address.scheme not in OBJECT_STORES or not address.host or address.query or "@" in uri:
+    if address.scheme not in OBJECT_STORES or not address.host or "@" in uri:
         raise refusal("destination_uri must be s3://bucket/prefix or minio://", address)
     return address
 

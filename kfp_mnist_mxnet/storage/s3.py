@@ -92,7 +92,7 @@ class S3Store:
         """
         try:
             with self.faults(name, "read"):
-                return until_whole(lambda: self.content(self.key(name)))
+                return until_whole(lambda: self.content(self.address.key(name)))
         except FileNotFoundError:
             return None
 
@@ -110,11 +110,8 @@ class S3Store:
         """
         with self.faults(name, "written"):
             stream = io.BytesIO(content)
-            self.client.put_object(self.address.bucket, self.key(name), stream, len(content))
-
-    def key(self, name: str) -> str:
-        """Return the name of a file's object."""
-        return f"{self.address.path.strip('/')}/{name}".lstrip("/")
+            key = self.address.key(name)
+            self.client.put_object(self.address.bucket, key, stream, len(content))
 
     @contextlib.contextmanager
     def faults(self, name: str, done: str) -> Iterator[None]:

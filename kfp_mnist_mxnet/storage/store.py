@@ -63,7 +63,7 @@ def open_store(uri: str, endpoint: str, parameter: str) -> Store:
         InvalidInput: another scheme, no bucket, credentials in the URI or none in the environment.
     """
     address = Address.parse(uri)
-    if address.user or (address.host and address.has_secrets):
+    if address.user:
         raise refusal(f"{parameter} must be a path, s3://bucket/prefix or minio://", address)
     if address.scheme in OBJECT_STORES:
         return S3Store(address, endpoint, parameter)

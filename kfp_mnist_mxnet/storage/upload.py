@@ -37,9 +37,7 @@ def upload_directory(directory: str, destination_uri: str, endpoint: str) -> dic
     client, host = s3_client(endpoint, timeout=60, retries=3)
     with one_sentence(address.bucket, host):
         return {
-            path.name: upload_file(
-                client, host, path, address.bucket, f"{address.prefix}/{path.name}"
-            )
+            path.name: upload_file(client, host, path, address.bucket, address.key(path.name))
             for path in sorted(pathlib.Path(directory).iterdir())
         }
 
@@ -51,7 +49,6 @@ def upload_file(client: minio.Minio, host: str, path: pathlib.Path, bucket: str,
         InvalidInput: it is no regular file, or the store gives back other bytes.
     """
     regular_file(path.parent, path.name)
-    key = key.lstrip("/")
     client.fput_object(bucket, key, str(path))
     with open(path, "rb") as file:
         sent = size_and_digest(file)
