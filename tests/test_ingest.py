@@ -67,6 +67,13 @@ def test_the_rank_in_a_name_hides_no_grey_images(tmp_path, artifacts):
     assert load(artifacts.ingest(source)["test_data"])[0].shape == (25, 1, 12, 12)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (3, 1, 1), (1, 1, 4), (1, 5), (5, 1, 3)])
+def test_takes_images_of_one_pixel_row_or_column(tmp_path, artifacts, shape):
+    outputs = artifacts.ingest(write_idx_set(tmp_path / "idx", shape=shape))
+    page = pathlib.Path(outputs["data_report"].path).read_text()
+    assert page.count("data:image/png;base64,") == 3 * 10
+
+
 def test_holds_out_the_same_share_of_each_class(tmp_path, artifacts):
     source = write_idx_set(tmp_path / "idx", train=300)
     outputs = artifacts.ingest(source, validation_fraction=0.2)

@@ -12,10 +12,7 @@ def picture(image: np.ndarray) -> str:
 
     Other numbers of channels are shown by their first one.
     """
-    shown = image if image.shape[0] in (3, 4) else image[:1]
-    array = np.ascontiguousarray(np.squeeze(np.moveaxis(shown, 0, -1)))
-    if array.ndim < 2:  # an image of one row or one column
-        array = array.reshape(image.shape[1:])
+    shown = np.moveaxis(image, 0, -1) if image.shape[0] in (3, 4) else image[0]
     buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format="png")
+    Image.fromarray(np.ascontiguousarray(shown)).save(buffer, format="png")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
