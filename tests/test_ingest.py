@@ -166,6 +166,34 @@ def test_labels_may_have_gaps_and_a_class_may_be_absent(tmp_path, artifacts):
     assert outputs["test_data"].metadata["num_classes"] == 7
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "empty"),
+    [
+        ([1, 2], [1, 2], "0"),  # EMNIST letters, for one
+        ([1, 4], [6, 6], "0, 2, 3, 5"),
+        ([0, 2], [0, 0], "1"),
+        ([0, 1], [3, 3], "2"),
+    ],
+)
+def test_tells_of_classes_without_images(tmp_path, artifacts, caplog, train, test, empty):
+    source = write_idx_set(tmp_path / "idx")
+    write_idx(source / "train-labels-idx1-ubyte", np.repeat(train, 32).astype(np.uint8))
+    write_idx(source / "t10k-labels-idx1-ubyte", np.resize(test, 25).astype(np.uint8))
+    outputs = artifacts.ingest(source)
+    (message,) = caplog.messages
+    assert message.startswith(f"{source}: no image has the label {empty}: number the classes from")
+    page = pathlib.Path(outputs["data_report"].path).read_text()
+    assert f"<dt>labels without images</dt><dd>{empty}</dd>" in page
+
+
+def test_a_class_that_one_split_has_is_not_empty(tmp_path, artifacts, caplog):
+    source = write_idx_set(tmp_path / "idx")
+    write_idx(source / "t10k-labels-idx1-ubyte", np.full(25, 2, np.uint8))
+    report = artifacts.ingest(source)["data_report"]
+    assert caplog.messages == []
+    assert "labels without images" not in pathlib.Path(report.path).read_text()
+
+
 def test_no_fraction_gives_an_empty_validation_split(tmp_path, artifacts):
     outputs = artifacts.ingest(write_idx_set(tmp_path / "idx"), validation_fraction=0)
     images, labels = load(outputs["validation_data"])

@@ -5,6 +5,7 @@ import json
 import logging
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -145,15 +146,26 @@ def ingest_files(
         "%s: %d images to train, %d to validate, %d to test, shape %s (C, H, W), %d classes",
         *(source, len(kept), len(train) - len(kept), len(test), shape, num_classes),
     )
-    splits = zip(SPLITS, directories, written, (kept, train[held_out], test), strict=True)
-    return {
+    parts = zip(SPLITS, directories, written, (kept, train[held_out], test), strict=True)
+    splits = {
         split: Ingested(
             directory,
             finish_dataset(directory, shape, writer, labels, num_classes, source),
             statistics,
         )
-        for split, directory, (writer, statistics), labels in splits
+        for split, directory, (writer, statistics), labels in parts
     }
+    if empty := empty_classes(splits):
+        logging.warning(
+            "%s: no image has the label %s: number the classes from 0 without a gap", source, empty
+        )
+    return splits
+
+
+def empty_classes(splits: Mapping[str, Ingested]) -> str:
+    """Return the labels, from 0 to the largest, that no image of any split has, as text."""
+    counts = np.sum([split.info.class_counts for split in splits.values()], 0)
+    return ", ".join(map(str, np.flatnonzero(counts == 0)))
 
 
 def write_images(

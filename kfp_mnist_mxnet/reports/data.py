@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter
 
-from kfp_mnist_mxnet.data.ingestion import Ingested
+from kfp_mnist_mxnet.data.ingestion import Ingested, empty_classes
 from kfp_mnist_mxnet.data.statistics import count_duplicates, moments
 from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure
 from kfp_mnist_mxnet.reports.page import Picture, Section, write_report
@@ -67,6 +67,7 @@ def data_facts(splits: Mapping[str, Ingested], histogram: np.ndarray) -> dict[st
     return {
         **{f"{name} images": f"{split.info.num_images:,}" for name, split in splits.items()},
         "classes": info.num_classes,
+        **({"labels without images": empty} if (empty := empty_classes(splits)) else {}),
         "image shape (C, H, W)": " x ".join(map(str, info.image_shape)),
         "stored as": f"uint8, {used[0]} to {used[-1]}",
         "as the network sees it": f"{used[0] / 255:.3g} to {used[-1] / 255:.3g}",
