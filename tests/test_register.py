@@ -212,6 +212,18 @@ def test_a_link_is_no_exported_model(onnx_model, registry, tmp_path):
         do(onnx_model, registry)
 
 
+@pytest.mark.parametrize("text", [b"hush\nhush", b"hush\x00", b"hush\xff", "hush\u2019".encode()])
+def test_a_token_that_no_header_can_have_is_not_shown(
+    onnx_model, registry, monkeypatch, tmp_path, text
+):
+    (tmp_path / "token").write_bytes(text)
+    monkeypatch.setenv(registration.TOKEN, str(tmp_path / "token"))
+    with pytest.raises(InvalidInput, match=registration.TOKEN) as caught:
+        do(onnx_model, registry)
+    assert "hush" not in str(caught.value) + str(caught.value.__cause__)
+    assert not registry.requests
+
+
 def test_the_token_goes_out_only_if_it_is_named(onnx_model, registry, monkeypatch, tmp_path):
     do(onnx_model, registry)
     assert not any("Authorization" in headers for _, _, headers in registry.requests)

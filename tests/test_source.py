@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import shutil
 import socket
 import socketserver
@@ -570,6 +571,37 @@ def test_takes_endpoint_and_minio_keys_from_the_environment(s3, keys, artifacts)
     keys.setenv("MINIO_SECRET_KEY", "hidden-secret")
     keys.setenv("AWS_ENDPOINT_URL", f"http://{s3}")
     assert artifacts.ingest("s3://data/idx")["test_data"].metadata["num_images"] == 25
+
+
+MINIO = ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")
+SECRETS = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"]
+
+
+def test_white_space_around_keys_is_not_part_of_them(s3, keys, artifacts):
+    for name, value in zip(SECRETS, ("right", "hidden-secret", "", "us-east-1"), strict=True):
+        keys.setenv(name, f" {value}\r\n")
+    keys.setenv("AWS_ENDPOINT_URL", f"http://{s3}\n")
+    assert artifacts.ingest("s3://data/idx")["test_data"].metadata["num_images"] == 25
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("within", ["\n", "\t", "\x7f", "\u2019"])
+def test_a_key_that_no_header_can_have_is_refused_by_its_name(
+    s3, keys, artifacts, caplog, name, within
+):
+    keys.setenv(name, f"abc{within}hidden")
+    with pytest.raises(InvalidInput, match=f"^{name} has a line feed or another") as error:
+        artifacts.ingest("s3://data/idx", s3_endpoint=f"http://{s3}")
+    assert not re.search("abc|hidden|Signature", str(error.value) + caplog.text)
+
+
+@pytest.mark.parametrize("pair", [("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), MINIO])
+def test_a_key_without_its_secret_is_named(s3, keys, artifacts, pair):
+    keys.delenv("AWS_ACCESS_KEY_ID")
+    keys.setenv(pair[0], "right")
+    keys.setenv(pair[1], "\n")
+    with pytest.raises(InvalidInput, match=f"^{pair[0]} is set and {pair[1]} is not$"):
+        artifacts.ingest("s3://data/idx", s3_endpoint=f"http://{s3}")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ import yaml
 from conftest import COMPILED, ROOT
 from kfp_server import serving
 
+from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.storage.secret import checked_secret
+
 
 @pytest.fixture
 def api():
@@ -124,6 +127,30 @@ def test_sends_the_cookies_of_a_session(api):
     api.state["cookie"] = "authservice_session=abc"
     assert submit(api.url).returncode == 1
     assert submit(api.url, KFP_COOKIES="authservice_session=abc").returncode == 0
+
+
+@pytest.mark.parametrize(("name", "kept"), [("KFP_TOKEN", "token"), ("KFP_COOKIES", "cookie")])
+def test_white_space_around_a_token_is_not_part_of_it(api, name, kept):
+    api.state[kept] = "abc-hidden"
+    done = submit(api.url, **{name: " abc-hidden\r\n"})
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["KFP_TOKEN", "KFP_COOKIES"])
+def test_a_token_that_no_header_can_have_is_refused_by_its_name(api, name):
+    done = submit(api.url, **{name: "abc\nhidden"})
+    assert done.returncode == 2
+    assert f"Error: {name} or --" in done.stderr
+    assert not {"abc", "hidden"} & set(re.split(r"\W", done.stdout + done.stderr))
+
+
+@pytest.mark.parametrize(
+    "within", ["\n", "\r\nHost: x", "\t", "\x7f", "\x1b[31m", "\u2019", "\u200b"]
+)
+def test_no_secret_that_a_header_can_not_have_is_shown(within):
+    with pytest.raises(InvalidInput) as caught:
+        checked_secret("KEY", f"abc{within}hidden")
+    assert str(caught.value) == "KEY has a line feed or another character in it that no key has"
 
 
 def test_checks_the_certificate_unless_told_otherwise(api, tmp_path):

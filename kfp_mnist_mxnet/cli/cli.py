@@ -20,6 +20,7 @@ from kfp_mnist_mxnet.cli.command import (
     examples,
     nearest,
     parse_parameters,
+    secret,
     target_options,
 )
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 HOST = "URL of the UI or API."
 POLL = "Seconds between looks."
+BEARER = "Bearer token; better in KFP_TOKEN."
+COOKIES = "Of a session; better in KFP_COOKIES."
 CA_CERTIFICATES = "CA certificates of the host."
 
 
@@ -223,7 +226,12 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def connected(
-        host: str, token: str, cookies: str, ssl_ca_cert: str, insecure: bool, **others: Any
+        host: str,
+        token: str | None,
+        cookies: str | None,
+        ssl_ca_cert: str,
+        insecure: bool,
+        **others: Any,
     ) -> Any:
         from kfp_mnist_mxnet.cli.cluster import Connection, with_scheme
 
@@ -234,10 +242,8 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--poll", type=float, default=5.0, show_default=True, help=POLL),
         click.option("--insecure", is_flag=True, help="Do not check the host's certificate."),
         click.option("--ssl-ca-cert", type=click.Path(exists=True), help=CA_CERTIFICATES),
-        click.option(
-            "--cookies", envvar="KFP_COOKIES", help="Of a session; better in KFP_COOKIES."
-        ),
-        click.option("--token", envvar="KFP_TOKEN", help="Bearer token; better in KFP_TOKEN."),
+        click.option("--cookies", envvar="KFP_COOKIES", callback=secret, help=COOKIES),
+        click.option("--token", envvar="KFP_TOKEN", callback=secret, help=BEARER),
         click.option("--host", envvar="KF_PIPELINES_ENDPOINT", required=True, help=HOST),
     ):
         connected = option(connected)

@@ -12,6 +12,7 @@ from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.export.layout import check_model_name
 from kfp_mnist_mxnet.shipping.install import PROJECT
 from kfp_mnist_mxnet.storage.address import Address, parse_destination, parse_server
+from kfp_mnist_mxnet.storage.secret import checked_secret
 
 if TYPE_CHECKING:  # it imports kfp
     from kfp_mnist_mxnet.cli.target import Target
@@ -168,6 +169,18 @@ def check_parameters(pipeline: Any, parameters: dict[str, Any]) -> None:
             parse_server(parameters["registry_uri"], "registry_uri")
         if "model_name" in parameters:
             check_model_name(parameters["model_name"])
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from None
+
+
+def secret(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return a token or cookies without the white space around them, None for none.
+
+    Raises:
+        click.UsageError: it has a character in it that no header of a request may have.
+    """
+    try:
+        return checked_secret(f"{param.envvar} or {param.opts[0]}", value or "") or None
     except InvalidInput as error:
         raise click.UsageError(str(error)) from None
 

@@ -28,6 +28,7 @@ from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
 from kfp_mnist_mxnet.export.layout import CARD_FILE, MODEL_FILE, VERSION
 from kfp_mnist_mxnet.storage.address import parse_server
 from kfp_mnist_mxnet.storage.artifact import regular_file
+from kfp_mnist_mxnet.storage.secret import checked_secret
 
 TOKEN = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105 (names the file, for all clients of Kubeflow)
 DIGEST = "sha256"  # the property of a version that says which model it is
@@ -115,13 +116,18 @@ def token() -> str | None:
     """Return the token that the environment names, None if it names none.
 
     Raises:
-        InvalidInput: it can't be read.
+        InvalidInput: it can't be read, or has a character in it that no request may have.
     """
     path = os.environ.get(TOKEN)
+    if not path:
+        return None
     try:
-        return pathlib.Path(path).read_text().strip() if path else None
-    except (OSError, ValueError) as error:
+        text = pathlib.Path(path).read_text()
+    except OSError as error:
         raise InvalidInput(f"the token in {path}, of {TOKEN}, can't be read: {error}") from error
+    except ValueError:  # of UTF-8: it would show a part of the token
+        raise InvalidInput(f"the token in {path}, of {TOKEN}, is no text") from None
+    return checked_secret(f"the token in {path}, of {TOKEN},", text)
 
 
 def registered(client: ModelRegistryAPIClient, entry: Entry) -> dict[str, str]:

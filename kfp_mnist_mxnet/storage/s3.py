@@ -12,8 +12,10 @@ from minio import credentials
 from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
 from kfp_mnist_mxnet.storage.address import Address, without_secrets
 from kfp_mnist_mxnet.storage.http import http_client, network_fault, until_whole
+from kfp_mnist_mxnet.storage.secret import secret_of
 
 KUBEFLOW = "http://seaweedfs.kubeflow:9000"  # the store of Kubeflow Pipelines
+KEYS = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"))
 
 
 def s3_client(endpoint: str, timeout: float = 10.0, retries: int = 0) -> tuple[minio.Minio, str]:
@@ -23,13 +25,15 @@ def s3_client(endpoint: str, timeout: float = 10.0, retries: int = 0) -> tuple[m
     Kubeflow Pipelines. Credentials come from the environment; without them the bucket is public.
 
     Raises:
-        InvalidInput: the endpoint is not host:port.
+        InvalidInput: the endpoint is not host:port, or a key or the region has a character in it
+            that no request may have.
     """
-    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL") or KUBEFLOW
+    endpoint = (endpoint or os.environ.get("AWS_ENDPOINT_URL") or KUBEFLOW).strip()
     url = endpoint if "://" in endpoint else "https://" + endpoint
     scheme, _, host = without_secrets(url).partition("://")
     shown = f"{scheme}://{host.rstrip('/')}"
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    keys = s3_credentials()
+    region = secret_of("AWS_REGION", "AWS_DEFAULT_REGION")  # it stands beside the signature
     try:
         address = Address.parse(url)
         address.check_server()
@@ -39,9 +43,9 @@ def s3_client(endpoint: str, timeout: float = 10.0, retries: int = 0) -> tuple[m
             region = "us-east-1"  # else the SDK asks for the bucket's, which few credentials may
         client = minio.Minio(
             f"{address.host}{address.path.rstrip('/')}",  # the SDK refuses a path
-            credentials=s3_credentials(),
+            credentials=keys,
             secure=address.scheme != "http",
-            region=region,
+            region=region or None,
             http_client=http_client(shown, timeout, retries),
         )
     except ValueError as error:
@@ -53,10 +57,19 @@ def s3_client(endpoint: str, timeout: float = 10.0, retries: int = 0) -> tuple[m
 
 
 def s3_credentials() -> credentials.Provider | None:
-    """Return the provider of the AWS_* or MINIO_* credentials in the environment, else None."""
-    if os.environ.get("AWS_ACCESS_KEY_ID"):
-        return credentials.EnvAWSProvider()
-    return credentials.EnvMinioProvider() if os.environ.get("MINIO_ACCESS_KEY") else None
+    """Return the provider of the AWS_* or MINIO_* credentials in the environment, else None.
+
+    Raises:
+        InvalidInput: one of two is missing, or has a character in it that no request may have.
+    """
+    for key, secret in KEYS:
+        if name := secret_of(key):
+            value = secret_of(secret)
+            if not value:
+                raise InvalidInput(f"{key} is set and {secret} is not")
+            token = secret_of("AWS_SESSION_TOKEN") if key == KEYS[0][0] else ""
+            return credentials.StaticProvider(name, value, token or None)
+    return None
 
 
 class S3Store:
