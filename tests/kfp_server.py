@@ -148,6 +148,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.manifest = True
         self.logs: dict[str, str] = {}
         self.ui = False
+        self.instead: str | None = None  # the answer to every request in place of the API's
         self.tasks: list[dict] = []
 
     def scene(self, run_id: str) -> Scene:
@@ -166,6 +167,8 @@ class Api(http.server.BaseHTTPRequestHandler):
         query = dict(urllib.parse.parse_qsl(url.query))
         if not self.allowed():
             return None
+        if self.server.instead is not None:
+            return self.answer_text(self.server.instead)
         for pattern, method in (
             (r"/apis/v2beta1/healthz", self.health),
             (r"/apis/v2beta1/pipelines/(\w+)/versions", self.versions),
@@ -282,6 +285,9 @@ class Api(http.server.BaseHTTPRequestHandler):
         state, url = self.server.state, urllib.parse.urlsplit(self.path)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if not self.allowed():
+            return
+        if self.server.instead is not None:
+            self.answer_text(self.server.instead)
             return
         path = url.path.removeprefix("/apis/v2beta1")
         query = dict(urllib.parse.parse_qsl(url.query))

@@ -361,6 +361,42 @@ def test_a_host_that_stays_away_is_not_the_end_of_the_run(api, monkeypatch):
     assert done.exit_code == 1
 
 
+OTHERS = [
+    ("<!DOCTYPE html><title>Sign in</title>", "with a web page"),
+    ("\ufeff\n<html>", "with a web page"),
+    ("", "with nothing"),
+    ("OK", "with 'OK'"),
+    ("null", "with 'null'"),
+    ("[]", "with '[]'"),
+    ("{}", "without run_id"),
+    ('{"message": "welcome"}', "without run_id"),
+    ('{"run_id": null}', "without run_id"),
+]
+
+
+@pytest.mark.parametrize(("answer", "how"), OTHERS)
+def test_an_answer_that_is_not_the_api_s_ends_in_one_sentence(api, answer, how):
+    api.instead = answer
+    done = follow(api)
+    (sentence,) = done.stderr.splitlines()
+    assert done.exit_code == 1
+    assert sentence.startswith(
+        f"Error: {api.url} answers {how}, not as the API of Kubeflow Pipelines does: "
+    )
+    assert "KFP_TOKEN or KFP_COOKIES" in sentence
+
+
+@pytest.mark.parametrize(("answer", "how"), OTHERS)
+def test_a_session_that_ends_while_a_run_is_followed_is_one_sentence(api, monkeypatch, answer, how):
+    def log_out(look, shown):
+        api.instead = answer
+
+    monkeypatch.setattr(kfp_mnist_mxnet.cli.follow, "show_changes", log_out)
+    first, last = follow(api, ("RUNNING", [])).stderr.splitlines()
+    assert first.startswith("the run goes on; follow it again with")
+    assert f"answers {how}, not as the API" in last
+
+
 def test_a_run_that_is_not_there_is_one_sentence(api):
     done = follow(api, run="nothing")
     assert done.exit_code == 1

@@ -6,11 +6,14 @@ import ssl
 import subprocess
 import sys
 
+import click
+import kfp_server_api
 import pytest
 import yaml
 from conftest import COMPILED, ROOT
 from kfp_server import serving
 
+from kfp_mnist_mxnet.cli.cluster import one_sentence
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.storage.secret import checked_secret
 
@@ -182,6 +185,34 @@ def test_a_host_that_does_not_answer_is_one_sentence():
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("Error: http://127.0.0.1:9 can't be reached: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "how"),
+    [("<html>Hello", "with a web page"), ("", "with nothing"), ("{}", "without pipeline_id")],
+)
+def test_an_answer_that_is_not_the_api_s_is_one_sentence(api, answer, how):
+    api.instead = answer
+    done = submit(api.url, "--target", "cpu")
+    (sentence,) = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert sentence.startswith(f"Error: {api.url} answers {how}, not as the API")
+    assert "KFP_TOKEN or KFP_COOKIES" in sentence
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (403, "answers 403 with a web page, not as the API of Kubeflow Pipelines does: set"),
+        (502, "answered 502: a web page"),
+    ],
+)
+def test_an_error_as_a_web_page_is_one_sentence(status, sentence):
+    error = kfp_server_api.ApiException(status=status)
+    error.body = b"\n<html><h1>Forbidden</h1></html>"
+    told = pytest.raises(click.ClickException, match=f"^https://host {sentence}")
+    with told, one_sentence("https://host"):
+        raise error
 
 
 def test_refuses_to_wait_for_a_schedule(api):

@@ -21,19 +21,41 @@ from kfp_mnist_mxnet.cli.target import write_yaml
 
 Answer = TypeVar("Answer")
 
+LOG_IN = (
+    "set KFP_TOKEN or KFP_COOKIES if the host wants a login, and look whether its address is that "
+    "of Kubeflow Pipelines"
+)
+
+
+class NotTheApi(click.ClickException):
+    """The host answers, but not as the API of Kubeflow Pipelines does.
+
+    how: what its answer is, after the word "answers".
+    """
+
+    def __init__(self, host: str, how: str) -> None:
+        super().__init__(
+            f"{host} answers {how}, not as the API of Kubeflow Pipelines does: {LOG_IN}"
+        )
+
 
 @contextlib.contextmanager
 def one_sentence(host: str) -> Iterator[None]:
     """Turn what the API or the connection raises into one sentence.
 
     Raises:
-        click.ClickException: the host can't be reached, or refuses what it was asked.
+        click.ClickException: the host can't be reached, refuses what it was asked, or is not the
+            API of Kubeflow Pipelines.
     """
     try:
         yield
     except kfp_server_api.ApiException as error:
-        said = f"answered {error.status}" if error.status else "can't be reached"
         answer = brief(error.body or error.reason)
+        if answer.startswith("<"):
+            answer = "a web page"
+            if error.status and error.status < 500:
+                raise NotTheApi(host, f"{error.status} with {answer}") from error
+        said = f"answered {error.status}" if error.status else "can't be reached"
         raise click.ClickException(f"{host} {said}: {answer}") from error
     except urllib3.exceptions.HTTPError as error:
         reason = str(getattr(error, "reason", None) or error).rpartition(">: ")[2]
@@ -48,12 +70,32 @@ def brief(body: Any) -> str:
     return " ".join(text.split())[:300]
 
 
+def kind_of(body: Any) -> str:
+    """Say what an answer is that is not the API's."""
+    text = brief(body).lstrip("\ufeff ")
+    if text.startswith("<"):
+        return "with a web page"  # as of a gateway where one logs in
+    return f"with {text[:60]!r}" if text else "with nothing"
+
+
 class Client(kfp.Client):
     """kfp's client, but its look whether the host answers is one request, not five long tries."""
 
     def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
-        """Ask once, for 30 seconds; sleep_duration is kfp's."""
-        return self._healthz_api.healthz_service_get_healthz(_request_timeout=30)
+        """Ask once, for 30 seconds; sleep_duration is kfp's.
+
+        Raises:
+            NotTheApi: the answer is no JSON object, of which kfp would make one without content.
+        """
+        ask = self._healthz_api.healthz_service_get_healthz
+        body = ask(_request_timeout=30, _preload_content=False).data
+        try:
+            content = json.loads(body)
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise NotTheApi(self._healthz_api.api_client.configuration.host, kind_of(body))
+        return kfp_server_api.V2beta1GetHealthzResponse(multi_user=content.get("multi_user"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +114,7 @@ class Connection:
         Raises:
             kfp_server_api.ApiException: the host answers with an error.
             urllib3.exceptions.HTTPError: it does not answer.
+            NotTheApi: what answers is something else.
         """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # that a back end of v1 is too old
@@ -103,28 +146,50 @@ def submit(
     """Upload a pipeline and start a run of it, or schedule runs; return the id of what was made.
 
     cron: six fields, the first of them seconds, as the back end reads them.
+
+    Raises:
+        NotTheApi: an answer is not that of the API.
     """
     with contextlib.redirect_stdout(None):  # kfp prints links of its own
-        pipeline_id, version_id = upload(client, pipeline, namespace)
-        experiment_id = client.create_experiment(experiment, namespace=namespace).experiment_id
+        pipeline_id, version_id = upload(client, host, pipeline, namespace)
+        found = client.create_experiment(experiment, namespace=namespace)
+        experiment_id = id_of(client, host, found, "experiment_id")
         name = f"{pipeline.name} {datetime.datetime.now():%Y-%m-%d %H:%M:%S}"
         what = {"params": parameters, "pipeline_id": pipeline_id, "version_id": version_id}
         if cron:
             schedule = client.create_recurring_run(
                 experiment_id, name, cron_expression=cron, **what
             )
-            made, link = schedule.recurring_run_id, "recurringrun"
+            made, link = id_of(client, host, schedule, "recurring_run_id"), "recurringrun"
         else:
-            made, link = client.run_pipeline(experiment_id, name, **what).run_id, "runs"
+            run = client.run_pipeline(experiment_id, name, **what)
+            made, link = id_of(client, host, run, "run_id"), "runs"
     click.echo(f"{'schedule' if cron else 'run'}  {address(host, made, link)}")
     return made
 
 
-def upload(client: kfp.Client, pipeline: Any, namespace: str | None) -> tuple[str, str]:
+def id_of(client: kfp.Client, host: str, answer: Any, name: str) -> str:
+    """Return the id in the client's last answer, of which kfp has made an object.
+
+    Raises:
+        NotTheApi: it has none, as where kfp has made the object of a web page or of `{}`.
+    """
+    value = getattr(answer, name, None)
+    if value and isinstance(value, str):
+        return value
+    body = client._run_api.api_client.last_response.data
+    is_object = brief(body).startswith("{")
+    raise NotTheApi(host, f"without {name}" if is_object else kind_of(body))
+
+
+def upload(client: kfp.Client, host: str, pipeline: Any, namespace: str | None) -> tuple[str, str]:
     """Upload a pipeline unless the back end has this version; return pipeline and version id.
 
     A version is named by the SHA-256 of its YAML, so that one YAML is one version. The pipeline
     is made empty, as kfp's upload of a new one would add a version of the pipeline's name.
+
+    Raises:
+        NotTheApi: an answer is not that of the API.
     """
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory, "pipeline.yaml")
@@ -136,12 +201,13 @@ def upload(client: kfp.Client, pipeline: Any, namespace: str | None) -> tuple[st
                 display_name=pipeline.name, description=pipeline.description, namespace=namespace
             )
             found = [client._pipelines_api.pipeline_service_create_pipeline(new)]
-        pipeline_id = found[0].pipeline_id
+        pipeline_id = id_of(client, host, found[0], "pipeline_id")
         versions = client.list_pipeline_versions(pipeline_id, filter=named(version))
         if versions.pipeline_versions:
-            return pipeline_id, versions.pipeline_versions[0].pipeline_version_id
-        made = client.upload_pipeline_version(str(path), version, pipeline_id=pipeline_id)
-        return pipeline_id, made.pipeline_version_id
+            made = versions.pipeline_versions[0]
+        else:
+            made = client.upload_pipeline_version(str(path), version, pipeline_id=pipeline_id)
+        return pipeline_id, id_of(client, host, made, "pipeline_version_id")
 
 
 def named(display_name: str) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kfp_mnist_mxnet.cli.cluster import get
+from kfp_mnist_mxnet.cli.cluster import NotTheApi, get
 from kfp_mnist_mxnet.cli.command import program
 from kfp_mnist_mxnet.cli.local import why_not
 from kfp_mnist_mxnet.cli.logs import clean, error_sentence, fingerprint, read_accuracy
@@ -95,6 +95,7 @@ def follow(run: Run) -> Look:
     Raises:
         kfp_server_api.ApiException: the host answers with an error.
         urllib3.exceptions.HTTPError: it does not answer.
+        NotTheApi: what answers is something else.
     """
     stall = Stall(STALLED_AFTER, STALLED_AGAIN)
     shown: dict[tuple[str, str], str] = {}
@@ -246,7 +247,7 @@ def watch(client: kfp.Client, host: str, run_id: str, poll: float) -> int:
     except KeyboardInterrupt:
         goes_on(run)
         return 130
-    except REFUSED:
+    except (*REFUSED, NotTheApi):
         if run.last.state:
             goes_on(run)
         raise

@@ -16,7 +16,7 @@ import urllib3
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from kfp_mnist_mxnet.cli.cluster import address, get, patiently
+from kfp_mnist_mxnet.cli.cluster import address, get, id_of, patiently
 from kfp_mnist_mxnet.cli.graph import Box, read_graph
 from kfp_mnist_mxnet.cli.logs import clean
 from kfp_mnist_mxnet.cli.workflow import (
@@ -100,6 +100,7 @@ class Run:
         Raises:
             kfp_server_api.ApiException: the host answers with an error.
             urllib3.exceptions.HTTPError: it does not answer.
+            NotTheApi: what answers is something else, as when a session has ended.
         """
         run = patiently(self.ask, self.poll)
         tasks = (run.run_details and run.run_details.task_details) or []
@@ -122,8 +123,14 @@ class Run:
         return look
 
     def ask(self) -> Any:
-        """Return what the API says of the run; kfp's own function would wait for ever."""
-        return self.client._run_api.run_service_get_run(self.run_id, _request_timeout=60)
+        """Return what the API says of the run; kfp's own function would wait for ever.
+
+        Raises:
+            NotTheApi: the answer tells of no run.
+        """
+        run = self.client._run_api.run_service_get_run(self.run_id, _request_timeout=60)
+        id_of(self.client, self.host, run, "run_id")
+        return run
 
     def read_boxes(self, run: Any) -> list[Box]:
         """Return the graph of a run's pipeline, empty where the host has it no more."""
@@ -134,7 +141,7 @@ class Run:
                 spec = patiently(lambda: self.version(reference), self.poll).pipeline_spec
             spec = spec.get("pipeline_spec", spec)  # beside it is what is for Kubernetes only
             return read_graph(json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec()))
-        except (*REFUSED, json_format.ParseError, AttributeError):
+        except (*REFUSED, json_format.ParseError, AttributeError, TypeError):
             return []
 
     def version(self, reference: Any) -> Any:
