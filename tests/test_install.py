@@ -89,14 +89,16 @@ def index_with_uv(index, uv_wheel) -> Index:
     return index
 
 
-def start(tmp_path: pathlib.Path, script: str, **environment: str) -> subprocess.CompletedProcess:
+def start(
+    tmp_path: pathlib.Path, script: str, program: str = FOUND, **environment: str
+) -> subprocess.CompletedProcess:
     """Run a script in place of a pod's, with `python3` and nothing else that pip is told of."""
     told = ("PIP_", "UV_", "XDG_CONFIG", "SSL_CERT_FILE", "http", "HTTP", "no_proxy", "NO_PROXY")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(told)}
     kept |= {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path), "PIP_RETRIES": "0"}
     kept |= {"PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"}
     kept |= {"PIP_CONFIG_FILE": os.devnull, **environment}
-    command = ["sh", "-c", script, "python3", "-c", FOUND]
+    command = ["sh", "-c", script, "python3", "-c", program]
     return subprocess.run(command, env=kept, capture_output=True, text=True, timeout=120)
 
 
@@ -123,6 +125,85 @@ def test_uv_reads_what_the_file_of_pip_says(tmp_path, index_with_uv):
     done = start(tmp_path, install_script(["tiny==1.0"]), PIP_CONFIG_FILE=str(config))
     assert done.returncode == 0, done.stderr
     assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index_with_uv.by("uv")
+
+
+# What fails, or installs nothing, or for another Python, where it counts.
+MEANT_FOR_OTHERS = {
+    "PIP_USER": "1",
+    "PIP_REQUIRE_VIRTUALENV": "1",
+    "PIP_TARGET": "/nonexistent/target",
+    "PIP_PREFIX": "/nonexistent/prefix",
+    "PIP_ROOT": "/nonexistent/root",
+    "PIP_DRY_RUN": "1",
+    "PIP_REQUIRE_HASHES": "1",
+    "PIP_CONSTRAINT": "/nonexistent/constraints.txt",
+    "PIP_REQUIREMENT": "/nonexistent/requirements.txt",
+    "PIP_NO_BINARY": ":all:",
+    "PIP_PYTHON_VERSION": "2.7",
+    "PIP_PLATFORM": "win32",
+    "PIP_PYTHON": "/nonexistent/python",
+    "PIP_CONFIG_SETTINGS": "x",
+    "UV_PYTHON": "/nonexistent/python",
+    "UV_SYSTEM_PYTHON": "1",
+    "UV_MANAGED_PYTHON": "1",
+    "UV_CONSTRAINT": "/nonexistent/constraints.txt",
+    "UV_EXCLUDE": "/nonexistent/exclude.txt",
+    "UV_EXCLUDE_NEWER": "2001-01-01",
+    "UV_REQUIRE_HASHES": "1",
+    "UV_PROJECT": "/nonexistent/project",
+    "UV_LINK_MODE": "symlink",
+    "VIRTUAL_ENV": "/nonexistent/environment",
+}
+PIP_CONF = "user = true\nrequire-virtualenv = true\ntarget = /none\nconstraint = /none\n"
+
+
+@pytest.mark.parametrize("agent", ["pip", "uv"])
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_settings_for_other_installations_do_not_count(tmp_path, index, request, agent, place):
+    if agent == "uv":
+        request.getfixturevalue("index_with_uv")
+    config = tmp_path / "pip.conf"
+    config.write_text(f"[global]\nindex-url = http://{index.url}\n{PIP_CONF}")
+    found = {
+        "environment": {"PIP_INDEX_URL": f"http://{index.url}", **MEANT_FOR_OTHERS},
+        "file": {"PIP_CONFIG_FILE": str(config)},
+    }[place]
+    done = start(tmp_path, install_script(["tiny==1.0"]), **found)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("tiny tmp.")
+    assert done.stderr == ""
+    assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index.by(agent)
+
+
+def test_the_environment_comes_before_the_file_of_pip(tmp_path, index_with_uv):
+    config = tmp_path / "pip.conf"
+    config.write_text("[global]\nindex-url = http://127.0.0.1:9/simple\n")
+    url = {"PIP_INDEX_URL": f"http://{index_with_uv.url}", "PIP_CONFIG_FILE": str(config)}
+    done = start(tmp_path, install_script(["tiny==1.0"]), **url)
+    assert done.returncode == 0, done.stderr
+    assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index_with_uv.by("uv")
+
+
+def test_several_indexes_in_the_file_of_pip_reach_uv(tmp_path, index_with_uv):
+    url, config = f"http://{index_with_uv.url}", tmp_path / "pip.conf"
+    config.write_text(f"[global]\nindex-url = {url}\nextra-index-url =\n  {url}/a\n  {url}/b\n")
+    done = start(tmp_path, install_script(["tiny==1.0"]), PIP_CONFIG_FILE=str(config))
+    assert done.returncode == 0, done.stderr
+    assert {"/simple/a/tiny/", "/simple/b/tiny/"} <= index_with_uv.by("uv")
+
+
+def test_packages_come_from_a_directory_where_there_is_no_index(tmp_path, index):
+    links = str(index.root / "simple" / "tiny")
+    done = start(tmp_path, install_script(["tiny==1.0"]), PIP_NO_INDEX="1", PIP_FIND_LINKS=links)
+    assert done.returncode == 0, done.stderr
+    assert not index.asked
+
+
+def test_what_pip_is_told_stays_as_it_is_for_the_program(tmp_path, index):
+    shown = "import os; print(os.environ['PIP_USER'], 'UV_DEFAULT_INDEX' in os.environ)"
+    told = {"PIP_INDEX_URL": f"http://{index.url}", "PIP_USER": "1"}
+    done = start(tmp_path, install_script(["tiny==1.0"]), program=shown, **told)
+    assert done.stdout == "1 False\n", done.stderr
 
 
 def test_an_index_of_its_own_has_the_library(tmp_path, index, uv_wheel):

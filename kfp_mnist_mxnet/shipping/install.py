@@ -11,28 +11,38 @@ CUDA_PINS = "requirements-gpu.txt"
 LOCK = "lock.txt"
 UV = "uv==0.13.9"
 
-# uv installs a step's packages in a third of pip's time. It reads UV_* and not what pip is told in
-# its environment and its files, so that is handed over; where uv can't be had, pip does it. The
+# uv installs a step's packages in a third of pip's time; where uv can't be had, pip does it. The
 # packages go where any user may write.
+#
+# Of the variables of pip and uv only those count here which say where packages come from and how
+# to get there. The others are meant for other installations and would break this one (PIP_USER,
+# PIP_PREFIX), have it succeed without a package (PIP_ROOT, PIP_DRY_RUN, UV_EXCLUDE) or with those
+# of another Python (PIP_PYTHON_VERSION, UV_PYTHON, a .venv). What pip's files say of the kind is
+# set back by an option or a variable. uv reads neither, so what pip is told is handed over.
+#
+# With one -q pip would speak of its version and of root.
+# Each byte of this stands in the back end's record of a run some 60 times: see weight.py.
+KEPT = "INDEX|LINKS|HOST|CERT|PROXY|HTTP|TLS|TIMEOUT|RETRIES|FILE"
 SCRIPT = r"""
-packages="{packages}"
-export PYTHONPATH="$(mktemp -d)" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-pip="python3 -m pip --quiet install --target $PYTHONPATH --no-deps"
+export PYTHONPATH="$(mktemp -d)"
+(
+unset $(env | sed -nE "s/^((PIP|UV)_[A-Z_]+)=.*/\1/p" | grep -vE "{kept}")
+export PIP_CONSTRAINT=/dev/null PIP_REQUIRE_VIRTUALENV=0
 told="$(python3 -m pip config list 2>/dev/null)"
-hand_over() {{
-  value="$(printf "%s" "$told" | sed -n "s/^[^=]*\.$2='\(.*\)'$/\1/p" | tail -n 1)"
-  if [ "$value" ] && ! printenv "$1" >/dev/null; then export "$1=$value"; fi
+tell() {{
+  value="$(printf %s "$told" | sed -n "s/\\\\n/ /g;s/^[^=]*\.$2='\(.*\)'$/\1/p" | tail -n 1)"
+  [ -z "$value" ] || printenv $1 >/dev/null || export "$1=$value"
 }}
-with_uv() (
-  $pip {uv} 2>/dev/null || return
-  hand_over UV_DEFAULT_INDEX index-url
-  hand_over UV_INDEX extra-index-url
-  hand_over UV_INSECURE_HOST trusted-host
-  hand_over SSL_CERT_FILE cert
-  uv="$PYTHONPATH/bin/uv --quiet pip install --no-cache --no-deps"
-  $uv --target "$PYTHONPATH"{also} $packages
-)
-with_uv || $pip{also} $packages || exit
+tell UV_DEFAULT_INDEX index-url
+tell UV_INDEX extra-index-url
+tell UV_INSECURE_HOST trusted-host
+tell SSL_CERT_FILE cert
+to="--no-deps --target $PYTHONPATH"
+pip="python3 -m pip install -qq --no-user $to"
+packages="{packages}"
+$pip {uv} 2>/dev/null && $PYTHONPATH/bin/uv -q pip install --no-cache $to \
+  -p "$(command -v python3)"{also} $packages || $pip{also} $packages
+) || exit
 exec "$0" "$@"
 """
 
@@ -93,4 +103,4 @@ def install_script(packages: Iterable[str], library: str = "", index: str = "") 
     """
     words = [*packages, *([library] if library else [])]
     also = f" --extra-index-url {shlex.quote(index)}" if index else ""
-    return SCRIPT.format(packages=" ".join(words), uv=UV, also=also)
+    return SCRIPT.format(packages=" ".join(words), uv=UV, also=also, kept=KEPT)
