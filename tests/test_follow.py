@@ -203,6 +203,19 @@ def test_steps_of_a_loop_have_numbers(api):
     assert changes(done)[:2] == ["Train#1: SUCCEEDED after 10.0 s", "Train#2: RUNNING"]
 
 
+def test_an_error_that_all_steps_of_a_loop_have_is_said_once(api):
+    api.state["yaml"] = (COMPILED / "sweep-cpu.yaml").read_text()
+    nodes = []
+    for i in range(5):
+        within = f"root(0).for-loop-1(0).iteration-iterations({i}:{i})(0).iteration-item(0)"
+        message = "no such model" if i else "OOMKilled (exit code 137)"
+        nodes += step("train", "Failed", at=30 * i, message=message, within=within)
+    assert follow(api, ("FAILED", nodes)).stderr.splitlines() == [
+        "Train#1: OOMKilled (exit code 137)",
+        "Train#2 and 3 more: no such model",
+    ]
+
+
 def test_a_cached_step_is_marked_and_its_accuracy_is_that_of_the_run_it_comes_from(api):
     key = 'custom_properties:{key:"cache_fingerprint"  value:{string_value:"69b5"}}'
     api.logs[pod("evaluate", "driver")] = f"I1124 1 container.go:204] Created: {key}\n"

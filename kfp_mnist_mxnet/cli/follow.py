@@ -140,7 +140,10 @@ def say(name: str, text: str) -> None:
 
 
 def show_end(run: Run, look: Look) -> None:
-    """Print how a run ended: seconds of each step, accuracy, where to look, the errors last."""
+    """Print how a run ended: seconds of each step, accuracy, where to look, the errors last.
+
+    An error that many steps have, as those of a loop, is printed once.
+    """
     console = new_console()
     missing = [place for place in run.places if place.key not in {s.key for s in look.steps}]
     console.print()
@@ -150,16 +153,17 @@ def show_end(run: Run, look: Look) -> None:
     lines = why_left_out(look, missing, accuracy) if look.state == "SUCCEEDED" else []
     if accuracy is not None:
         lines.append(f"accuracy  {accuracy:.4f}")
-    errors = [f"run: {look.error}"] if look.error else []
+    errors = {look.error: ["run"]} if look.error else {}
     for step in look.failed:
         error, where = why_failed(run, step)
-        errors.append(f"{step.name}: {error}")
+        errors.setdefault(error, []).append(step.name)
         lines += [f"log       {where}"] if where else []
     for line in [*lines, f"run       {run.address}"]:
         console.print(Text(line), soft_wrap=True)
     stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-    for error in errors:
-        stderr.print(Text(clean(error), "red"))
+    for error, names in errors.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        stderr.print(Text(clean(f"{names[0]}{more}: {error}"), "red"))
 
 
 def end_table(look: Look, missing: list[Place]) -> Table:
