@@ -72,6 +72,7 @@ def train_pipeline(target: Target) -> Any:
             train_labels_file=train_labels_file,
             test_images_file=test_images_file,
             test_labels_file=test_labels_file,
+            class_names=class_names,
         )
         training = steps.gpu_step(train, TRAIN)(
             gpu_count,

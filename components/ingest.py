@@ -20,6 +20,7 @@ def ingest(
     train_labels_file: str = "",
     test_images_file: str = "",
     test_labels_file: str = "",
+    class_names: list[str] = [],
 ):
     """Ingest the four IDX files of an image data set as three splits.
 
@@ -48,6 +49,7 @@ def ingest(
         test_images_file: File name of the test images; empty for t10k-images-idx3-ubyte or,
             with channels, t10k-images-idx4-ubyte.
         test_labels_file: File name of the test labels; empty for t10k-labels-idx1-ubyte.
+        class_names: Name of each class, of which only the number is checked; empty for no check.
 
     Returns:
         train_data: Training images and labels without those held out.
@@ -56,7 +58,8 @@ def ingest(
         data_report: What the data looks like.
 
     Raises:
-        ValueError: A file is missing or damaged, the parts don't fit, a parameter is out of range.
+        ValueError: A file is missing or damaged, the parts don't fit, a parameter is out of range,
+            or there are not as many class names as classes.
     """
     import pathlib
     import tempfile
@@ -86,7 +89,13 @@ def ingest(
         ):
             files = fetch(mirror, names, pathlib.Path(downloads), s3_endpoint)
             splits = ingest_files(
-                files, expected, directories, validation_fraction, seed, mirror.shown
+                files,
+                expected,
+                directories,
+                validation_fraction,
+                seed,
+                mirror.shown,
+                class_names,
             )
             write_data_report(report, splits)
             if mirror.is_mnist:

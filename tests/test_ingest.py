@@ -111,6 +111,29 @@ def test_metadata_and_dataset_json_say_what_the_split_is(tmp_path, artifacts):
     assert len(split.metadata["sha256"]) == 64
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a"], "one name for each of the 3 classes, got 1"),
+        (["a", "b"], "one name for each of the 3 classes, got 2"),
+        (["a", "b", "c", "d"], "one name for each of the 3 classes, got 4"),
+        (["a", "b", "b"], "must all differ, and none be empty"),
+        (["a", "b", ""], "must all differ, and none be empty"),
+    ],
+)
+def test_class_names_that_do_not_fit_are_found_before_training(tmp_path, artifacts, names, message):
+    with pytest.raises(ValueError, match=message):
+        artifacts.ingest(write_idx_set(tmp_path / "idx"), class_names=names)
+    assert not list(artifacts.root.glob("*"))
+
+
+def test_class_names_change_no_byte(tmp_path, artifacts):
+    source = write_idx_set(tmp_path / "idx")
+    plain = load(artifacts.ingest(source)["train_data"])
+    named = load(artifacts.ingest(source, class_names=["a", "b", "c"])["train_data"])
+    assert [array.tobytes() for array in plain] == [array.tobytes() for array in named]
+
+
 def test_report_shows_samples_and_counts(tmp_path, artifacts):
     outputs = artifacts.ingest(write_idx_set(tmp_path / "idx"))
     page = pathlib.Path(outputs["data_report"].path).read_text()

@@ -5,7 +5,7 @@ import json
 import logging
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.names import Files, spellings
 from kfp_mnist_mxnet.data.statistics import PixelStatistics, hash_images
 from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.evaluation.classes import name_classes
 
 SPLITS = ("train", "validation", "test")
 MOST_IMAGES = 100_000_000  # each needs about 20 bytes of memory, for label and hash
@@ -111,15 +112,16 @@ def ingest_files(
     validation_fraction: float,
     seed: int,
     source: str,
+    class_names: Sequence[str] = (),
 ) -> dict[str, Ingested]:
     """Stream four IDX files into three data set directories: train, validation, test.
 
-    files: from `fetch`; sha256: part to expected digest, if any. Returns: split to what was
-    written.
+    files: from `fetch`; sha256: part to expected digest, if any; class_names: of later steps, as
+    here it is known first whether there are as many as classes. Returns: split to what was written.
 
     Raises:
-        InvalidInput: a file is damaged, the parts don't fit each other or the disk, or there is
-            but one class to learn.
+        InvalidInput: a file is damaged, the parts don't fit each other or the disk, there is but
+            one class to learn, or there are names but not one for each class.
     """
     with contextlib.ExitStack() as stack:
         idx = {
@@ -135,13 +137,14 @@ def ingest_files(
                 f"{idx['train_labels'].name} leaves {len(np.unique(kept))} classes to train on "
                 f"(validation_fraction is {validation_fraction}), expected at least two"
             )
+        num_classes = 1 + int(max(train.max(), test.max()))
+        name_classes(class_names, num_classes)
         shape = idx["train_images"].image_shape
         check_room(directories[0].parent, len(train) + len(test), shape)
         written = [
             *write_images(idx["train_images"], held_out, directories[:2]),
             *write_images(idx["test_images"], np.zeros(len(test), bool), directories[2:]),
         ]
-    num_classes = 1 + int(max(train.max(), test.max()))
     logging.info(
         "%s: %d images to train, %d to validate, %d to test, shape %s (C, H, W), %d classes",
         *(source, len(kept), len(train) - len(kept), len(test), shape, num_classes),

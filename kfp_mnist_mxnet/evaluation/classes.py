@@ -69,7 +69,7 @@ def wilson_interval(hits: int, images: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def name_classes(class_names: list[str], num_classes: int) -> list[str]:
+def name_classes(class_names: Sequence[str], num_classes: int) -> list[str]:
     """Return the name of each class: those given, else the labels themselves.
 
     Raises:
