@@ -117,6 +117,10 @@ def sweep_pipeline(target: Target) -> Any:
     )
     def mnist_sweep(
         data_uri: str = "mnist",
+        train_images_file: str = "",
+        train_labels_file: str = "",
+        test_images_file: str = "",
+        test_labels_file: str = "",
         validation_fraction: float = 0.1,
         trials: list[dict] = [{"activation": "tanh"}, {"activation": "relu"}],
         recipe: str = "default",
@@ -136,6 +140,10 @@ def sweep_pipeline(target: Target) -> Any:
             validation_fraction=validation_fraction,
             seed=seed,
             s3_endpoint=s3_endpoint,
+            train_images_file=train_images_file,
+            train_labels_file=train_labels_file,
+            test_images_file=test_images_file,
+            test_labels_file=test_labels_file,
         )
         splits = {name: data.outputs[name] for name in ("train_data", "validation_data")}
         planning = steps.step(plan, PLAN)(**splits, trials=trials, recipe=recipe, epochs=epochs)
