@@ -202,6 +202,8 @@ def batch_predict_pipeline(target: Target) -> Any:
             labels_file=labels_file,
             shards=shards,
             s3_endpoint=s3_endpoint,
+            model=model.output,
+            destination_uri=destination_uri,
         )
         with dsl.ParallelFor(
             data.outputs["Output"], name=target.display_name("each shard")

@@ -1,6 +1,6 @@
 """An IDX file of images to predict, and the indices of the shards to predict them in."""
 
-from kfp.dsl import Dataset, Output
+from kfp.dsl import Dataset, Input, Model, Output
 
 from kfp_mnist_mxnet.shipping.decorator import step
 
@@ -14,8 +14,12 @@ def ingest_images(
     labels_file: str = "t10k-labels-idx1-ubyte",
     shards: int = 4,
     s3_endpoint: str = "",
+    model: Input[Model] = None,
+    destination_uri: str = "",
 ) -> list[int]:
     """Ingest images to predict, with their labels if they have any.
+
+    What the shards and the upload after them would refuse is refused here, once and early.
 
     Args:
         data_uri: Where the files are: mnist (public mirrors), a directory, or the prefix of
@@ -29,6 +33,9 @@ def ingest_images(
             AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines. Credentials come from the
             environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MINIO_ACCESS_KEY and
             MINIO_SECRET_KEY.
+        model: Model that the images are for: it must be whole, and for images of their shape.
+        destination_uri: Where the predictions will be uploaded, which must be writable; empty for
+            nowhere.
 
     Returns:
         images: Directory with images.npy, uint8 (N, C, H, W), and dataset.json.
@@ -37,7 +44,8 @@ def ingest_images(
 
     Raises:
         ValueError: A file is missing or damaged, the labels don't fit the images, or a parameter
-            is out of range, or there are more shards than the back end can hold.
+            is out of range, there are more shards than the back end can hold, the model can't be
+            read or is for images of another shape, or the destination can't be written.
     """
     import pathlib
     import tempfile
@@ -46,7 +54,9 @@ def ingest_images(
     from kfp_mnist_mxnet.data.names import check_names
     from kfp_mnist_mxnet.data.sources import fetch, from_mirrors
     from kfp_mnist_mxnet.errors import InvalidInput
+    from kfp_mnist_mxnet.model.info import read_whole
     from kfp_mnist_mxnet.storage.staging import staged
+    from kfp_mnist_mxnet.storage.upload import check_destination
 
     check_shards(shards)
     names = {"test_images": images_file.strip(), "test_labels": labels_file.strip()}
@@ -54,6 +64,9 @@ def ingest_images(
         raise InvalidInput("images_file is empty: give the file name of the images")
     names = {part: name for part, name in names.items() if name}
     check_names(names)
+    needed = read_whole(model.path).input_shape if model else None
+    if destination_uri:
+        check_destination(destination_uri, s3_endpoint)
 
     def attempt(mirror):
         with (
@@ -61,7 +74,7 @@ def ingest_images(
             staged(images, labels) as directories,
         ):
             files = fetch(mirror, names, pathlib.Path(downloads), s3_endpoint)
-            return store_image_set(files, mirror.sha256, directories, mirror.shown)
+            return store_image_set(files, mirror.sha256, directories, mirror.shown, needed)
 
     about = from_mirrors(data_uri, attempt)
     images.metadata.update(about)

@@ -7,14 +7,16 @@ import subprocess
 import sys
 import threading
 
+import click
 import minio
 import numpy as np
 import pytest
 import urllib3
 import yaml
-from conftest import COMPILED, ROOT, write_idx, write_idx_set
+from conftest import COMPILED, ROOT, damage_model, write_idx, write_idx_set
 from kfp import dsl
 
+from kfp_mnist_mxnet.cli.model_uri import check_model_here, check_model_there
 from kfp_mnist_mxnet.components.ingest_images import ingest_images
 from kfp_mnist_mxnet.components.merge import merge
 from kfp_mnist_mxnet.components.predict import predict
@@ -305,6 +307,100 @@ def test_an_address_of_a_model_that_would_be_cut_is_refused_before_anything_runs
     done = run_batch(tmp_path / "runs", f"model_uri=file://{tmp_path}/model#2")
     assert done.returncode == 2
     assert "/model is followed by ? or #" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("s3://bucket/model", "must be the directory of a model on this machine, as train writes"),
+        ("https://me:hidden@host/model?sig=hidden", "got 'https://host/model'"),
+        ("gs://bucket/model", "got 'gs://bucket/model'"),
+        ("", "got ''"),
+        (" ", "got ' '"),
+        ("/nonexistent", "/nonexistent is not a model: it has no file model.json"),
+        ("file:///nonexistent", "/nonexistent is not a model: it has no file model.json"),
+        ("file://host/model", "file://host/model is no path on this machine"),
+    ],
+)
+def test_a_model_that_is_not_on_this_machine_is_refused_at_once(uri, message):
+    with pytest.raises(click.UsageError) as caught:
+        check_model_here({"model_uri": uri})
+    assert message in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["", "model", "/path/to/model", "file:///path/to/model"])
+def test_a_model_that_a_cluster_can_not_see_is_refused_at_once(uri):
+    with pytest.raises(click.UsageError, match="must be the address of a model in an object sto"):
+        check_model_there({"model_uri": uri})
+
+
+def test_a_model_that_can_be_had_is_taken(trained):
+    path = pathlib.Path(trained["model"].path)
+    for uri in (str(path), path.as_uri()):
+        check_model_here({"model_uri": uri})
+    for uri in ("s3://bucket/model", "minio://bucket/model", "gs://bucket/model"):
+        check_model_there({"model_uri": uri})
+
+
+def test_a_model_that_is_none_ends_the_command_before_anything_runs(tmp_path):
+    done = run_batch(tmp_path / "runs", "model_uri=s3://bucket/model")
+    assert done.returncode == 2
+    assert "model_uri must be the directory of a model" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("model.json", lambda _: None, "is not a model: it has no file model.json"),
+        ("model-0000.params", lambda _: None, "it has no file model-0000.params"),
+        ("model.json", lambda _: b"[]", "model.json is damaged"),
+        ("model-symbol.json", lambda content: content[:-1], "was cut short or changed"),
+    ],
+)
+def test_a_model_that_can_not_be_read_is_found_before_the_shards(
+    artifacts, trained, source, name, change, message
+):
+    model = damage_model(artifacts, trained["model"], name, change)
+    with pytest.raises(ValueError, match=message):
+        ingested(artifacts, source, model=model)
+    assert not (artifacts.root / "images").exists()
+
+
+def test_images_of_another_shape_are_found_before_the_shards(artifacts, trained, tmp_path):
+    write_idx(tmp_path / "large-idx3-ubyte", np.zeros((2, 14, 14), np.uint8))
+    parameters = {"images_file": "large-idx3-ubyte", "labels_file": ""}
+    with pytest.raises(ValueError, match=r"shape \(1, 14, 14\) .* the model takes \(1, 12, 12\)"):
+        ingested(artifacts, tmp_path, model=trained["model"], **parameters)
+    assert not (artifacts.root / "images").exists()
+
+
+def test_a_destination_that_can_be_written_is_left_as_it_was(s3, keys, artifacts, source):
+    where = {"destination_uri": "s3://data/checked", "s3_endpoint": f"http://{s3}"}
+    shards, _ = ingested(artifacts, source, **where)
+    assert shards == [0, 1, 2, 3]
+    assert not list(bucket_of(s3).list_objects("data", "checked", recursive=True))
+
+
+@pytest.mark.parametrize(
+    ("uri", "secret", "message"),
+    [
+        ("s3://missing/x", "hidden-secret", "s3://missing at .* answers NoSuchBucket"),
+        ("s3://data/x", "wrong-secret", "answers SignatureDoesNotMatch"),
+        ("s3://data/x", "", "AccessDenied: .*; the environment has neither AWS_ACCESS"),
+        ("/tmp/here", "hidden-secret", "destination_uri must be s3://bucket/prefix"),
+    ],
+)
+def test_a_destination_that_can_not_be_written_is_found_before_the_shards(
+    s3, keys, artifacts, source, uri, secret, message
+):
+    keys.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    if not secret:
+        keys.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(ValueError, match=message):
+        ingested(artifacts, source, destination_uri=uri, s3_endpoint=f"http://{s3}")
+    assert not (artifacts.root / "images").exists()
 
 
 def test_upload_is_never_cached():

@@ -161,6 +161,7 @@ def run_command(
 ) -> None:
     """Run a pipeline on this machine and make a page of it."""
     from kfp_mnist_mxnet.cli.local import run
+    from kfp_mnist_mxnet.cli.model_uri import check_model_here
     from kfp_mnist_mxnet.cli.target import LOCAL, Target
     from kfp_mnist_mxnet.errors import MissingLibrary
     from kfp_mnist_mxnet.runtime.mxnet_compatibility import check_installed
@@ -178,6 +179,7 @@ def run_command(
     if data_uri:
         parameters["data_uri"] = data_uri
     check_parameters(made, parameters)
+    check_model_here(parameters)
     sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image, verbose))
 
 
@@ -303,12 +305,14 @@ def submit_command(
     """Upload a pipeline to Kubeflow and start or schedule a run of it."""
     from kfp_mnist_mxnet.cli import cluster
     from kfp_mnist_mxnet.cli.follow import watch
+    from kfp_mnist_mxnet.cli.model_uri import check_model_there
 
     if wait and cron:
         raise click.UsageError("--wait is for a run, not for a schedule (--cron)")
     made = for_cluster(pipeline, **where)
     parameters = parse_parameters(made, parameter)
     check_parameters(made, parameters)
+    check_model_there(parameters)
     host = connection.host
     with cluster.one_sentence(host):
         client = connection.open()

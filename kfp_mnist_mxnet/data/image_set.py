@@ -26,17 +26,22 @@ def check_shards(shards: int) -> None:
 
 
 def store_image_set(
-    files: Files, sha256: dict[str, str], directories: list[pathlib.Path], source: str
+    files: Files,
+    sha256: dict[str, str],
+    directories: list[pathlib.Path],
+    source: str,
+    needed: list[int] | None = None,
 ) -> dict[str, Any]:
     """Stream an IDX file of images into a directory, and the labels, if any, into another.
 
     files: test_images and, unless there are no labels, test_labels, from `fetch`; sha256: part to
-    expected digest, if any; directories: of the images and the labels.
+    expected digest, if any; directories: of the images and the labels; needed: the shape (C, H, W)
+    that a model takes.
     Returns: what is known about the images, the content of dataset.json in both directories.
 
     Raises:
-        InvalidInput: a file is damaged, there is not one label for each image, or the disk has no
-            room.
+        InvalidInput: a file is damaged, there is not one label for each image, the images have
+            another shape than the one needed, or the disk has no room.
     """
     with contextlib.ExitStack() as stack:
         idx = {
@@ -45,6 +50,11 @@ def store_image_set(
         }
         images, labels = idx["test_images"], np.zeros(0, np.uint8)
         num_images, shape = images.shape[0], images.image_shape
+        if needed and list(shape) != needed:
+            raise InvalidInput(
+                f"{images.name} has images of shape {shape} (C, H, W), the model takes "
+                f"{tuple(needed)}"
+            )
         if "test_labels" in idx:
             idx["test_labels"].check_labels_of(images)
             labels = idx["test_labels"].labels()

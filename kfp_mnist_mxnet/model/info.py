@@ -92,6 +92,30 @@ class ModelInfo:
                 )
 
 
+def read_whole(directory: str | pathlib.Path) -> ModelInfo:
+    """Return what is known about a model whose files are all there and as they were written.
+
+    Raises:
+        InvalidInput: a file is missing, cut short or changed, or is of another format.
+    """
+    check_present(directory, INFO_FILE)
+    info = ModelInfo.load(directory)  # which says whether there is a model
+    check_present(directory, *CHECKPOINT_FILES)
+    info.check_files(directory)
+    return info
+
+
+def check_present(directory: str | pathlib.Path, *names: str) -> None:
+    """Check that files of a model directory are there.
+
+    Raises:
+        InvalidInput: one is missing.
+    """
+    for name in names:
+        if not pathlib.Path(directory, name).exists():
+            raise InvalidInput(f"{directory} is not a model: it has no file {name}")
+
+
 def what_is_wrong(content: dict[str, Any]) -> str:
     """Return what is wrong with the entries of model.json that prediction needs, if anything."""
     shape, num_classes = content.get("input_shape"), content.get("num_classes")

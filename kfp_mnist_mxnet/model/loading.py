@@ -1,17 +1,15 @@
 """Loading a model for prediction."""
 
 import math
-import pathlib
 
 import numpy as np
 
-from kfp_mnist_mxnet.errors import DamagedFile, InvalidInput
+from kfp_mnist_mxnet.errors import DamagedFile
 from kfp_mnist_mxnet.model.info import (
-    CHECKPOINT_FILES,
-    INFO_FILE,
     PARAMETERS_FILE,
     SYMBOL_FILE,
     ModelInfo,
+    read_whole,
 )
 from kfp_mnist_mxnet.model.module import bind_for_prediction
 from kfp_mnist_mxnet.model.parameters import parse_parameters
@@ -33,13 +31,7 @@ def load_model(directory: str, batch_size: int) -> tuple[list[mx.mod.Module], Mo
             says; the symbol has an operator that is not allowed; a parameter is NaN or infinite,
             missing, or of another shape.
     """
-    if not pathlib.Path(directory, INFO_FILE).exists():
-        raise InvalidInput(f"{directory} is not a model: it has no file {INFO_FILE}")
-    info = ModelInfo.load(directory)
-    for name in CHECKPOINT_FILES:
-        if not pathlib.Path(directory, name).exists():
-            raise InvalidInput(f"{directory} is not a model: it has no file {name}")
-    info.check_files(directory)
+    info = read_whole(directory)
     symbol_file, parameters_file = (
         regular_file(directory, name) for name in (SYMBOL_FILE, PARAMETERS_FILE)
     )

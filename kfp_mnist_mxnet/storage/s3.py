@@ -15,6 +15,10 @@ from kfp_mnist_mxnet.storage.http import http_client, network_fault, until_whole
 from kfp_mnist_mxnet.storage.secret import secret_of
 
 KUBEFLOW = "http://seaweedfs.kubeflow:9000"  # the store of Kubeflow Pipelines
+NO_KEYS = (
+    "the environment has neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor MINIO_ACCESS_KEY "
+    "and MINIO_SECRET_KEY"
+)
 KEYS = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"))
 
 
@@ -72,6 +76,11 @@ def s3_credentials() -> credentials.Provider | None:
     return None
 
 
+def without_credentials() -> str:
+    """Say that there are no credentials, and what to set, after AccessDenied; "" if there are."""
+    return "" if s3_credentials() else f"; {NO_KEYS}"
+
+
 class S3Store:
     """Files under a prefix of an object store.
 
@@ -86,10 +95,7 @@ class S3Store:
             raise InvalidInput(f"{parameter} must name a bucket: {address.scheme}://bucket/prefix")
         self.address = address
         if s3_credentials() is None:
-            raise InvalidInput(
-                f"{address.shown.rstrip('/')} needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-                "or MINIO_ACCESS_KEY and MINIO_SECRET_KEY, in the environment"
-            )
+            raise InvalidInput(f"{address.shown.rstrip('/')} needs credentials, but {NO_KEYS}")
         self.client, self.host = s3_client(endpoint, timeout=60, retries=3)
 
     def locate(self, name: str) -> str:

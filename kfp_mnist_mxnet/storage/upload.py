@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import pathlib
 from collections.abc import Iterator
 from typing import Protocol
@@ -13,7 +14,7 @@ from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
 from kfp_mnist_mxnet.storage.address import parse_destination
 from kfp_mnist_mxnet.storage.artifact import regular_file
 from kfp_mnist_mxnet.storage.http import network_fault, until_whole
-from kfp_mnist_mxnet.storage.s3 import s3_client
+from kfp_mnist_mxnet.storage.s3 import s3_client, without_credentials
 
 
 class Readable(Protocol):
@@ -40,6 +41,24 @@ def upload_directory(directory: str, destination_uri: str, endpoint: str) -> dic
             path.name: upload_file(client, host, path, address.bucket, address.key(path.name))
             for path in sorted(pathlib.Path(directory).iterdir())
         }
+
+
+def check_destination(destination_uri: str, endpoint: str) -> None:
+    """Write an empty object under a destination, and remove it: what is refused is known early.
+
+    endpoint: as for s3_client.
+
+    Raises:
+        InvalidInput: the destination is none, or the store refuses.
+        Unavailable: the store does not answer.
+    """
+    address = parse_destination(destination_uri)
+    client, host = s3_client(endpoint, timeout=60, retries=3)
+    key = f"{address.prefix}/.can-be-written".lstrip("/")
+    with one_sentence(address.bucket, host):
+        client.put_object(address.bucket, key, io.BytesIO(), 0)
+        with contextlib.suppress(minio.S3Error):  # who may write may perhaps not delete
+            client.remove_object(address.bucket, key)
 
 
 def upload_file(client: minio.Minio, host: str, path: pathlib.Path, bucket: str, key: str) -> str:
@@ -78,8 +97,9 @@ def one_sentence(bucket: str, host: str) -> Iterator[None]:
     try:
         yield
     except minio.S3Error as error:
+        missing = without_credentials() if error.code == "AccessDenied" else ""
         raise InvalidInput(
-            f"s3://{bucket} at {host} answers {error.code}: {error.message}"
+            f"s3://{bucket} at {host} answers {error.code}: {error.message}{missing}"
         ) from error
     except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
         raise Unavailable(f"{host} gives no S3 answer: {error}") from error
