@@ -19,6 +19,9 @@ FloatingPointError
 Each is also the built-in error above it, which is what the components' docstrings name.
 """
 
+# What to do about a certificate that is not trusted.
+OWN_AUTHORITY = "; SSL_CERT_FILE may name a file with the certificate of your own authority"
+
 
 class InvalidInput(ValueError):
     """A parameter, a data set or a model is refused; no other try will help."""

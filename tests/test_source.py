@@ -11,7 +11,9 @@ import re
 import shutil
 import socket
 import socketserver
+import ssl
 import struct
+import subprocess
 import sys
 import threading
 import urllib.parse
@@ -27,9 +29,10 @@ from kfp_mnist_mxnet.data.download import HttpServer, S3Server, download, receiv
 from kfp_mnist_mxnet.data.mnist import cache_directory
 from kfp_mnist_mxnet.data.names import STANDARD_NAMES
 from kfp_mnist_mxnet.data.sources import Mirror, fetch
-from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
+from kfp_mnist_mxnet.errors import InvalidInput, NotThere, Unavailable
 from kfp_mnist_mxnet.storage.address import Address, parse_destination, without_secrets
 from kfp_mnist_mxnet.storage.store import open_store
+from kfp_mnist_mxnet.storage.upload import check_destination
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -620,6 +623,7 @@ def test_a_key_without_its_secret_is_named(s3, keys, artifacts, pair):
         ("s3://n/idx", "hidden-secret", "can't be asked for idx/.*: invalid bucket name n"),
         ("s3://data/no", "hidden-secret", r"train-images-idx3-ubyte.gz \(NoSuchKey\)"),
         ("s3://data/idx", "", r"train-images-idx3-ubyte.gz \(AccessDenied\)"),
+        ("s3://data/idx", "", r"; the environment has neither AWS_ACCESS_KEY_ID and AWS_SECRET"),
     ],
 )
 def test_says_what_s3_refuses(s3, keys, artifacts, caplog, uri, secret, message):
@@ -651,6 +655,48 @@ def test_uses_tls_unless_the_endpoint_says_http(s3, keys, tmp_path):
     get = s3_server("s3://data/idx", s3)
     with pytest.raises(Unavailable, match="no secure connection"):
         download(get, "file", tmp_path / "file", "the file", attempts=1)
+
+
+@pytest.fixture
+def untrusted_server(server, tmp_path):
+    """The address of a server whose certificate nobody knows, and the file of that."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    make += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out"]
+    subprocess.run([*make, certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return f"127.0.0.1:{server.server_port}", certificate
+
+
+UNTRUSTED = "no secure connection .*CERTIFICATE_VERIFY_FAILED.*; SSL_CERT_FILE may name a file"
+
+
+@pytest.mark.parametrize("kind", ["https", "s3"])
+def test_a_certificate_that_is_not_trusted_is_said_at_once(
+    untrusted_server, keys, tmp_path, caplog, kind
+):
+    address, _ = untrusted_server
+    https = kind == "https"
+    found = http_server(f"https://{address}") if https else s3_server("s3://data/x", address)
+    with pytest.raises(NotThere, match=UNTRUSTED):
+        download(found, "file", tmp_path / "file", "the file")
+    assert not caplog.records
+
+
+def test_an_upload_says_that_a_certificate_is_not_trusted(untrusted_server, keys, tmp_path):
+    with pytest.raises(Unavailable, match=UNTRUSTED):
+        check_destination("s3://data/x", untrusted_server[0])
+
+
+def test_the_file_that_the_message_names_is_used(untrusted_server, tmp_path, monkeypatch):
+    address, certificate = untrusted_server
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    download(http_server(f"https://{address}"), "file", tmp_path / "file", "the file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
 
 
 class CuttingProxy(socketserver.ThreadingTCPServer):

@@ -170,6 +170,7 @@ def test_checks_the_certificate_unless_told_otherwise(api, tmp_path):
     refused = submit(host)
     assert refused.returncode == 1
     assert "CERTIFICATE_VERIFY_FAILED" in refused.stderr.splitlines()[-1]
+    assert "give --ssl-ca-cert the certificate of your own" in refused.stderr.splitlines()[-1]
     assert submit(host, "--ssl-ca-cert", str(certificate)).returncode == 0
     assert submit(host, "--insecure").returncode == 0
 

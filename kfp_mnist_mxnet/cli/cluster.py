@@ -18,6 +18,7 @@ import kfp_server_api
 import urllib3
 
 from kfp_mnist_mxnet.cli.target import write_yaml
+from kfp_mnist_mxnet.storage.http import untrusted
 
 Answer = TypeVar("Answer")
 
@@ -59,6 +60,8 @@ def one_sentence(host: str) -> Iterator[None]:
         raise click.ClickException(f"{host} {said}: {answer}") from error
     except urllib3.exceptions.HTTPError as error:
         reason = str(getattr(error, "reason", None) or error).rpartition(">: ")[2]
+        if untrusted(error):
+            reason += "; give --ssl-ca-cert the certificate of your own authority"
         raise click.ClickException(f"{host} can't be reached: {reason}") from error
     except ValueError as error:  # two pipelines or experiments of one name
         raise click.ClickException(str(error)) from error
@@ -262,4 +265,6 @@ def patiently(ask: Callable[[], Answer], seconds: float, tries: int = 11) -> Ans
 def may_pass(error: Exception) -> bool:
     """Tell if a request may succeed later: no connection, too many requests, a server's fault."""
     status = getattr(error, "status", None)
+    if untrusted(error):
+        return False
     return not status or status == 429 or status >= 500

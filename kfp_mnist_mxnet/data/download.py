@@ -17,8 +17,8 @@ from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.names import SourceFile, spellings
 from kfp_mnist_mxnet.errors import DamagedFile, InvalidInput, NotThere, Unavailable
 from kfp_mnist_mxnet.storage.address import Address
-from kfp_mnist_mxnet.storage.http import PASSING, http_client, login, network_fault
-from kfp_mnist_mxnet.storage.s3 import s3_client
+from kfp_mnist_mxnet.storage.http import PASSING, http_client, login, network_fault, untrusted
+from kfp_mnist_mxnet.storage.s3 import s3_client, without_credentials
 
 ATTEMPTS = 5
 S3_PASSING = ("InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout")
@@ -72,9 +72,13 @@ class HttpServer:
         try:
             response = self.client.request("GET", url, headers=headers, preload_content=False)
         except urllib3.exceptions.HTTPError as error:
+            fault = network_fault(error)
             stays = isinstance(getattr(error, "reason", error), self.FINAL)
-            kind = FileNotFoundError if stays else Unavailable
-            raise kind(network_fault(error)) from error
+            if stays:
+                raise FileNotFoundError(fault) from error
+            if untrusted(error):
+                raise NotThere(f"{self.shown}: {fault}") from error
+            raise Unavailable(fault) from error
         if response.status in (200, 206):
             return response
         response.close()
@@ -114,6 +118,8 @@ class S3Server:
                 self.address.bucket, key, offset=offset, request_headers=rest
             )
         except urllib3.exceptions.HTTPError as error:
+            if untrusted(error):
+                raise NotThere(f"{asked}: {network_fault(error)}") from error
             raise Unavailable(network_fault(error)) from error
         except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
             raise Unavailable(f"no S3 answer: {error}") from error
@@ -151,7 +157,11 @@ def download_first(server: Server, name: str, path: pathlib.Path) -> SourceFile:
             return SourceFile(path, shown)
     if damaged:
         raise damaged
-    raise NotThere(f"{server.shown} has none of these files: {', '.join(reasons)}")
+    denied = any("AccessDenied" in reason for reason in reasons)
+    raise NotThere(
+        f"{server.shown} has none of these files: {', '.join(reasons)}"
+        f"{without_credentials() if denied else ''}"
+    )
 
 
 def download(

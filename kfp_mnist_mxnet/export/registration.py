@@ -24,7 +24,7 @@ from model_registry.types import ModelArtifact, ModelVersion, RegisteredModel
 from mr_openapi import Configuration
 from mr_openapi.exceptions import ApiException, ConflictException, NotFoundException
 
-from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
+from kfp_mnist_mxnet.errors import OWN_AUTHORITY, InvalidInput, Unavailable
 from kfp_mnist_mxnet.export.layout import CARD_FILE, MODEL_FILE, VERSION
 from kfp_mnist_mxnet.storage.address import parse_server
 from kfp_mnist_mxnet.storage.artifact import regular_file
@@ -192,5 +192,7 @@ def one_sentence(host: str) -> Iterator[None]:
         raise InvalidInput(f"{host} is no model registry: it answers something else") from error
     except TimeoutError as error:
         raise Unavailable(f"{host} does not answer within {PATIENCE} s") from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise InvalidInput(f"{host}: no secure connection ({error}){OWN_AUTHORITY}") from error
     except (aiohttp.ClientError, OSError) as error:
         raise Unavailable(f"{host} does not answer: {error}") from error

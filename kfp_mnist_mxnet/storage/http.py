@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import urllib3
 from urllib3 import exceptions
 
-from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.errors import OWN_AUTHORITY, InvalidInput
 from kfp_mnist_mxnet.storage.address import Address
 
 # Its log lines tell of redirects and retries with the whole URL, signature included.
@@ -131,6 +131,11 @@ def proxy_of(url: str) -> str:
     return proxy if "://" in proxy else "http://" + proxy
 
 
+def untrusted(error: Exception) -> bool:
+    """Tell whether a certificate was refused, which another try does not change."""
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
 def network_fault(error: Exception) -> str:
     """Return what went wrong on the way to a server, in a few words without the address."""
     error = getattr(error, "reason", None) or error
@@ -143,7 +148,7 @@ def network_fault(error: Exception) -> str:
         (exceptions.NewConnectionError, f"no connection ({cause})"),
         (exceptions.ConnectTimeoutError, "the server does not accept a connection"),
         (exceptions.ReadTimeoutError, "the server sends nothing"),
-        (exceptions.SSLError, f"no secure connection ({error})"),
+        (exceptions.SSLError, f"no secure connection ({error}){OWN_AUTHORITY * untrusted(error)}"),
         (exceptions.ProtocolError, "the connection broke"),
     ):
         if isinstance(error, kind):

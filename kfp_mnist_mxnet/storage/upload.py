@@ -54,7 +54,7 @@ def check_destination(destination_uri: str, endpoint: str) -> None:
     """
     address = parse_destination(destination_uri)
     client, host = s3_client(endpoint, timeout=60, retries=3)
-    key = f"{address.prefix}/.can-be-written".lstrip("/")
+    key = address.key(".can-be-written")
     with one_sentence(address.bucket, host):
         client.put_object(address.bucket, key, io.BytesIO(), 0)
         with contextlib.suppress(minio.S3Error):  # who may write may perhaps not delete
