@@ -373,7 +373,7 @@ def test_needs_memory_for_a_few_blocks_only(tmp_path):
     finally:
         tracemalloc.stop()
     assert sum((d / "images.npy").stat().st_size for d in directories) > 60_000_000
-    assert peak < 12_000_000
+    assert peak < 12_500_000  # with Python 3.14; 3.11 to 3.13 need 12_000_000
 
 
 def test_mnist_is_the_real_one(artifacts):

@@ -143,6 +143,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     chosen = parser.parse_args()
     app.add_exception_handler(RequestValidationError, refuse)
+    asyncio.set_event_loop(asyncio.new_event_loop())  # KServe takes it, Python 3.14 makes none
     server = Server(chosen.host, enable_grpc=False, enable_latency_logging=False)
     server.start([OnnxModel(chosen.model_name, chosen.model_file)])
 

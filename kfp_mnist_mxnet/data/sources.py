@@ -1,8 +1,10 @@
 """Where the IDX files of a data set come from: a directory, HTTP, S3, or MNIST's public mirrors."""
 
+import errno
 import logging
 import os
 import pathlib
+import stat
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -111,13 +113,31 @@ def find_files(directory: pathlib.Path, names: dict[str, str], shown: str = "") 
     """
     shown = shown or str(directory)
     try:
-        if directory.is_file():
+        kind = kind_of(directory)
+        if kind == stat.S_IFREG:
             raise NotThere(f"{shown} is a file, expected the directory of the IDX files")
-        if not directory.is_dir():
+        if kind != stat.S_IFDIR:
             raise NotThere(f"{shown} is missing, expected the directory of the IDX files")
         return {part: find_file(directory, part, name, shown) for part, name in names.items()}
     except OSError as error:
         raise NotThere(f"{shown} can't be read: {error.strerror}") from error
+
+
+def kind_of(path: pathlib.Path) -> int:
+    """Return the file type bits of a path's mode, 0 where there is nothing.
+
+    Path.is_file and its like don't tell a path that can't be looked at from one that is not there,
+    from Python 3.14 on.
+
+    Raises:
+        OSError: it can't be looked at.
+    """
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return 0
+        raise
 
 
 def find_file(directory: pathlib.Path, part: str, name: str, shown: str) -> SourceFile:
@@ -125,13 +145,15 @@ def find_file(directory: pathlib.Path, part: str, name: str, shown: str) -> Sour
 
     Raises:
         NotThere: it has none.
+        OSError: one can't be looked at.
     """
     candidates = spellings(name)
-    for candidate in candidates:
-        if (directory / candidate).is_file():
+    kinds = {candidate: kind_of(directory / candidate) for candidate in candidates}
+    for candidate, kind in kinds.items():
+        if kind == stat.S_IFREG:
             return SourceFile(directory / candidate, f"{shown}/{candidate}")
-    for candidate in candidates:
-        if (directory / candidate).exists():
-            kind = "a directory" if (directory / candidate).is_dir() else "a pipe or a device"
-            raise NotThere(f"{shown}/{candidate} is {kind}, expected an IDX file")
+    for candidate, kind in kinds.items():
+        if kind:
+            what = "a directory" if kind == stat.S_IFDIR else "a pipe or a device"
+            raise NotThere(f"{shown}/{candidate} is {what}, expected an IDX file")
     raise NotThere(f"{shown} has no {part}: expected {' or '.join(candidates)}")
