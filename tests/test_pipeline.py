@@ -1,4 +1,5 @@
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import yaml
 from conftest import COMPILED, ROOT, write_idx_set
 
 from kfp_mnist_mxnet import pipeline
+from kfp_mnist_mxnet.cli.local import step_environment
 from kfp_mnist_mxnet.cli.target import Target, file_name, write_yaml
 from kfp_mnist_mxnet.shipping import weight
 from kfp_mnist_mxnet.shipping.install import CPU_PINS, CUDA_PINS, pins
@@ -280,6 +282,58 @@ def test_runs_the_whole_pipeline(tmp_path):
     assert record["changed"] == changed
     page = (output / "latest" / "index.html").read_text()
     assert 'href="artifacts/mnist-train-' in page
+
+
+MODULES = ["components", "json", "kfp", "kfp_mnist_mxnet", "matplotlib", "numpy", "queue", "types"]
+
+
+@pytest.mark.parametrize("form", ["{}.py", "{}/__init__.py"])
+def test_what_a_step_imports_is_not_taken_from_where_it_starts(tmp_path, monkeypatch, form):
+    for name in MODULES:
+        path = tmp_path / form.format(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("raise SystemExit('the code of a user was run')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f".{os.pathsep}{tmp_path}")
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    names = ", ".join(name for name in MODULES if name != "components")
+    print_root = f"import {names}; print(kfp_mnist_mxnet.__file__)"
+    for start in (["-c", print_root], ["-m", "kfp.dsl.executor_main", "--help"]):
+        done = subprocess.run(
+            [sys.executable, *start], env=step_environment(), capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert str(ROOT) in done.stdout or "--executor_input" in done.stdout
+
+
+def test_a_run_does_not_care_where_it_is_started_and_what_python_is_told(tmp_path):
+    source, here = write_idx_set(tmp_path / "idx"), tmp_path / "project"
+    (here / "components").mkdir(parents=True)
+    for name in ("components/__init__", "queue", "types"):
+        (here / f"{name}.py").write_text("raise SystemExit('the code of a user was run')")
+    told = {"PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2"}
+    command = [sys.executable, ROOT / "pipeline.py", "run", "--data-uri", source, *SMALL]
+    environment = {**os.environ, **told}
+    done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((here / "runs/latest/run.json").read_text())["status"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("name", ["WARNINGS", "OPTIMIZE", "INSPECT", "DEVMODE", "VERBOSE", "UTF8"])
+def test_a_step_is_not_told_what_the_shell_tells_python(monkeypatch, name):
+    monkeypatch.setenv(f"PYTHON{name}", "1")
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", "/tmp/cache")
+    assert f"PYTHON{name}" not in step_environment()
+    assert step_environment()["PYTHONPYCACHEPREFIX"] == "/tmp/cache"
+
+
+def test_a_component_is_not_compiled_without_its_descriptions(tmp_path):
+    command = [sys.executable, "-OO", "pipeline.py", "compile", "--component", "train"]
+    command += ["--output", str(tmp_path / "x.yaml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "unset PYTHONOPTIMIZE" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_below_min_accuracy_predict_does_not_run(tmp_path):

@@ -125,6 +125,11 @@ def compile_command(pipeline: str, component: str, target: str, output: str, **w
         raise click.UsageError(f"no component {component!r}: {nearest(component, COMPONENTS)}")
     if component and any(where.values()):
         raise click.UsageError("--component is written for the public image only")
+    if sys.flags.optimize > 1:
+        raise click.UsageError(
+            "Python leaves out the descriptions of components here: unset PYTHONOPTIMIZE, "
+            "or start it without -OO"
+        )
     made = COMPONENTS[component] if component else for_cluster(pipeline, target, **where)
     file = f"{component}.yaml" if component else file_name(pipeline, gpu=target == "gpu")
     write_yaml(made, pathlib.Path(output or file))

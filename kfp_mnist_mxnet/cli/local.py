@@ -9,6 +9,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import sysconfig
 import threading
 import time
 import urllib.parse
@@ -24,13 +25,33 @@ from kfp_mnist_mxnet.cli.page import write_page, write_whole
 from kfp_mnist_mxnet.cli.terminal import Display, show_end
 from kfp_mnist_mxnet.storage.address import without_secrets
 
-# Steps in processes import the library where this program has it.
-OWN_ENVIRONMENT = {
-    "PYTHONPATH": os.pathsep.join(
-        [str(pathlib.Path(kfp_mnist_mxnet.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    ).rstrip(os.pathsep),
-    "PYTHONUNBUFFERED": "1",
-}
+# Of what the environment tells Python: where it is, and which packages and caches are its own.
+KEPT = frozenset(
+    f"PYTHON{name}"
+    for name in (
+        *("HOME", "PLATLIBDIR", "USERBASE", "NOUSERSITE"),
+        *("DONTWRITEBYTECODE", "PYCACHEPREFIX"),
+    )
+)
+
+
+def step_environment() -> dict[str, str]:
+    """Return the environment of a step in a process.
+
+    It decides on data and devices, not on what code runs or how: neither the current directory nor
+    PYTHONPATH is searched for modules, and warnings and assertions are as they are by default. The
+    library is found where this program has it.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PYTHON") or name in KEPT
+    }
+    own = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    root = str(pathlib.Path(kfp_mnist_mxnet.__file__).parents[1])
+    if root not in sysconfig.get_paths().values():  # else it would come before Python's own modules
+        own["PYTHONPATH"] = root
+    return {**kept, **own}
 
 
 def run(
@@ -208,9 +229,9 @@ class Recorder:
             full_command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             errors="replace",
-            env={**os.environ, **OWN_ENVIRONMENT, **(env_vars or {})},
+            env={**step_environment(), **(env_vars or {})},
         ) as process:
             return self.follow(full_command, process.stdout or (), process.wait)
 

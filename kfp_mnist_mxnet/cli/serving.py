@@ -242,8 +242,17 @@ def running(
     """
     url = f"http://{HOST}:{port}"
     uv = [find_uv_bin(), "run", "--quiet", "--no-project", "--isolated"]
-    command = [*uv, "--python", sys.executable, "--with-requirements", str(REQUIREMENTS), "python"]
-    command += [str(PROGRAM), "--model_name", model.name, "--model_file", str(model.file)]
+    command = [*uv, "--python", sys.executable, "--with-requirements", str(REQUIREMENTS)]
+    # Isolated from the directory of the program, from PYTHONPATH and its like.
+    command += [
+        "python",
+        "-I",
+        str(PROGRAM),
+        "--model_name",
+        model.name,
+        "--model_file",
+        str(model.file),
+    ]
     command += ["--http_port", str(port), "--host", HOST]
     with log.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
