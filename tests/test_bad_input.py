@@ -453,7 +453,7 @@ BAD_PARAMETER_FILES = {
     ),
     "so large that sums overflow": (
         with_arrays(lambda arrays: {**arrays, WEIGHT: np.full(arrays[WEIGHT].shape, 3e38)}),
-        "the model gives no numbers for images 0 to 24",
+        "the model returned NaN or infinity for images 0 to 24",
     ),
 }
 
