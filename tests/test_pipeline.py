@@ -312,7 +312,7 @@ def test_a_run_does_not_care_where_it_is_started_and_what_python_is_told(tmp_pat
     for name in ("components/__init__", "queue", "types"):
         (here / f"{name}.py").write_text("raise SystemExit('the code of a user was run')")
     told = {"PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2"}
-    command = [sys.executable, ROOT / "pipeline.py", "run", "--data-uri", source, *SMALL]
+    command = [sys.executable, f"{ROOT}/pipeline.py", "run", "--data-uri", str(source), *SMALL]
     environment = {**os.environ, **told}
     done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -19,7 +20,8 @@ from typing import Any, TextIO
 from kfp import local
 
 import kfp_mnist_mxnet
-from kfp_mnist_mxnet.cli.graph import read_graph, step_names
+from kfp_mnist_mxnet.cli.graph import Box, read_graph, step_names
+from kfp_mnist_mxnet.cli.interruption import Interrupted, Running, interruptible, locked_log
 from kfp_mnist_mxnet.cli.kfp_local import mended
 from kfp_mnist_mxnet.cli.page import write_page, write_whole
 from kfp_mnist_mxnet.cli.terminal import Display, show_end
@@ -79,27 +81,60 @@ def run(
 
     def save() -> None:
         record["seconds"] = round(time.monotonic() - started, 3)
-        write_whole(directory / "run.json", json.dumps(record, indent=1))
-        write_page(directory, record, boxes)
+        save_run(directory, record, boxes)
 
-    save()
-    display = Display([name for name, _ in names], verbose)
-    try:
-        with (directory / "log.txt").open("w") as log:
-            recorder = Recorder(record, log, display, hidden, save)
-            scrubbed: Any = Scrubbed(log, hidden)
-            with mended(recorder), display.shown(), contextlib.redirect_stdout(scrubbed):
-                start_kfp(runner, image, directory / "artifacts")
-                pipeline(**parameters)
-        record["status"] = "SUCCEEDED"
-    except (RuntimeError, KeyboardInterrupt) as error:
-        # kfp raises RuntimeError for a failed task, and does not say why it failed.
-        record["status"] = "FAILED"
-        record.setdefault("error", scrub(str(error), hidden) or "interrupted")
-    finish(record, names)
-    save()
+    display, running = Display([name for name, _ in names], verbose), Running()
+    with interruptible(running), locked_log(directory) as log, contextlib.ExitStack() as at_end:
+        at_end.callback(save)
+        at_end.push(functools.partial(note_end, record, names, hidden))
+        at_end.callback(running.end)
+        save()
+        recorder = Recorder(record, log, display, hidden, save, running)
+        scrubbed: Any = Scrubbed(log, hidden)
+        with mended(recorder), display.shown(), contextlib.redirect_stdout(scrubbed):
+            start_kfp(runner, image, directory / "artifacts")
+            pipeline(**parameters)
     show_end(directory, record)
     return 0 if record["status"] == "SUCCEEDED" else 1
+
+
+def save_run(directory: pathlib.Path, record: dict[str, Any], boxes: list[Box]) -> None:
+    """Write run.json and index.html, as the record says.
+
+    boxes: of the pipeline, from `read_graph`; without them the page stays as it is.
+    """
+    write_whole(directory / "run.json", json.dumps(record, indent=1))
+    if boxes:
+        write_page(directory, record, boxes)
+
+
+def note_end(
+    record: dict[str, Any],
+    names: list[tuple[str, str]],
+    hidden: dict[str, str],
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    _: Any,
+) -> bool:
+    """Note in a record how its run ended; tell whether that is all there is to say of an error.
+
+    names: of all steps, each with the condition that it is under. kind, error: what ended the run
+    before its end, None for nothing. Whatever it was, the run has ended.
+    """
+    # kfp raises RuntimeError for a failed task, and does not say why it failed.
+    expected = isinstance(error, (Interrupted, OSError, RuntimeError, SystemExit))
+    record["status"] = "FAILED" if error else "SUCCEEDED"
+    if isinstance(error, Interrupted):
+        record["error"] = str(error) or "interrupted"  # not that of the step, which it ended
+    elif isinstance(error, SystemExit):  # of rich
+        record["error"] = "interrupted: the output was closed"
+    elif error:
+        said = scrub(str(error), hidden)
+        record.setdefault(
+            "error", said if expected else f"the runner: {type(error).__name__}: {said}"
+        )
+    finish(record, names)
+    return expected
 
 
 def new_record(pipeline: Any, parameters: dict[str, Any], hidden: dict[str, str]) -> dict[str, Any]:
@@ -221,24 +256,30 @@ class Recorder:
     display: Display
     hidden: dict[str, str]
     save: Callable[[], None]
+    running: Running
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)  # loops have threads
 
     def run_process(self, full_command: list[str], env_vars: dict | None = None) -> int:
         """Run a step as a process; return its exit status."""
-        with subprocess.Popen(
+        process = subprocess.Popen(
             full_command,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
             env={**step_environment(), **(env_vars or {})},
-        ) as process:
+            process_group=0,  # with what it starts, it gets the signals of this program from it
+        )
+        with process, self.running.step(functools.partial(send, process)):
             return self.follow(full_command, process.stdout or (), process.wait)
 
     def run_container(
         self, client: Any, image: str, command: list[str], volumes: dict, **options: Any
     ) -> int:
         """Run a step in a container; return its exit status."""
+        import docker.errors
+
         installs = any("pip install" in part for part in command[:3])
         inputs = executor_input(command)["inputs"]
         network, paths = reachable(inputs.get("parameterValues", {}))
@@ -254,11 +295,17 @@ class Recorder:
         shown = {name: options.get(name) for name in ("user", "network_mode", "read_only")}
         self.log.write(f"container of {image}: {shown}\n")
         container = client.containers.run(image, command, detach=True, volumes=volumes, **options)
+
+        def remove(_: int) -> None:
+            with contextlib.suppress(docker.errors.APIError):  # it is being removed, or is gone
+                container.remove(force=True)
+
         try:
-            lines = (line.decode(errors="replace") for line in container.logs(stream=True))
-            return self.follow(command, lines, lambda: container.wait()["StatusCode"])
+            with self.running.step(remove):
+                lines = (line.decode(errors="replace") for line in container.logs(stream=True))
+                return self.follow(command, lines, lambda: container.wait()["StatusCode"])
         finally:
-            container.remove(force=True)
+            remove(signal.SIGKILL)
 
     def follow(self, command: list[str], lines: Iterable[str], wait: Callable[[], int]) -> int:
         """Note one step from its first line to its exit status, which is returned."""
@@ -292,6 +339,13 @@ class Recorder:
             self.save()
         self.display.end(name, step["status"], step["seconds"])
         return status
+
+
+def send(process: subprocess.Popen, number: int) -> None:
+    """Send a signal to a process and what it started, unless it has ended."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
 
 
 def killed_by(status: int) -> str:

@@ -20,8 +20,12 @@ SIGNS = {"SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "RUNNING": "…", 
 def write_whole(path: pathlib.Path, text: str) -> None:
     """Write a file whole or not at all."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_page(directory: pathlib.Path, record: dict[str, Any], boxes: list[Box]) -> None:

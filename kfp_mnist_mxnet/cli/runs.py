@@ -1,5 +1,6 @@
 """The runs under an output directory: which there are, and what each of them left behind."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -9,8 +10,11 @@ import click
 from rich.text import Text
 
 from kfp_mnist_mxnet.cli.command import nearest
+from kfp_mnist_mxnet.cli.interruption import goes_on
 from kfp_mnist_mxnet.cli.page import text
 from kfp_mnist_mxnet.cli.terminal import mark, new_console, plain_table
+
+LOST = "it ended without a word: its process was killed, or the disk was full"
 
 
 @dataclasses.dataclass
@@ -72,11 +76,31 @@ def read_run(directory: pathlib.Path) -> Run:
     """
     try:
         record = json.loads((directory / "run.json").read_text())
-        return Run(directory.resolve(), {"pipeline": "", "changed": [], **record})
+        run = Run(directory.resolve(), {"pipeline": "", "changed": [], **record})
     except OSError:
         raise click.UsageError(f"{directory} is no run: it has no run.json") from None
     except ValueError as error:
         raise click.UsageError(f"{directory / 'run.json'} is damaged: {error}") from None
+    if run.record["status"] == "RUNNING" and not goes_on(run.directory):
+        note_lost(run)
+    return run
+
+
+def note_lost(run: Run) -> None:
+    """Note in a run, in its run.json and on its page that its process is gone, without a word."""
+    from kfp_mnist_mxnet import pipeline
+    from kfp_mnist_mxnet.cli.graph import read_graph, step_names
+    from kfp_mnist_mxnet.cli.local import finish, save_run
+    from kfp_mnist_mxnet.cli.target import LOCAL
+
+    run.record.update(status="FAILED", error=LOST)
+    made = (make(LOCAL) for make in pipeline.PIPELINES.values())
+    boxes = next(
+        (read_graph(m.pipeline_spec) for m in made if m.name == run.record["pipeline"]), []
+    )
+    finish(run.record, list(step_names(boxes)))
+    with contextlib.suppress(OSError):  # it is told here in any case
+        save_run(run.directory, run.record, boxes)
 
 
 def run_directories(output_dir: pathlib.Path) -> list[pathlib.Path]:

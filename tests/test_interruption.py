@@ -1,0 +1,128 @@
+"""Runs that end before their time: what run.json, `runs` and the page say of them."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from conftest import ROOT, write_idx_set
+
+from kfp_mnist_mxnet import pipeline
+from kfp_mnist_mxnet.cli import cli, local
+from kfp_mnist_mxnet.cli.interruption import Running, goes_on, interruptible, locked_log
+from kfp_mnist_mxnet.cli.target import LOCAL
+
+LONG = ["--pipeline", "sweep", "-p", "epochs=100000"]
+
+
+def started(directory: pathlib.Path, until: str) -> subprocess.Popen:
+    """A run whose step `until` has started, of a pipeline with a loop that would take hours."""
+    source = write_idx_set(directory / "idx")
+    command = [sys.executable, f"{ROOT}/pipeline.py", "run", "--data-uri", str(source), *LONG]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=directory, stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout
+    next(line for line in process.stdout if f"{until} | started" in line)
+    return process
+
+
+def record_of(directory: pathlib.Path) -> dict:
+    return json.loads((directory / "runs" / "latest" / "run.json").read_text())
+
+
+def page_of(directory: pathlib.Path) -> str:
+    return (directory / "runs" / "latest" / "index.html").read_text()
+
+
+def steps_that_go_on(directory: pathlib.Path) -> list[str]:
+    """The command lines of processes that were told to write into a directory."""
+    lines = [path.read_bytes() for path in pathlib.Path("/proc").glob("[0-9]*/cmdline")]
+    return [line.decode(errors="replace")[:80] for line in lines if os.fsencode(directory) in line]
+
+
+@pytest.mark.parametrize(
+    ("number", "until", "error"),
+    [
+        (signal.SIGTERM, "ingest", "interrupted by SIGTERM"),
+        (signal.SIGTERM, "train-1", "interrupted by SIGTERM"),
+        (signal.SIGHUP, "train-1", "interrupted by SIGHUP"),
+        (signal.SIGINT, "train-1", "interrupted"),
+    ],
+)
+def test_a_run_that_a_signal_ends_has_failed_and_its_steps_end_too(tmp_path, number, until, error):
+    process = started(tmp_path, until)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    record = record_of(tmp_path)
+    assert (process.returncode, said.splitlines()) == (1, [error])
+    assert (record["status"], record["error"]) == ("FAILED", error)
+    statuses = {step["name"]: step["status"] for step in record["steps"]}
+    assert statuses[until] == "FAILED"
+    assert "train-2" not in statuses
+    assert f"<p>{error}</p>" in page_of(tmp_path)
+    assert steps_that_go_on(tmp_path) == []
+
+
+def test_a_run_whose_output_is_closed_has_failed(tmp_path):
+    process = started(tmp_path, "ingest")
+    assert process.stdout
+    with process:
+        process.stdout.close()
+        assert process.wait(timeout=120) == 1
+    assert record_of(tmp_path)["error"] == "interrupted: the output was closed"
+    assert steps_that_go_on(tmp_path) == []
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible(Running()):
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_run_that_was_killed_is_told_and_noted_as_failed(tmp_path):
+    process = started(tmp_path, "ingest")
+    listed = [sys.executable, f"{ROOT}/pipeline.py", "runs"]
+    assert "RUNNING" in subprocess.check_output(listed, cwd=tmp_path, text=True)
+    process.kill()
+    process.communicate()
+    assert record_of(tmp_path)["status"] == "RUNNING"
+    assert "✗ FAILED" in subprocess.check_output(listed, cwd=tmp_path, text=True)
+    record = record_of(tmp_path)
+    assert (record["status"], record["steps"][0]["status"]) == ("FAILED", "FAILED")
+    assert "its process was killed" in record["error"]
+    assert f"<p>{record['error']}</p>" in page_of(tmp_path)
+    assert ">ingest<" in page_of(tmp_path)
+
+
+def test_a_lost_run_of_a_pipeline_that_is_no_longer_there_is_told(made_run):
+    directory = made_run(status="RUNNING", pipeline="of-another-version")
+    done = CliRunner().invoke(cli.main, ["runs", "--output-dir", str(directory.parent)])
+    assert (done.exit_code, "FAILED" in done.output) == (0, True)
+
+
+def test_a_run_goes_on_as_long_as_its_log_is_locked(tmp_path):
+    assert not goes_on(tmp_path)
+    with locked_log(tmp_path):
+        assert goes_on(tmp_path)
+    assert not goes_on(tmp_path)
+
+
+def test_an_error_of_the_runner_fails_the_run(tmp_path, monkeypatch):
+    def fail(*_):
+        raise TypeError("a part of kfp is another")
+
+    monkeypatch.setattr(local, "start_kfp", fail)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TypeError):
+        local.run(pipeline.train_pipeline(LOCAL), {}, pathlib.Path("runs"))
+    record = record_of(tmp_path)
+    assert record["status"] == "FAILED"
+    assert record["error"] == "the runner: TypeError: a part of kfp is another"
+    assert {step["status"] for step in record["steps"]} == {"SKIPPED"}
