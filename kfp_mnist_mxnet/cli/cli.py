@@ -15,14 +15,13 @@ from kfp_mnist_mxnet.cli.command import (
     PIPELINES,
     Assignment,
     Commands,
-    check_parameters,
     chosen_target,
     examples,
     nearest,
-    parse_parameters,
     secret,
     target_options,
 )
+from kfp_mnist_mxnet.cli.parameters import check_parameters, parse_parameters
 
 # A command imports what it needs: the pipelines import kfp and are made, which takes a second.
 if TYPE_CHECKING:
@@ -180,9 +179,8 @@ def run_command(
             raise click.ClickException(str(error)) from error
     target = LOCAL if runner == "subprocess" else Target(place="containers", image=image)
     made = made_pipeline(pipeline, target)
-    parameters = parse_parameters(made, parameter)
-    if data_uri:
-        parameters["data_uri"] = data_uri
+    given = (f"data_uri={data_uri}",) if data_uri else ()
+    parameters = parse_parameters(made, (*parameter, *given))
     check_parameters(made, parameters)
     check_model_here(parameters)
     sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image, verbose))

@@ -1,7 +1,6 @@
-"""What the commands share: parameters given as NAME=VALUE, help, completion."""
+"""What the commands share: options, help, completion."""
 
 import difflib
-import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +8,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
 from kfp_mnist_mxnet.errors import InvalidInput
-from kfp_mnist_mxnet.export.layout import check_model_name
 from kfp_mnist_mxnet.shipping.install import PROJECT
-from kfp_mnist_mxnet.storage.address import Address, parse_destination, parse_server
 from kfp_mnist_mxnet.storage.secret import checked_secret
 
 if TYPE_CHECKING:  # it imports kfp
@@ -120,57 +117,6 @@ class BashWithoutSpace(BashComplete):
 
 
 add_completion_class(BashWithoutSpace)
-
-
-def parse_parameters(pipeline: Any, assignments: tuple[str, ...]) -> dict[str, Any]:
-    """Return the parameters of a pipeline given as NAME=VALUE, each in the pipeline's own type.
-
-    Raises:
-        click.UsageError: an unknown name, or a value that is not of the parameter's type.
-    """
-    inputs = pipeline.component_spec.inputs
-    convert = {"String": str, "Integer": int, "Float": float}
-    parameters = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise click.UsageError(f"expected NAME=VALUE, got {assignment!r}")
-        if name not in inputs:
-            raise click.UsageError(f"no parameter {name!r}: {nearest(name, inputs)}")
-        kind = inputs[name].type
-        try:
-            parameters[name] = convert.get(kind, json.loads)(text)
-        except ValueError:
-            raise click.UsageError(f"{name} must be of type {kind}, got {text!r}") from None
-    return parameters
-
-
-def check_parameters(pipeline: Any, parameters: dict[str, Any]) -> None:
-    """Check what a step would refuse only at the end, or no step looks at.
-
-    Raises:
-        click.UsageError: a parameter without a default is not given, min_accuracy is no accuracy,
-            destination_uri no prefix of an object store, registry_uri no address of a server, or
-            model_name no name of a directory.
-    """
-    for name, spec in pipeline.component_spec.inputs.items():
-        if not spec.optional and name not in parameters:
-            raise click.UsageError(f"{name} has no default: give -p {name}=VALUE")
-    if not 0 <= parameters.get("min_accuracy", 0) <= 1:
-        raise click.UsageError(
-            f"min_accuracy must be from 0 to 1, got {parameters['min_accuracy']}"
-        )
-    try:
-        if parameters.get("destination_uri"):
-            parse_destination(parameters["destination_uri"])
-        if parameters.get("model_uri", "").startswith("file:"):  # kfp reads the other schemes
-            Address.parse(parameters["model_uri"])
-        if parameters.get("registry_uri"):
-            parse_server(parameters["registry_uri"], "registry_uri")
-        if "model_name" in parameters:
-            check_model_name(parameters["model_name"])
-    except InvalidInput as error:
-        raise click.UsageError(str(error)) from None
 
 
 def secret(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
