@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from kfp_mnist_mxnet.cli import cli
+from kfp_mnist_mxnet.cli.runs import find_run, run_directories
 
 
 def command(*arguments) -> tuple[int, str]:
@@ -79,3 +80,11 @@ def test_a_damaged_record_is_named(two_runs):
     status, output = command("runs", "--output-dir", two_runs)
     assert status == 2
     assert "run.json is damaged" in output
+
+
+def test_latest_is_the_newest_run_where_there_is_no_link(two_runs):
+    (two_runs / "latest").unlink()
+    assert find_run(two_runs, "latest").name == "b"
+    shutil.copytree(two_runs / "a", two_runs / "latest")  # as cp -rL leaves it
+    assert find_run(two_runs, "latest").name == "b"
+    assert [path.name for path in run_directories(two_runs)] == ["a", "b"]

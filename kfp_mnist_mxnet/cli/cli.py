@@ -20,6 +20,7 @@ from kfp_mnist_mxnet.cli.command import (
     nearest,
     secret,
     target_options,
+    written,
 )
 from kfp_mnist_mxnet.cli.parameters import check_parameters, parse_parameters
 
@@ -131,7 +132,8 @@ def compile_command(pipeline: str, component: str, target: str, output: str, **w
         )
     made = COMPONENTS[component] if component else for_cluster(pipeline, target, **where)
     file = f"{component}.yaml" if component else file_name(pipeline, gpu=target == "gpu")
-    write_yaml(made, pathlib.Path(output or file))
+    with written(f"--output {output or file}"):
+        write_yaml(made, pathlib.Path(output or file))
     click.echo(f"wrote {output or file}")
 
 
@@ -197,10 +199,10 @@ def runs_command(output_dir: str) -> None:
 
 def complete_run(ctx: click.Context, param: click.Parameter, word: str) -> list[str]:
     """Return the ids of runs that start as a word does, for the shell."""
-    from kfp_mnist_mxnet.cli.runs import run_directories
+    from kfp_mnist_mxnet.cli.runs import LATEST, run_directories
 
     output_dir = pathlib.Path(ctx.params.get("output_dir") or "runs")
-    names = ["latest", *(path.name for path in run_directories(output_dir))]
+    names = [LATEST, *(path.name for path in run_directories(output_dir))]
     return [name for name in names if name.startswith(word)]
 
 

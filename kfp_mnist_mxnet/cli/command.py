@@ -1,7 +1,9 @@
 """What the commands share: options, help, completion."""
 
+import contextlib
 import difflib
-from collections.abc import Callable, Iterable
+import errno
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,7 +49,8 @@ class Command(click.Command):
         """Run the command.
 
         Raises:
-            click.ClickException: a package of an extra is not installed.
+            click.ClickException: a package of an extra is not installed, or a file or a directory
+                can't be read or written.
         """
         try:
             return super().invoke(ctx)
@@ -58,6 +61,10 @@ class Command(click.Command):
                         f"{error.name} is not installed: pip install '{PROJECT}[{extra}]'"
                     ) from error
             raise
+        except OSError as error:
+            if error.errno == errno.EPIPE or not error.strerror:  # click ends quietly; no file's
+                raise
+            raise click.ClickException(file_fault(error)) from error
 
 
 class Commands(Command, click.Group):
@@ -75,6 +82,26 @@ class Commands(Command, click.Group):
             names = self.list_commands(ctx)
             ctx.fail(f"no command {args[0]!r}: {nearest(args[0], names)}")
         return super().resolve_command(ctx, args)
+
+
+def file_fault(error: OSError) -> str:
+    """Return what is wrong with a file, and which, in a few words."""
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+
+
+@contextlib.contextmanager
+def written(option: str) -> Iterator[None]:
+    """Turn what is wrong with a place to write to into a usage error.
+
+    option: which names the place, with its value.
+
+    Raises:
+        click.UsageError: the block could not write there.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise click.UsageError(f"{option} can't be written: {error.strerror}") from error
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

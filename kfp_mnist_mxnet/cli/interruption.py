@@ -80,10 +80,14 @@ def interruptible(running: Running) -> Iterator[None]:
 @contextlib.contextmanager
 def locked_log(directory: pathlib.Path) -> Iterator[TextIO]:
     """Open the log of a run, locked until the block or the process ends, however that ends."""
-    with (directory / LOG).open("w", encoding="utf-8") as log:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(log, fcntl.LOCK_EX)
-        yield log
+    try:
+        with (directory / LOG).open("w", encoding="utf-8") as log:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(log, fcntl.LOCK_EX)
+            yield log
+    except OSError as error:
+        error.filename = error.filename or str(directory / LOG)  # of a disk that is full
+        raise
 
 
 def goes_on(directory: pathlib.Path) -> bool:

@@ -5,6 +5,7 @@ kfp has no way in for a runner of its own, so some of its names are set for the 
 
 import contextlib
 import importlib
+import logging
 import os
 import pathlib
 import sys
@@ -35,11 +36,13 @@ def mended(runner: StepRunner) -> Iterator[None]:
     removed before it asks how they ended, and takes that for success:
     https://github.com/kubeflow/pipelines/issues/13332. And it puts sys.executable for python3
     wherever it stands, in parameters and paths too, and unquoted; with "python3" itself, found on
-    PATH, nothing changes.
+    PATH, nothing changes. A log that can't be written fails the run, in one sentence, and is not
+    told with a traceback by logging for each line of kfp's.
     """
     path = os.pathsep.join([str(pathlib.Path(sys.prefix, "bin")), os.environ.get("PATH", "")])
     with contextlib.ExitStack() as stack:
         stack.enter_context(held(sys, "executable", "python3"))
+        stack.enter_context(held(logging, "raiseExceptions", False))
         stack.enter_context(
             held(subprocess_task_handler, "run_local_subprocess", runner.run_process)
         )

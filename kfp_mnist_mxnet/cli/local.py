@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -17,13 +18,16 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
+import click
 from kfp import local
 
 import kfp_mnist_mxnet
+from kfp_mnist_mxnet.cli.command import file_fault, written
 from kfp_mnist_mxnet.cli.graph import Box, read_graph, step_names
 from kfp_mnist_mxnet.cli.interruption import Interrupted, Running, interruptible, locked_log
 from kfp_mnist_mxnet.cli.kfp_local import mended
 from kfp_mnist_mxnet.cli.page import write_page, write_whole
+from kfp_mnist_mxnet.cli.runs import LATEST
 from kfp_mnist_mxnet.cli.terminal import Display, show_end
 from kfp_mnist_mxnet.storage.address import without_secrets
 
@@ -89,6 +93,7 @@ def run(
         at_end.push(functools.partial(note_end, record, names, hidden))
         at_end.callback(running.end)
         save()
+        point_latest_at(directory)
         recorder = Recorder(record, log, display, hidden, save, running)
         scrubbed: Any = Scrubbed(log, hidden)
         with mended(recorder), display.shown(), contextlib.redirect_stdout(scrubbed):
@@ -129,7 +134,7 @@ def note_end(
     elif isinstance(error, SystemExit):  # of rich
         record["error"] = "interrupted: the output was closed"
     elif error:
-        said = scrub(str(error), hidden)
+        said = scrub(file_fault(error) if isinstance(error, OSError) else str(error), hidden)
         record.setdefault(
             "error", said if expected else f"the runner: {type(error).__name__}: {said}"
         )
@@ -199,17 +204,37 @@ def why_not(condition: str, record: dict[str, Any]) -> str:
 
 
 def new_run_directory(output_dir: pathlib.Path) -> pathlib.Path:
-    """Create <output_dir>/<run-id> and point <output_dir>/latest at it."""
+    """Create <output_dir>/<run-id>.
+
+    Raises:
+        click.UsageError: it can't be made.
+    """
     now = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
-    for i in range(1, 1000):
-        directory = output_dir.absolute() / (now if i == 1 else f"{now}-{i}")
-        with contextlib.suppress(FileExistsError):
-            directory.mkdir(parents=True)
-            break
-    link = output_dir / f".latest-{directory.name}"
-    link.symlink_to(directory.name)
-    os.replace(link, output_dir / "latest")
+    with written(f"--output-dir {output_dir}"):
+        output_dir.mkdir(parents=True, exist_ok=True)
+        for i in itertools.count(1):
+            directory = output_dir.absolute() / (now if i == 1 else f"{now}-{i}")
+            with contextlib.suppress(FileExistsError):
+                directory.mkdir()
+                break
     return directory
+
+
+def point_latest_at(directory: pathlib.Path) -> None:
+    """Point latest, beside the directory of a run, at it.
+
+    It helps people only, so where it can't be made, as on a file system without links, a warning
+    says so.
+    """
+    latest, link = directory.with_name(LATEST), directory.with_name(f".latest-{directory.name}")
+    try:
+        link.symlink_to(directory.name)
+        os.replace(link, latest)
+    except OSError as error:
+        link.unlink(missing_ok=True)
+        real = latest.is_dir() and not latest.is_symlink()
+        why = "it is a directory, move it away" if real else error.strerror
+        click.echo(f"{latest} does not lead to this run: {why}", err=True)
 
 
 def start_kfp(runner: str, image: str, pipeline_root: pathlib.Path) -> None:

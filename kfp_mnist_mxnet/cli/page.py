@@ -23,8 +23,9 @@ def write_whole(path: pathlib.Path, text: str) -> None:
     try:
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
-    except OSError:
+    except OSError as error:
         partial.unlink(missing_ok=True)
+        error.filename = str(path)  # of a disk that is full there is none
         raise
 
 

@@ -14,6 +14,7 @@ from kfp_mnist_mxnet.cli.interruption import goes_on
 from kfp_mnist_mxnet.cli.page import text
 from kfp_mnist_mxnet.cli.terminal import mark, new_console, plain_table
 
+LATEST = "latest"  # beside the runs, a link to the latest of them
 LOST = "it ended without a word: its process was killed, or the disk was full"
 
 
@@ -106,7 +107,7 @@ def note_lost(run: Run) -> None:
 def run_directories(output_dir: pathlib.Path) -> list[pathlib.Path]:
     """Return the directories of the runs under an output directory, the oldest first."""
     found = (path.parent for path in output_dir.glob("*/run.json"))
-    return sorted(path for path in found if not path.is_symlink())
+    return sorted(path for path in found if not path.is_symlink() and path.name != LATEST)
 
 
 def find_run(output_dir: pathlib.Path, name: str) -> Run:
@@ -115,11 +116,14 @@ def find_run(output_dir: pathlib.Path, name: str) -> Run:
     Raises:
         click.UsageError: there is none.
     """
+    runs = run_directories(output_dir)
+    if name == LATEST and not (output_dir / LATEST).is_symlink() and runs:
+        return read_run(runs[-1])  # no link can be made there, or it was copied as a directory
     if (output_dir / name / "run.json").is_file():
         return read_run(output_dir / name)
     if pathlib.Path(name, "run.json").is_file():
         return read_run(pathlib.Path(name))
-    names = ["latest", *(path.name for path in run_directories(output_dir))]
+    names = [LATEST, *(path.name for path in runs)]
     raise click.UsageError(f"no run {name!r} in {output_dir}: {nearest(name, names)}")
 
 
