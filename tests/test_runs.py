@@ -75,11 +75,44 @@ def test_compare_refuses_a_run_that_is_not_there(two_runs):
     assert f"no run 'lates' in {two_runs}: did you mean 'latest'?" in output
 
 
-def test_a_damaged_record_is_named(two_runs):
-    (two_runs / "a" / "run.json").write_text("{")
+UNREADABLE = {
+    "empty": b"",
+    "cut short": b'{"status": "SUCC',
+    "no UTF-8": b'{"status": "\xff"}',
+    "nested too deep": b"[" * 100_000,
+    "a list": b"[]",
+    "null": b"null",
+    "a number": b"1e999",
+    "of another tool": b'{"name": "exp", "status": "finished"}',
+    "without steps": b'{"status": "FAILED", "accuracy": null, "seconds": 1, "parameters": {}}',
+    "steps of another kind": (
+        b'{"status": "FAILED", "accuracy": 1, "seconds": 1, "parameters": {}, "steps": [1]}'
+    ),
+    "seconds of another kind": (
+        b'{"status": "FAILED", "accuracy": 1, "seconds": "1", "parameters": {}, "steps": []}'
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_record_that_cannot_be_read_is_named_and_the_others_are_listed(two_runs, case):
+    (two_runs / "exp").mkdir()
+    (two_runs / "exp" / "run.json").write_bytes(UNREADABLE[case])
     status, output = command("runs", "--output-dir", two_runs)
-    assert status == 2
-    assert "run.json is damaged" in output
+    assert status == 0
+    (named,) = (line for line in output.splitlines() if line.startswith("left out: "))
+    assert f"{two_runs}/exp/run.json is " in named
+    assert [line.split()[0] for line in output.splitlines() if "✓" in line or "✗" in line] == [
+        *("a", "b")
+    ]
+    status, output = command("compare", "a", "exp", "--output-dir", two_runs)
+    assert (status, f"{two_runs}/exp/run.json is " in output) == (2, True)
+
+
+def test_a_directory_in_place_of_a_record_is_named(two_runs):
+    (two_runs / "exp" / "run.json").mkdir(parents=True)
+    status, output = command("runs", "--output-dir", two_runs)
+    assert (status, "exp/run.json can't be read: Is a directory" in output) == (0, True)
 
 
 def test_latest_is_the_newest_run_where_there_is_no_link(two_runs):

@@ -16,6 +16,16 @@ from kfp_mnist_mxnet.cli.terminal import mark, new_console, plain_table
 
 LATEST = "latest"  # beside the runs, a link to the latest of them
 LOST = "it ended without a word: its process was killed, or the disk was full"
+# What run.json must have to be read.
+RECORD = {
+    "pipeline": str,
+    "status": str,
+    "accuracy": float | int | None,
+    "seconds": float | int,
+    "parameters": dict,
+    "changed": [str],
+    "steps": [{"name": str, "status": str, "seconds": float | int, "outputs": dict}],
+}
 
 
 @dataclasses.dataclass
@@ -73,18 +83,33 @@ def read_run(directory: pathlib.Path) -> Run:
     """Return the run in a directory.
 
     Raises:
-        click.UsageError: there is none, or its run.json is damaged.
+        click.UsageError: there is none, or its run.json is damaged or of another program.
     """
+    path = directory / "run.json"
     try:
-        record = json.loads((directory / "run.json").read_text())
-        run = Run(directory.resolve(), {"pipeline": "", "changed": [], **record})
-    except OSError:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         raise click.UsageError(f"{directory} is no run: it has no run.json") from None
-    except ValueError as error:
-        raise click.UsageError(f"{directory / 'run.json'} is damaged: {error}") from None
-    if run.record["status"] == "RUNNING" and not goes_on(run.directory):
+    except OSError as error:
+        raise click.UsageError(f"{path} can't be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"{path} is damaged: {error}") from None
+    record = {"pipeline": "", "changed": [], **found} if isinstance(found, dict) else {}
+    if not fits(record, RECORD):
+        raise click.UsageError(f"{path} is of another program: it has not what run writes there")
+    run = Run(directory.resolve(), record)
+    if record["status"] == "RUNNING" and not goes_on(run.directory):
         note_lost(run)
     return run
+
+
+def fits(value: Any, form: Any) -> bool:
+    """Tell whether a value of JSON has a form: a type, a list of one form, or keys with forms."""
+    if isinstance(form, dict):
+        return isinstance(value, dict) and all(fits(value.get(key), form[key]) for key in form)
+    if isinstance(form, list):
+        return isinstance(value, list) and all(fits(part, form[0]) for part in value)
+    return isinstance(value, form)
 
 
 def note_lost(run: Run) -> None:
@@ -129,7 +154,12 @@ def find_run(output_dir: pathlib.Path, name: str) -> Run:
 
 def show_runs(output_dir: pathlib.Path) -> None:
     """Print a table of the runs under an output directory, the newest last."""
-    runs = [read_run(directory) for directory in run_directories(output_dir)]
+    runs = []
+    for directory in run_directories(output_dir):
+        try:
+            runs.append(read_run(directory))
+        except click.UsageError as error:
+            click.echo(f"left out: {error.message}", err=True)
     if not runs:
         raise click.UsageError(f"no run in {output_dir}: make one with the command run")
     table = plain_table("run", "pipeline", "status", "accuracy", "seconds", "parameters")
@@ -139,7 +169,7 @@ def show_runs(output_dir: pathlib.Path) -> None:
         record = run.record
         accuracy = "" if record["accuracy"] is None else f"{record['accuracy']:.4f}"
         changed = ", ".join(
-            f"{name}={text(record['parameters'][name])}" for name in record["changed"]
+            f"{name}={text(record['parameters'].get(name))}" for name in record["changed"]
         )
         table.add_row(
             run.name,
