@@ -22,7 +22,17 @@ LONG = ["--pipeline", "sweep", "-p", "epochs=100000"]
 def started(directory: pathlib.Path, until: str) -> subprocess.Popen:
     """A run whose step `until` has started, of a pipeline with a loop that would take hours."""
     source = write_idx_set(directory / "idx")
-    command = [sys.executable, f"{ROOT}/pipeline.py", "run", "--data-uri", str(source), *LONG]
+    # A shell that runs the tests in the background has them ignore signals.
+    command = [
+        "env",
+        "--default-signal=INT,HUP",
+        sys.executable,
+        f"{ROOT}/pipeline.py",
+        "run",
+        "--data-uri",
+        str(source),
+        *LONG,
+    ]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, cwd=directory, stdout=pipe, stderr=pipe, text=True)
     assert process.stdout
