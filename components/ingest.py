@@ -40,9 +40,9 @@ def ingest(
         sha256: Expected digests of the decompressed files, a JSON object of file name to
             hexadecimal digest; empty for no such check.
         s3_endpoint: host:port of the S3 server, with http:// if it has no TLS; empty for
-            AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines. Credentials come from the
-            environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MINIO_ACCESS_KEY and
-            MINIO_SECRET_KEY.
+            AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines.
+            Credentials come from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
+            or MINIO_ACCESS_KEY and MINIO_SECRET_KEY.
         train_images_file: File name of the training images; empty for train-images-idx3-ubyte or,
             with channels, train-images-idx4-ubyte.
         train_labels_file: File name of the training labels; empty for train-labels-idx1-ubyte.

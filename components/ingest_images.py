@@ -30,9 +30,9 @@ def ingest_images(
         labels_file: File name of the labels; empty if there are none.
         shards: Number of parts that the images are predicted in, each by a task of its own.
         s3_endpoint: host:port of the S3 server, with http:// if it has no TLS; empty for
-            AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines. Credentials come from the
-            environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MINIO_ACCESS_KEY and
-            MINIO_SECRET_KEY.
+            AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines.
+            Credentials come from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
+            or MINIO_ACCESS_KEY and MINIO_SECRET_KEY.
         model: Model that the images are for: it must be whole, and for images of their shape.
         destination_uri: Where the predictions will be uploaded, which must be writable; empty for
             nowhere.

@@ -51,9 +51,9 @@ def train(
         checkpoint_uri: Where training is saved after each epoch, and goes on from if it was
             interrupted: a directory, s3://bucket/prefix or minio://bucket/prefix; empty for none.
         s3_endpoint: host:port of the S3 server, with http:// if it has no TLS; empty for
-            AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines. Credentials come from the
-            environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MINIO_ACCESS_KEY and
-            MINIO_SECRET_KEY.
+            AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines.
+            Credentials come from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
+            or MINIO_ACCESS_KEY and MINIO_SECRET_KEY.
 
     Returns:
         model: The trained model.

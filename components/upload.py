@@ -19,9 +19,9 @@ def upload(
         predictions: Directory whose files are uploaded under their own names.
         destination_uri: s3://bucket/prefix or minio://bucket/prefix, in a bucket that exists.
         s3_endpoint: host:port of the S3 server, with http:// if it has no TLS; empty for
-            AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines. Credentials come from the
-            environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MINIO_ACCESS_KEY and
-            MINIO_SECRET_KEY.
+            AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines.
+            Credentials come from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
+            or MINIO_ACCESS_KEY and MINIO_SECRET_KEY.
 
     Returns:
         Output: File name to SHA-256 of what was uploaded.

@@ -82,8 +82,8 @@ def fill_bucket(address: str, directory: pathlib.Path, process: subprocess.Popen
 @pytest.fixture
 def keys(monkeypatch):
     """The right credentials in the environment, and nothing else about S3."""
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("REGION", "DEFAULT_REGION", "ENDPOINT_URL", "ENDPOINT_URL_S3", "SESSION_TOKEN"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "right")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-secret")
     return monkeypatch

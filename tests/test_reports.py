@@ -2,9 +2,11 @@
 
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
-from conftest import REPORTS
+from conftest import REPORTS, ROOT
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -32,3 +34,16 @@ def test_a_request_is_found(tmp_path, open_in_browser):
     page = tmp_path / "page.html"
     page.write_text("<img src='https://example.org/picture.png'>")
     assert open_in_browser(page).requests == ["https://example.org/picture.png"]
+
+
+def test_figures_say_nothing_of_fonts_and_of_a_home_that_cannot_be_written(tmp_path):
+    program = "import logging; logging.basicConfig(level=logging.INFO)\n"
+    program += "from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure\n"
+    program += "figure = new_figure(1, 1); figure.subplots(); figure_svg(figure, 'x')"
+    (tmp_path / "file").touch()
+    for home in (tmp_path, tmp_path / "file", "/proc/nowhere"):
+        environment = {"HOME": str(home), "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (0, "")

@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import urllib.parse
 
 import minio.commonconfig
@@ -30,6 +31,7 @@ from kfp_mnist_mxnet.data.mnist import cache_directory
 from kfp_mnist_mxnet.data.names import STANDARD_NAMES
 from kfp_mnist_mxnet.data.sources import Mirror, fetch
 from kfp_mnist_mxnet.errors import InvalidInput, NotThere, Unavailable
+from kfp_mnist_mxnet.storage import s3 as storage_s3
 from kfp_mnist_mxnet.storage.address import Address, parse_destination, without_secrets
 from kfp_mnist_mxnet.storage.store import open_store
 from kfp_mnist_mxnet.storage.upload import check_destination
@@ -608,6 +610,26 @@ def test_a_key_without_its_secret_is_named(s3, keys, artifacts, pair):
 
 
 @pytest.mark.parametrize(
+    ("environment", "server"),
+    [
+        ({}, "http://127.0.0.1:7"),
+        ({"URL": "http://127.0.0.1:9"}, "http://127.0.0.1:9"),
+        ({"URL_S3": "http://127.0.0.1:9"}, "http://127.0.0.1:9"),
+        ({"URL_S3": "http://127.0.0.1:9", "URL": "http://127.0.0.1:8"}, "http://127.0.0.1:9"),
+    ],
+)
+def test_names_the_s3_server_that_was_asked(keys, artifacts, monkeypatch, environment, server):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(storage_s3, "KUBEFLOW", "http://127.0.0.1:7")  # never a real one
+    for name, value in environment.items():
+        keys.setenv(f"AWS_ENDPOINT_{name}", value)
+    with pytest.raises(ValueError, match=f"could not be downloaded: .* at {server}$"):
+        artifacts.ingest("s3://data/idx")
+    with pytest.raises(ConnectionError, match=f"at {server} can't be reached"):
+        open_store("s3://data/x", "", "checkpoint_uri").read("file")
+
+
+@pytest.mark.parametrize(
     ("uri", "secret", "message"),
     [
         (
@@ -621,7 +643,7 @@ def test_a_key_without_its_secret_is_named(s3, keys, artifacts, pair):
             "s3://none/idx at http://127.* answers NoSuchBucket",
         ),
         ("s3://n/idx", "hidden-secret", "can't be asked for idx/.*: invalid bucket name n"),
-        ("s3://data/no", "hidden-secret", r"train-images-idx3-ubyte.gz \(NoSuchKey\)"),
+        ("s3://data/no", "hidden-secret", r"no at http://127.* has .*idx3-ubyte.gz \(NoSuchKey\)"),
         ("s3://data/idx", "", r"train-images-idx3-ubyte.gz \(AccessDenied\)"),
         ("s3://data/idx", "", r"; the environment has neither AWS_ACCESS_KEY_ID and AWS_SECRET"),
     ],

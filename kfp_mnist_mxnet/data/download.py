@@ -27,10 +27,11 @@ S3_PASSING = ("InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout
 class Server(Protocol):
     """Where files are downloaded from by name.
 
-    shown: its address as it may be shown.
+    shown: its address as it may be shown; asked: the same with the host, if it is not in it.
     """
 
     shown: str
+    asked: str
 
     def get(self, name: str, offset: int, etag: str) -> urllib3.BaseHTTPResponse:
         """Return a response that begins at the offset, or at 0; etag: of the file so far, or "".
@@ -55,6 +56,7 @@ class HttpServer:
 
     def __init__(self, address: Address, timeout: float = 10.0) -> None:
         self.address, self.shown = address, address.shown
+        self.asked = self.shown
         try:
             address.check_server()
         except InvalidInput as error:
@@ -107,30 +109,30 @@ class S3Server:
         if not address.bucket:
             raise NotThere(f"{self.shown} has no bucket, expected {address.scheme}://bucket/prefix")
         self.client, self.host = s3_client(endpoint, timeout)
+        self.asked = f"{self.shown} at {self.host}"
 
     def get(self, name: str, offset: int, etag: str) -> urllib3.BaseHTTPResponse:
         """Return a response, as Server says."""
         rest: dict[str, Any] | None = {"If-Match": etag} if offset else None
         key = self.address.key(name)
-        asked = f"{self.shown} at {self.host}"
         try:
             return self.client.get_object(
                 self.address.bucket, key, offset=offset, request_headers=rest
             )
         except urllib3.exceptions.HTTPError as error:
             if untrusted(error):
-                raise NotThere(f"{asked}: {network_fault(error)}") from error
-            raise Unavailable(network_fault(error)) from error
+                raise NotThere(f"{self.asked}: {network_fault(error)}") from error
+            raise Unavailable(f"{network_fault(error)} at {self.host}") from error
         except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
-            raise Unavailable(f"no S3 answer: {error}") from error
+            raise Unavailable(f"no S3 answer at {self.host}: {error}") from error
         except ValueError as error:
-            raise NotThere(f"{asked} can't be asked for {key}: {error}") from error
+            raise NotThere(f"{self.asked} can't be asked for {key}: {error}") from error
         except minio.S3Error as error:
             if error.code in ("NoSuchKey", "AccessDenied"):
                 raise FileNotFoundError(error.code) from error
             if error.code in S3_PASSING:
-                raise Unavailable(error.code) from error
-            raise NotThere(f"{asked} answers {error.code}: {error.message}") from error
+                raise Unavailable(f"{error.code} at {self.host}") from error
+            raise NotThere(f"{self.asked} answers {error.code}: {error.message}") from error
 
 
 def download_first(server: Server, name: str, path: pathlib.Path) -> SourceFile:
@@ -159,7 +161,7 @@ def download_first(server: Server, name: str, path: pathlib.Path) -> SourceFile:
         raise damaged
     denied = any("AccessDenied" in reason for reason in reasons)
     raise NotThere(
-        f"{server.shown} has none of these files: {', '.join(reasons)}"
+        f"{server.asked} has none of these files: {', '.join(reasons)}"
         f"{without_credentials() if denied else ''}"
     )
 

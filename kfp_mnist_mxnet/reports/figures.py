@@ -6,10 +6,10 @@ import logging
 import warnings
 from typing import Any
 
-import matplotlib
-import matplotlib.text
-
-logging.getLogger("matplotlib").setLevel(logging.WARNING)  # else the next import tells of fonts
+# Before its first import, which tells of fonts, and of a home that can't be written.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
+import matplotlib  # noqa: E402
+import matplotlib.text  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 INK = "#010203"  # black in every plot is drawn in this, then in the page's own colour

@@ -25,14 +25,16 @@ KEYS = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("MINIO_ACCESS_KEY", "MI
 def s3_client(endpoint: str, timeout: float = 10.0, retries: int = 0) -> tuple[minio.Minio, str]:
     """Return a client of an S3 server and the server's address as it may be shown.
 
-    endpoint: host:port, with http:// for no TLS; empty for $AWS_ENDPOINT_URL, else the store of
-    Kubeflow Pipelines. Credentials come from the environment; without them the bucket is public.
+    endpoint: host:port, with http:// for no TLS; empty for $AWS_ENDPOINT_URL_S3, or else
+    $AWS_ENDPOINT_URL, or else the store of Kubeflow Pipelines. Credentials come from the
+    environment; without them the bucket is public.
 
     Raises:
         InvalidInput: the endpoint is not host:port, or a key or the region has a character in it
             that no request may have.
     """
-    endpoint = (endpoint or os.environ.get("AWS_ENDPOINT_URL") or KUBEFLOW).strip()
+    told = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = (endpoint or told or KUBEFLOW).strip()
     url = endpoint if "://" in endpoint else "https://" + endpoint
     scheme, _, host = without_secrets(url).partition("://")
     shown = f"{scheme}://{host.rstrip('/')}"
@@ -138,7 +140,7 @@ class S3Store:
 
         done: what could not be done with the file.
         """
-        where = self.locate(name)
+        where = f"{self.locate(name)} at {self.host}"
         try:
             yield
         except minio.S3Error as error:
