@@ -1,12 +1,14 @@
 """Parameters as a user gives them after -p, and on the command line's own options."""
 
+import pathlib
+
 import click
 import pytest
 from click.testing import CliRunner
 
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli import cli
-from kfp_mnist_mxnet.cli.parameters import KINDS, parse_parameters
+from kfp_mnist_mxnet.cli.parameters import KINDS, local_parameters, parse_parameters
 from kfp_mnist_mxnet.cli.target import LOCAL, Target
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -71,3 +73,77 @@ def test_a_refused_value_leaves_no_run(tmp_path, monkeypatch, assignment):
     done = CliRunner().invoke(cli.main, ["run", "-p", assignment])
     assert done.exit_code == 2
     assert not list(tmp_path.iterdir())
+
+
+def local(given: dict, output_dir: pathlib.Path = pathlib.Path("runs")) -> dict:
+    return local_parameters(given, output_dir)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("~/idx", "{home}/idx"),
+        ("~", "{home}"),
+        ("https://a.example/x ~/idx", "https://a.example/x {home}/idx"),
+        ("/a/~/b~", "/a/~/b~"),
+        ("~other/idx", "~other/idx"),
+        ("mnist", "mnist"),
+    ],
+)
+def test_a_tilde_stands_for_the_home_directory(monkeypatch, tmp_path, given, taken):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert local({"data_uri": given}) == {"data_uri": taken.format(home=tmp_path)}
+
+
+def test_a_local_checkpoint_is_an_absolute_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for given in ("here", "~/here", f"file://{tmp_path}/here"):
+        assert local({"checkpoint_uri": given}) == {"checkpoint_uri": f"{tmp_path}/here"}
+    for given in ("", "s3://bucket/prefix"):
+        assert local({"checkpoint_uri": given}) == {"checkpoint_uri": given}
+
+
+def test_a_tilde_in_an_option_stands_for_the_home_directory(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir("/")
+    written = ["compile", "--component", "merge", "--output=~/merge.yaml"]
+    assert CliRunner().invoke(cli.main, written).exit_code == 0
+    assert (tmp_path / "merge.yaml").is_file()
+    listed = CliRunner().invoke(cli.main, ["runs", "--output-dir=~/runs"])
+    assert f"no run in {tmp_path}/runs" in listed.output
+
+
+def test_a_model_is_a_directory_or_a_run(monkeypatch, made_run, tmp_path):
+    run = made_run("a")
+    (model,) = run.glob("artifacts/*/train/model")
+    (run.parent / "latest").symlink_to("a")
+    monkeypatch.chdir(model.parent)
+    for given in ("a", "latest", str(run), str(model), "model", model.as_uri()):
+        assert local({"model_uri": given}, run.parent) == {"model_uri": str(model)}
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        *(("s3://bucket/model", "on this machine"), ("https://host/model", "on this machine")),
+        *(("", "got ''"), ("/nowhere", "no run '/nowhere' in"), ("lates", "did you mean 'latest'")),
+    ],
+)
+def test_a_model_that_is_not_on_this_machine_is_refused_before_a_run(
+    monkeypatch, tmp_path, uri, message
+):
+    monkeypatch.chdir(tmp_path)
+    run = ["run", "--pipeline", "batch_predict", "-p", f"model_uri={uri}"]
+    done = CliRunner().invoke(cli.main, run)
+    assert (done.exit_code, message in done.output) == (2, True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_help_lists_the_parameters_of_the_pipeline_that_is_chosen(name):
+    text = CliRunner().invoke(cli.main, ["run", "--pipeline", name, "--help"]).output
+    listed = text.partition(f"Parameters of {name} ")[2].partition("Examples:")[0]
+    for parameter, spec in pipeline.PIPELINES[name](LOCAL).component_spec.inputs.items():
+        assert f"\n  {parameter} " in listed
+        assert spec.type in listed

@@ -248,17 +248,18 @@ def test_a_run_is_served_and_asked_once(served, made_run):
     assert "answer  0 with the probability " in done.stdout  # the first test image is a 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_model_that_was_not_exported_is_exported_and_served_until_it_is_told_to_end(
-    served, trained
+    served, trained, number
 ):
-    process = subprocess.Popen(
-        command(trained["model"].path, "--port", 0), cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    serving = ["env", "--default-signal=INT", *command(trained["model"].path, "--port", 0)]
+    process = subprocess.Popen(serving, cwd=ROOT, text=True, **pipe)  # type: ignore[call-overload]
     with process:
-        assert process.stdout
         lines = [process.stdout.readline() for _ in range(4)]
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         assert process.wait(30) == 0
+        assert len(process.stderr.read().splitlines()) == 1  # that it starts
     port = int(re.search(r":(\d+)/", lines[0])[1])  # type: ignore[index]
     assert lines[3].startswith("try     curl -s http://127.0.0.1:")
     with socket.socket() as other:

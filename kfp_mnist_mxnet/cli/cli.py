@@ -4,7 +4,7 @@ import functools
 import pathlib
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +15,7 @@ from kfp_mnist_mxnet.cli.command import (
     PIPELINES,
     Assignment,
     Commands,
+    Place,
     chosen_target,
     examples,
     nearest,
@@ -22,7 +23,6 @@ from kfp_mnist_mxnet.cli.command import (
     target_options,
     written,
 )
-from kfp_mnist_mxnet.cli.parameters import check_parameters, parse_parameters
 
 # A command imports what it needs: the pipelines import kfp and are made, which takes a second.
 if TYPE_CHECKING:
@@ -64,17 +64,22 @@ def for_cluster(pipeline: str, target: str, **where: str) -> Any:
 
 
 which_pipeline = click.option(
-    "--pipeline", type=click.Choice(PIPELINES), default="train", show_default=True
+    # Eager, so that --help knows it.
+    "--pipeline",
+    type=click.Choice(PIPELINES),
+    default="train",
+    show_default=True,
+    is_eager=True,
 )
 where_runs_are = click.option(
-    "--output-dir", type=click.Path(file_okay=False), default="runs", show_default=True
+    "--output-dir", type=Place(file_okay=False), default="runs", show_default=True
 )
 
 
 def which_parameters(**target: Any) -> Callable[..., Any]:
     """Return the option -p; the shell completes the parameters of pipelines for this target."""
 
-    def names(pipeline: str) -> Iterable[str]:
+    def inputs(pipeline: str) -> Mapping[str, Any]:
         from kfp_mnist_mxnet.cli.target import Target
 
         return made_pipeline(pipeline, Target(**target)).component_spec.inputs
@@ -82,7 +87,7 @@ def which_parameters(**target: Any) -> Callable[..., Any]:
     return click.option(
         *("-p", "--parameter"),
         multiple=True,
-        type=Assignment(names),
+        type=Assignment(inputs),
         help="A parameter of the pipeline; may be given many times.",
     )
 
@@ -115,7 +120,7 @@ def main() -> None:
 @which_pipeline
 @click.option("--component", default="", help="A component, for a pipeline of your own, instead.")
 @target_options
-@click.option("--output", type=click.Path(dir_okay=False), help="[default: named by what it is]")
+@click.option("--output", type=Place(dir_okay=False), help="[default: named by what it is]")
 def compile_command(pipeline: str, component: str, target: str, output: str, **where: str) -> None:
     """Write the YAML of a pipeline, to upload in the Kubeflow UI, or of a component."""
     from kfp_mnist_mxnet.cli.target import file_name, write_yaml
@@ -144,7 +149,7 @@ def compile_command(pipeline: str, component: str, target: str, output: str, **w
         "run -p recipe=tutorial -p epochs=3",
         "run --data-uri /path/to/idx/files -p 'filters=[32, 64, 64]'",
         """run --pipeline sweep -p 'trials=[{}, {"activation": "tanh"}]'""",
-        "run --pipeline batch_predict -p model_uri=/path/to/model",
+        "run --pipeline batch_predict -p model_uri=latest",
     ),
 )
 @which_pipeline
@@ -168,6 +173,7 @@ def run_command(
     """Run a pipeline on this machine and make a page of it."""
     from kfp_mnist_mxnet.cli.local import run
     from kfp_mnist_mxnet.cli.model_uri import check_model_here
+    from kfp_mnist_mxnet.cli.parameters import check_parameters, local_parameters, parse_parameters
     from kfp_mnist_mxnet.cli.target import LOCAL, Target
     from kfp_mnist_mxnet.errors import MissingLibrary
     from kfp_mnist_mxnet.runtime.mxnet_compatibility import check_installed
@@ -184,6 +190,7 @@ def run_command(
     given = (f"data_uri={data_uri}",) if data_uri else ()
     parameters = parse_parameters(made, (*parameter, *given))
     check_parameters(made, parameters)
+    parameters = local_parameters(parameters, pathlib.Path(output_dir))
     check_model_here(parameters)
     sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image, verbose))
 
@@ -248,7 +255,7 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--poll", type=float, default=5.0, show_default=True, help=POLL),
         click.option("--insecure", is_flag=True, help="Do not check the host's certificate."),
-        click.option("--ssl-ca-cert", type=click.Path(exists=True), help=CA_CERTIFICATES),
+        click.option("--ssl-ca-cert", type=Place(exists=True), help=CA_CERTIFICATES),
         click.option("--cookies", envvar="KFP_COOKIES", callback=secret, help=COOKIES),
         click.option("--token", envvar="KFP_TOKEN", callback=secret, help=BEARER),
         click.option("--host", envvar="KF_PIPELINES_ENDPOINT", required=True, help=HOST),
@@ -311,6 +318,7 @@ def submit_command(
     from kfp_mnist_mxnet.cli import cluster
     from kfp_mnist_mxnet.cli.follow import watch
     from kfp_mnist_mxnet.cli.model_uri import check_model_there
+    from kfp_mnist_mxnet.cli.parameters import check_parameters, parse_parameters
 
     if wait and cron:
         raise click.UsageError("--wait is for a run, not for a schedule (--cron)")

@@ -3,7 +3,9 @@
 import contextlib
 import difflib
 import errno
-from collections.abc import Callable, Iterable, Iterator
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,6 +42,15 @@ def program(ctx: click.Context | None = None) -> str:
 class Command(click.Command):
     """A command whose examples are what one types here, and that says what is not installed."""
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, and the parameters of the pipeline that is chosen, if there is one."""
+        super().format_options(ctx, formatter)
+        for option in self.params:
+            if isinstance(option.type, Assignment):
+                name = ctx.params.get("pipeline") or "train"
+                with formatter.section(f"Parameters of {name} (of others: --pipeline NAME --help)"):
+                    formatter.write_dl(option.type.described(name))
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the end of the help."""
         self.epilog = (self.epilog or "").replace(PROGRAM, program(ctx))
@@ -65,6 +76,14 @@ class Command(click.Command):
             if error.errno == errno.EPIPE or not error.strerror:  # click ends quietly; no file's
                 raise
             raise click.ClickException(file_fault(error)) from error
+
+
+class Place(click.Path):
+    """A path in which ~ stands for the home directory, also after = where no shell puts it in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, checked as click does."""
+        return super().convert(os.path.expanduser(value), param, ctx)
 
 
 class Commands(Command, click.Group):
@@ -119,19 +138,29 @@ def examples(*lines: str) -> str:
 class Assignment(click.ParamType):
     """NAME=VALUE, completed with the names of the chosen pipeline's parameters.
 
-    names: returns them, for the value of --pipeline.
+    inputs: returns kfp's specifications of them by name, for the value of --pipeline.
     """
 
     name = "NAME=VALUE"
 
-    def __init__(self, names: Callable[[str], Iterable[str]]) -> None:
-        self.names = names
+    def __init__(self, inputs: Callable[[str], Mapping[str, Any]]) -> None:
+        self.inputs = inputs
+
+    def described(self, pipeline: str) -> list[tuple[str, str]]:
+        """Return each parameter of a pipeline with its type and default, as help shows them."""
+        return [
+            (
+                name,
+                spec.type + (f"  [default: {json.dumps(spec.default)}]" if spec.optional else ""),
+            )
+            for name, spec in self.inputs(pipeline).items()
+        ]
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Return the names that start as the incomplete word does, each with its `=`."""
-        names = self.names(ctx.params.get("pipeline") or "train")
+        names = self.inputs(ctx.params.get("pipeline") or "train")
         return [CompletionItem(f"{name}=") for name in names if name.startswith(incomplete)]
 
 

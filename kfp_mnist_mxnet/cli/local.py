@@ -75,7 +75,6 @@ def run(
     line that a step writes.
     Returns: the exit status, 0 if every step succeeded, else 1.
     """
-    parameters = with_paths(parameters)
     directory = new_run_directory(output_dir)
     hidden = secret_words(parameters)
     record = new_record(pipeline, parameters, hidden)
@@ -176,20 +175,6 @@ def finish(record: dict[str, Any], names: list[tuple[str, str]]) -> None:
             if record["status"] == "SUCCEEDED":
                 step["reason"] = f"{name} did not run: {why_not(condition, record)}"
             record["steps"].append(step)
-
-
-def with_paths(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters with a local model_uri or checkpoint_uri as an absolute path.
-
-    kfp's importer takes no file:// URI, and a container has another working directory.
-    """
-    paths = {}
-    for name in {"model_uri", "checkpoint_uri"} & set(parameters):
-        url = urllib.parse.urlsplit(parameters[name])
-        if parameters[name] and url.scheme in ("", "file"):
-            path = urllib.parse.unquote(url.path) if url.scheme else parameters[name]
-            paths[name] = os.path.abspath(path)
-    return {**parameters, **paths}
 
 
 def why_not(condition: str, record: dict[str, Any]) -> str:

@@ -2,14 +2,23 @@
 
 import json
 import math
+import os
+import pathlib
+import re
 from typing import Any
 
 import click
 
 from kfp_mnist_mxnet.cli.command import nearest
+from kfp_mnist_mxnet.cli.runs import find_run
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.export.layout import check_model_name
-from kfp_mnist_mxnet.storage.address import parse_destination, parse_server
+from kfp_mnist_mxnet.storage.address import (
+    Address,
+    parse_destination,
+    parse_server,
+    without_secrets,
+)
 
 # kfp's type of a parameter to what it is in words and how it is written.
 KINDS = {
@@ -25,6 +34,7 @@ KINDS = {
 }
 TYPES: dict[str, Any] = {"Boolean": bool, "Integer": int, "String": str, "Dict": dict, "List": list}
 LARGEST = 2**53  # kfp keeps numbers as doubles
+HOME = re.compile(r"(?<!\S)~(?=/|\s|$)")  # of several addresses too
 SHOWN = 80  # characters of a value in a message
 
 
@@ -131,3 +141,63 @@ def check_parameters(pipeline: Any, parameters: dict[str, Any]) -> None:
             check_model_name(parameters["model_name"])
     except InvalidInput as error:
         raise click.UsageError(str(error)) from None
+
+
+def local_parameters(parameters: dict[str, Any], output_dir: pathlib.Path) -> dict[str, Any]:
+    """Return the parameters as a run on this machine takes them.
+
+    ~ stands for the home directory. A path is absolute, as a container has another working
+    directory. model_uri may be a run under the output directory.
+
+    Raises:
+        click.UsageError: there is no such model on this machine.
+    """
+    places: dict[str, str] = {
+        name: HOME.sub(lambda _: os.path.expanduser("~"), parameters[name])
+        for name in ("checkpoint_uri", "data_uri", "model_uri")
+        if name in parameters
+    }
+    if "model_uri" in places:
+        places["model_uri"] = str(model_directory(places["model_uri"], output_dir).absolute())
+    checkpoint = places.get("checkpoint_uri", "")
+    if checkpoint and local_path(checkpoint):
+        places["checkpoint_uri"] = str(local_path(checkpoint))
+    return {**parameters, **places}
+
+
+def local_path(uri: str) -> pathlib.Path | None:
+    """Return the absolute path that a URI is, or file:///path names, None for another scheme.
+
+    Raises:
+        click.UsageError: it is no address.
+    """
+    try:
+        address = Address.parse(uri)
+        if address.scheme not in ("", "file"):
+            return None
+        return (address.local_path() if address.scheme else pathlib.Path(uri)).absolute()
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from None
+
+
+def model_directory(uri: str, output_dir: pathlib.Path) -> pathlib.Path:
+    """Return the directory of a model that train wrote.
+
+    uri: a directory or file:///path, or a run, as find_run takes it.
+
+    Raises:
+        click.UsageError: there is none.
+    """
+    path = local_path(uri)
+    if not uri or path is None:
+        raise click.UsageError(
+            "model_uri must be the directory of a model on this machine, the id of a run or "
+            f"latest, got {without_secrets(uri)!r}"
+        )
+    if path.is_dir() and not (path / "run.json").is_file():
+        return path
+    run = find_run(output_dir, uri)
+    found = run.output("best_model") or run.output("model")
+    if not found:
+        raise click.UsageError(f"model_uri: the run {run.name} has no model")
+    return found

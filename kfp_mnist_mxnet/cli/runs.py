@@ -45,6 +45,11 @@ class Run:
         inside = uri.rpartition("/artifacts/")[2]
         return self.directory / "artifacts" / inside
 
+    def output(self, name: str) -> pathlib.Path | None:
+        """Return where an output of the run is, None if no step wrote it."""
+        uris = [step["outputs"][name] for step in self.record["steps"] if name in step["outputs"]]
+        return self.path(uris[0]) if uris else None
+
     def metrics(self) -> dict[str, float]:
         """Return the metrics of all steps, each named <step>.<metric>."""
         return {

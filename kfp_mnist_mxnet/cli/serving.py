@@ -19,7 +19,7 @@ import onnx
 import urllib3
 from uv import find_uv_bin
 
-from kfp_mnist_mxnet.cli.runs import Run, find_run
+from kfp_mnist_mxnet.cli.runs import find_run
 from kfp_mnist_mxnet.data.dataset import read_images
 from kfp_mnist_mxnet.export.layout import INPUT, LABELS_FILE, MODEL_FILE, VERSION
 from kfp_mnist_mxnet.model.info import INFO_FILE
@@ -118,7 +118,8 @@ def serve(
         click.UsageError: there is no such model.
         click.ClickException: it can't be exported, or the server does not start, or ends by itself.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server ends too
+    for number in (signal.SIGTERM, signal.SIGINT):  # so that the server ends too
+        signal.signal(number, lambda *_: sys.exit(0))
     directory, data = locate(what, output_dir)
     model = exported(directory, scratch)
     image = read_images(data)[0] if data else np.zeros(model.image_shape(), np.uint8)
@@ -148,16 +149,10 @@ def locate(what: str, output_dir: pathlib.Path) -> tuple[pathlib.Path, pathlib.P
     if (path / INFO_FILE).is_file() or exported_in(path):
         return path, None
     run = find_run(output_dir, what)
-    models = [found for name in MODELS if (found := output_of(run, name))]
+    models = [found for name in MODELS if (found := run.output(name))]
     if not models:
         raise click.UsageError(f"the run {run.name} has no model")
-    return models[0], output_of(run, "test_data")
-
-
-def output_of(run: Run, name: str) -> pathlib.Path | None:
-    """Return the directory of an output of a run, None if no step wrote it."""
-    uris = [step["outputs"][name] for step in run.record["steps"] if name in step["outputs"]]
-    return run.path(uris[0]) if uris else None
+    return models[0], run.output("test_data")
 
 
 def exported_in(directory: pathlib.Path) -> list[pathlib.Path]:
