@@ -39,10 +39,10 @@ def evaluate(
 
     import numpy as np
 
-    from kfp_mnist_mxnet.data.dataset import read_dataset
+    from kfp_mnist_mxnet.data.dataset import name_classes, read_dataset
     from kfp_mnist_mxnet.errors import InvalidInput
     from kfp_mnist_mxnet.evaluation import scores
-    from kfp_mnist_mxnet.evaluation.classes import count_confusions, name_classes
+    from kfp_mnist_mxnet.evaluation.classes import count_confusions
     from kfp_mnist_mxnet.prediction.batches import BATCH_SIZE
     from kfp_mnist_mxnet.prediction.predictor import Predictor
     from kfp_mnist_mxnet.reports.evaluation import write_evaluation_report

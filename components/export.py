@@ -42,7 +42,7 @@ def export(
         ValueError: The model or the data can't be read, the image shapes differ, a parameter is out
             of range, an operator has no translation, or the ONNX model is not the same.
     """
-    from kfp_mnist_mxnet.evaluation.classes import name_classes
+    from kfp_mnist_mxnet.data.dataset import name_classes
     from kfp_mnist_mxnet.export.card import Card
     from kfp_mnist_mxnet.export.layout import CARD_FILE, check_model_name, write_model
     from kfp_mnist_mxnet.export.translation import translate

@@ -12,6 +12,7 @@ import json
 import math
 import pathlib
 import shutil
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -220,3 +221,19 @@ def read_array(directory: str | pathlib.Path, name: str, rank: int) -> np.ndarra
             f"{path} is missing: a data set is a directory with images.npy and labels.npy"
         )
     return open_npy(directory, name, "uint8", rank)
+
+
+def name_classes(class_names: Sequence[str], num_classes: int) -> list[str]:
+    """Return the name of each class: those given, else the labels themselves.
+
+    Raises:
+        InvalidInput: names are given, but not one of its own for each class.
+    """
+    if "" in class_names or len(set(class_names)) < len(class_names):
+        raise InvalidInput(f"class_names must all differ, and none be empty, got {class_names}")
+    if class_names and len(class_names) != num_classes:
+        raise InvalidInput(
+            f"class_names must have one name for each of the {num_classes} classes, "
+            f"got {len(class_names)}"
+        )
+    return [str(name) for name in class_names or range(num_classes)]

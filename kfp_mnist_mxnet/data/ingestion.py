@@ -10,12 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kfp_mnist_mxnet.data.dataset import DatasetInfo, ImageWriter, check_room, finish_dataset
+from kfp_mnist_mxnet.data.dataset import (
+    DatasetInfo,
+    ImageWriter,
+    check_room,
+    finish_dataset,
+    name_classes,
+)
 from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.names import Files, spellings
 from kfp_mnist_mxnet.data.statistics import PixelStatistics, hash_images
 from kfp_mnist_mxnet.errors import InvalidInput
-from kfp_mnist_mxnet.evaluation.classes import name_classes
 
 SPLITS = ("train", "validation", "test")
 MOST_IMAGES = 100_000_000  # each needs about 20 bytes of memory, for label and hash

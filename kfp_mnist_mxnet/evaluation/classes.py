@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kfp_mnist_mxnet.errors import InvalidInput
-
 
 class ClassFigures(NamedTuple):
     """A class: its true images; precision, recall and F1, 0 where nothing is divided."""
@@ -67,19 +65,3 @@ def wilson_interval(hits: int, images: int) -> tuple[float, float]:
     middle = (hits + z**2 / 2) / (images + z**2)
     half = z / (images + z**2) * math.sqrt(hits * (images - hits) / images + z**2 / 4)
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def name_classes(class_names: Sequence[str], num_classes: int) -> list[str]:
-    """Return the name of each class: those given, else the labels themselves.
-
-    Raises:
-        InvalidInput: names are given, but not one of its own for each class.
-    """
-    if "" in class_names or len(set(class_names)) < len(class_names):
-        raise InvalidInput(f"class_names must all differ, and none be empty, got {class_names}")
-    if class_names and len(class_names) != num_classes:
-        raise InvalidInput(
-            f"class_names must have one name for each of the {num_classes} classes, "
-            f"got {len(class_names)}"
-        )
-    return [str(name) for name in class_names or range(num_classes)]

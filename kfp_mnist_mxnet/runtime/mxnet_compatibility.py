@@ -9,6 +9,7 @@ not use, would need a few of them later.
 import contextlib
 import importlib.util
 import pathlib
+import platform
 import sys
 import types
 import warnings
@@ -26,21 +27,13 @@ if TYPE_CHECKING:  # its files are read: importing it takes 0.2 s of each step
 INSTALL_MXNET = "pip install --no-deps mxnet==1.9.1"
 
 # Oldest and newest that the suite was tried on.
-PYTHON_VERSIONS = ((3, 11), (3, 14))
-NUMPY_VERSIONS = ((1, 26), (2, 5))
-
-
-def removed(*_arguments: Any, **_options: Any) -> None:
-    """Stand for a function without a successor, which mxnet.np would only hand on.
-
-    Raises:
-        NotImplementedError: always.
-    """
-    raise NotImplementedError("NumPy has removed this function")
+PYTHON_VERSIONS = ("3.11", "3.14")
+NUMPY_VERSIONS = ("1.26", "2.5")
 
 
 # What mxnet/numpy/utils.py, fallback.py and numpy_dispatch_protocol.py fetch, by the version of
-# NumPy that dropped it. Source: NumPy's release notes.
+# NumPy that dropped it; None for a function without a successor, which only mxnet.np would call.
+# Source: NumPy's release notes.
 DROPPED: dict[str, dict[str, Any]] = {
     "1.24": {"bool": np.bool_},  # 2.0 has it again
     "2.0": {
@@ -53,9 +46,9 @@ DROPPED: dict[str, dict[str, Any]] = {
         "sometrue": np.any,
         "product": np.prod,
         "round_": np.round,
-        **dict.fromkeys(("mirr", "msort", "npv", "pmt", "ppmt", "pv", "rate"), removed),
+        **dict.fromkeys(("mirr", "msort", "npv", "pmt", "ppmt", "pv", "rate")),
     },
-    "2.4": dict.fromkeys(("in1d", "trapz"), removed),
+    "2.4": dict.fromkeys(("in1d", "trapz")),
 }
 
 
@@ -77,31 +70,24 @@ def importable_mxnet() -> Iterator[None]:
         MissingLibrary: a version of Python or NumPy that this was not tried on, or no setuptools
             where Python has no distutils.
     """
-    check_version("Python", tuple(sys.version_info[:2]), PYTHON_VERSIONS)
-    check_version("NumPy", version_of(np.__version__), NUMPY_VERSIONS)
+    check_version("Python", platform.python_version(), *PYTHON_VERSIONS)
+    check_version("NumPy", np.__version__, *NUMPY_VERSIONS)
     with warnings.catch_warnings(), numpy_names(), distutils():
         warnings.simplefilter("ignore", DeprecationWarning)  # np.bool, LooseVersion
         yield
 
 
-def version_of(text: str) -> tuple[int, ...]:
-    """Return major and minor of a version."""
-    return tuple(int(part) for part in text.split(".")[:2])
-
-
-def check_version(
-    what: str, found: tuple[int, ...], tried: tuple[tuple[int, int], tuple[int, int]]
-) -> None:
-    """Check a version, major and minor, against the oldest and the newest that were tried.
+def check_version(what: str, found: str, oldest: str, newest: str) -> None:
+    """Check a version against the oldest and the newest that were tried.
 
     Raises:
         MissingLibrary: it lies outside.
     """
-    oldest, newest = tried
-    if not oldest <= found <= newest:
-        shown, first, last = (".".join(map(str, version)) for version in (found, oldest, newest))
+    shown = ".".join(found.split(".")[:2])
+    first, version, last = (tuple(map(int, text.split("."))) for text in (oldest, shown, newest))
+    if not first <= version <= last:
         raise MissingLibrary(
-            f"MXNet 1.9.1 was tried with {what} {first} to {last}, but this is {what} {shown}: "
+            f"MXNet 1.9.1 was tried with {what} {oldest} to {newest}, but this is {what} {shown}: "
             "install one of those"
         )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from kfp_mnist_mxnet.shipping import programs
 from kfp_mnist_mxnet.shipping.closure import ROOT
-from kfp_mnist_mxnet.shipping.source import bare, shake
+from kfp_mnist_mxnet.shipping.source import bare, joined, shake
 from kfp_mnist_mxnet.shipping.step import Step
 
 
@@ -29,7 +29,8 @@ class Journey:
         names = sorted(set().union(*(step.closure.files for step in self.steps)))
         files = {name: (ROOT / name).read_text(encoding="utf-8") for name in names}
         modules = {name: bare(text) for name, text in files.items() if name.endswith(".py")}
-        return {**files, **shake(modules, "".join(step.source for step in self.steps))}
+        reached = shake(modules, "".join(step.source for step in self.steps))
+        return {**files, **{name: joined(text) for name, text in reached.items()}}
 
     def before(self, step: Step) -> Step | None:
         """Return the step that hands the library on to this one, None for the first."""

@@ -1,6 +1,6 @@
 """Source without what does not run in a step: docstrings, comments, annotations, dead code.
 
-Nothing moves to another line, so that tracebacks name the lines of the library's own files.
+What is blanked keeps its lines up to the end, where each statement gets one: see joined.
 """
 
 import ast
@@ -134,6 +134,28 @@ def rows_in_strings(source: str) -> set[int]:
             first = starts.pop() if token.type == FSTRING_END else token.start[0]
             rows.update(range(first + 1, token.end[0] + 1))
     return rows
+
+
+def joined(source: str) -> str:
+    """Return source that begins a line for each statement only, and has no empty lines."""
+    inside, broken, depth = rows_in_strings(source), set(), 0
+    for token in tokens(source):
+        if token.type == tokenize.OP:
+            depth += (token.string in "([{") - (token.string in ")]}")
+        elif token.type == tokenize.NL and depth:
+            broken.add(token.start[0])  # a statement goes on in the next row
+    parts: list[str] = []
+    for row, line in enumerate(source.splitlines(), start=1):
+        if not line.strip() and row not in inside:
+            continue
+        if row - 1 in broken:
+            line = line.strip()
+            apart = parts[-1][-1:] not in "([{" and line[0] not in ")]}"
+            line = f"{' ' * apart}{line}"
+        parts.append(line)
+        if row not in broken:
+            parts.append("\n")
+    return "".join(parts)
 
 
 def outdented(line: str) -> str:

@@ -257,6 +257,8 @@ def most_iterations(spec: Mapping[str, Any]) -> int:
     each = (many - few) / (MANY - FEW)
     most = MANY + int((SAFE_SHARE * LIMIT - many) // each)
     most -= most % STEP
+    while weigh(spec, most + STEP).is_safe:
+        most += STEP
     while most > 0 and not weigh(spec, most).is_safe:
         most -= STEP
     return max(0, most)
