@@ -203,6 +203,8 @@ def test_a_clock_that_jumps_back_gives_every_run_a_directory_of_its_own(tmp_path
 
     monkeypatch.setattr(local.datetime, "datetime", Clock)
     made = [local.new_run_directory(tmp_path) for _ in range(5)]
+    for directory in made:
+        local.point_latest_at(directory)
     assert len(set(made)) == 5
     assert (tmp_path / "latest").resolve() == made[-1]
 
@@ -418,7 +420,9 @@ def test_a_checkpoint_gets_past_a_fault_that_passes(faulty, quick, caplog, fault
 def test_a_checkpoint_that_can_not_be_read_is_one_sentence(faulty, quick, fault, asked):
     store = open_store("s3://data/x", faulty.url, "checkpoint_uri")
     faulty.faults = [fault] * 9
-    with pytest.raises((ValueError, ConnectionError), match=r"checkpoint\.npz can't be read"):
+    with pytest.raises(
+        (ValueError, ConnectionError), match=r"checkpoint\.npz (at \S+ )?can't be read"
+    ):
         store.read("checkpoint.npz")
     assert faulty.asked == asked
 

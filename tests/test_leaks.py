@@ -125,9 +125,14 @@ def test_a_compiled_pipeline_holds_nothing_of_the_environment(name, tmp_path):
     assert path.read_text() == (COMPILED / file_name(name, True)).read_text()
 
 
-@pytest.mark.parametrize("name", ["checkpoint_uri", "data_uri"])
-def test_a_password_in_any_parameter_stays_out_of_a_failed_run(name, tmp_path):
-    uri = "s3://me:hid-word@bucket/prefix?X-Amz-Signature=hid-signature"
+@pytest.mark.parametrize(
+    ("name", "uri"),
+    [
+        ("checkpoint_uri", "s3://me:hid-word@bucket/prefix"),
+        ("data_uri", "s3://me:hid-word@bucket/prefix?X-Amz-Signature=hid-signature"),
+    ],
+)
+def test_a_password_in_any_parameter_stays_out_of_a_failed_run(name, uri, tmp_path):
     source = {"data_uri": str(write_idx_set(tmp_path / "idx"))}
     given = {**source, "s3_endpoint": "me:hid-other@127.0.0.1:9", name: uri}
     record = run("train", tmp_path / "runs", given)
@@ -151,6 +156,20 @@ def test_a_source_in_an_object_store_is_named_without_credentials(tmp_path):
     with pytest.raises(ValueError, match="must have no user and password") as error:
         fetch(Mirror("s3://me:hid-word@bucket/prefix", {}), STANDARD_NAMES, tmp_path, "")
     assert "hid-" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "name"),
+    [("train", "checkpoint_uri"), ("batch_predict", "model_uri")],
+)
+def test_a_signature_that_is_refused_at_once_is_not_shown(tmp_path, pipeline, name):
+    uri = "s3://me:hid-word@bucket/prefix?X-Amz-Signature=hid-signature"
+    command = [sys.executable, "pipeline.py", "run", "--pipeline", pipeline, "-p", f"{name}={uri}"]
+    command += ["--output-dir", str(tmp_path / "runs")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "hid-" not in done.stdout + done.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def test_hides_an_endpoint_with_a_password():
