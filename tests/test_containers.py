@@ -12,6 +12,7 @@ from conftest import ROOT, write_idx_set
 
 from kfp_mnist_mxnet import __version__
 from kfp_mnist_mxnet.cli.local import reachable
+from kfp_mnist_mxnet.shipping.step import PYTHON_IMAGE
 
 IMAGE = f"kfp-mnist-mxnet/mxnet-cpu:{__version__}"
 SMALL = [
@@ -112,7 +113,7 @@ def test_a_step_that_fails_in_a_container_fails_the_run(tmp_path):
 
 
 def test_the_public_python_image_installs_what_it_needs(tmp_path):
-    require("python:3.11")
+    require(PYTHON_IMAGE)
     done, record, _ = run(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert record["accuracy"] > 0.9
