@@ -1,11 +1,13 @@
 """Runs that end before their time: what run.json, `runs` and the page say of them."""
 
+import contextlib
 import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner
@@ -48,10 +50,23 @@ def page_of(directory: pathlib.Path) -> str:
     return (directory / "runs" / "latest" / "index.html").read_text()
 
 
-def steps_that_go_on(directory: pathlib.Path) -> list[str]:
-    """The command lines of processes that were told to write into a directory."""
-    lines = [path.read_bytes() for path in pathlib.Path("/proc").glob("[0-9]*/cmdline")]
-    return [line.decode(errors="replace")[:80] for line in lines if os.fsencode(directory) in line]
+def steps_that_go_on(directory: pathlib.Path) -> list[int]:
+    """The processes that were told to write into a directory."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended since
+            if os.fsencode(directory) in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def no_step_is_left(tmp_path) -> Iterator[None]:
+    """End what a test leaves, such as the steps of a run that was killed."""
+    yield
+    for process in steps_that_go_on(tmp_path):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
