@@ -38,6 +38,7 @@ def figure_svg(figure: Figure, label: str) -> str:
             text.set_color(INK)
     for artist in figure.findobj(matplotlib.text.Text):
         artist.set_parse_math(False)  # a dollar sign is one
+        artist.set_text(artist.get_text().encode(errors="replace").decode())  # no surrogates
     names = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
     settings: Any = dict.fromkeys(names, INK) | {"svg.fonttype": "none", "svg.hashsalt": label}
     buffer = io.StringIO()
