@@ -102,7 +102,10 @@ def suite(directory: pathlib.Path) -> Callable[[], Any]:
 
 def tutorial(directory: pathlib.Path) -> Callable[[], Any]:
     """Return the function that predicts all images the tutorial's way."""
-    import mxnet as mx
+    from kfp_mnist_mxnet.runtime.mxnet_compatibility import importable_mxnet
+
+    with importable_mxnet():
+        import mxnet as mx
 
     x = mx.sym.Variable("data")
     for num_filter in (20, 50):

@@ -102,11 +102,11 @@ def load(directory: str, split: str) -> tuple[Any, Any]:
 def tutorial_module() -> Any:
     """Return MXNet, started as the tutorial does, and the tutorial's Module on the CPU."""
     import ctypes
-    import warnings
+
+    from kfp_mnist_mxnet.runtime.mxnet_compatibility import importable_mxnet
 
     ctypes.CDLL("libgomp.so.1")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with importable_mxnet():
         import mxnet as mx
 
     x = mx.sym.var("data")
