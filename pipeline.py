@@ -88,14 +88,12 @@ def train_pipeline(target: Target) -> Any:
             s3_endpoint=s3_endpoint,
         )
         test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
-        evaluation = steps.step(evaluate, JUDGE)(**test, class_names=class_names)
+        evaluation = steps.step(evaluate, JUDGE)(**test)
         good = evaluation.outputs["Output"] >= min_accuracy
         with dsl.If(good, name=target.display_name("enough accuracy")):
             steps.step(predict, JUDGE)(**test)
             with dsl.If(export_onnx == True, name=target.display_name("export_onnx")):  # noqa: E712
-                exporting = steps.step(export, JUDGE)(
-                    **test, class_names=class_names, model_name=model_name
-                )
+                exporting = steps.step(export, JUDGE)(**test, model_name=model_name)
                 with dsl.If(registry_uri != "", name=target.display_name("a registry_uri")):
                     registering = steps.step(register, PLAN)(
                         onnx_model=exporting.outputs["onnx_model"],

@@ -22,7 +22,8 @@ def evaluate(
     Args:
         model: Model directory, as train writes it.
         data: Images and labels, as ingest writes them; at least one.
-        class_names: Name of each class in the matrix and the report; empty for the labels.
+        class_names: Name of each class in the matrix and the report; empty for what the model and
+            the data call them.
 
     Returns:
         metrics: Accuracy, log loss, precision, recall, F1, calibration error and speed.
@@ -31,15 +32,16 @@ def evaluate(
         Output: The accuracy, 0 to 1.
 
     Raises:
-        ValueError: The model or the data can't be read, or the image shapes differ, or there are
-            not as many class names as classes.
+        ValueError: The model or the data can't be read, or the image shapes differ, or the class
+            names are not one for each class, or not the same for the model and the data.
     """
     import logging
     import time
 
     import numpy as np
 
-    from kfp_mnist_mxnet.data.dataset import name_classes, read_dataset
+    from kfp_mnist_mxnet.data.class_names import known_names
+    from kfp_mnist_mxnet.data.dataset import read_dataset
     from kfp_mnist_mxnet.errors import InvalidInput
     from kfp_mnist_mxnet.evaluation import scores
     from kfp_mnist_mxnet.evaluation.classes import count_confusions
@@ -54,7 +56,7 @@ def evaluate(
     predictor = Predictor(model.path, BATCH_SIZE)
     predictor.check_images(images)
     num_classes = max(info.num_classes, predictor.info.num_classes)
-    names = name_classes(class_names, num_classes)
+    names = known_names(class_names, num_classes, predictor.info.class_names, info.class_names)
 
     started = time.perf_counter()
     probabilities = np.concatenate(list(predictor.probabilities(images)))

@@ -29,7 +29,7 @@ def export(
         data: Images that both predict; with labels the model card has scores. Optional: without
             data both predict made-up images.
         model_name: Name under which a server offers the model, and of its directory.
-        class_names: Name of each class; empty for the labels.
+        class_names: Name of each class; empty for what the model and the data call them.
 
     Returns:
         onnx_model: Directory that Triton and OpenVINO Model Server load as it is:
@@ -42,7 +42,7 @@ def export(
         ValueError: The model or the data can't be read, the image shapes differ, a parameter is out
             of range, an operator has no translation, or the ONNX model is not the same.
     """
-    from kfp_mnist_mxnet.data.dataset import name_classes
+    from kfp_mnist_mxnet.data.class_names import known_names
     from kfp_mnist_mxnet.export.card import Card
     from kfp_mnist_mxnet.export.layout import CARD_FILE, check_model_name, write_model
     from kfp_mnist_mxnet.export.translation import translate
@@ -58,7 +58,8 @@ def export(
     sample = read_sample(data.path if data else "", info.input_shape)
     predictor.check_images(sample.images)
     known = info.num_classes
-    names = name_classes(class_names, max(known, sample.num_classes))
+    total = max(known, sample.num_classes)
+    names = known_names(class_names, total, info.class_names, sample.class_names)
 
     network = translate(predictor.modules[0], info, names[:known])
     with staged(onnx_model, model_card, export_report) as (directory, card_file, page):

@@ -49,7 +49,8 @@ def ingest(
         test_images_file: File name of the test images; empty for t10k-images-idx3-ubyte or,
             with channels, t10k-images-idx4-ubyte.
         test_labels_file: File name of the test labels; empty for t10k-labels-idx1-ubyte.
-        class_names: Name of each class, of which only the number is checked; empty for no check.
+        class_names: Name of each class; empty for those in class_names.txt beside the files, one a
+            line, if it is there, else for the labels.
 
     Returns:
         train_data: Training images and labels without those held out.
@@ -59,7 +60,7 @@ def ingest(
 
     Raises:
         ValueError: A file is missing or damaged, the parts don't fit, a parameter is out of range,
-            or there are not as many class names as classes.
+            or the class names are not one for each class.
     """
     import pathlib
     import tempfile
@@ -67,7 +68,7 @@ def ingest(
     from kfp_mnist_mxnet.data import mnist
     from kfp_mnist_mxnet.data.ingestion import check_hold_out, ingest_files, read_digests
     from kfp_mnist_mxnet.data.names import STANDARD_NAMES, check_names
-    from kfp_mnist_mxnet.data.sources import fetch, from_mirrors
+    from kfp_mnist_mxnet.data.sources import fetch, fetch_class_names, from_mirrors
     from kfp_mnist_mxnet.reports.data import write_data_report
     from kfp_mnist_mxnet.storage.staging import staged
 
@@ -87,7 +88,8 @@ def ingest(
             tempfile.TemporaryDirectory() as downloads,
             staged(*artifacts, data_report) as (*directories, report),
         ):
-            files = fetch(mirror, names, pathlib.Path(downloads), s3_endpoint)
+            where = (pathlib.Path(downloads), s3_endpoint)
+            files = fetch(mirror, names, *where)
             splits = ingest_files(
                 files,
                 expected,
@@ -95,7 +97,7 @@ def ingest(
                 validation_fraction,
                 seed,
                 mirror.shown,
-                class_names,
+                class_names or fetch_class_names(mirror, *where),
             )
             write_data_report(report, splits)
             if mirror.is_mnist:

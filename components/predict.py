@@ -19,7 +19,8 @@ def predict(
     """Predict the label of every image, in the order of the images, in constant memory.
 
     Predictions are a directory: probabilities.npy, float32 (N, classes); labels.npy, uint8 (N,);
-    predictions.csv with the columns index, label, probability. An image set may be split over
+    predictions.csv with the columns index, label, probability and, where the model's classes have
+    names, class_name, which class_names.txt lists. An image set may be split over
     several tasks: the files of all shards, one after the other, are those of a single task.
 
     Args:
@@ -42,6 +43,7 @@ def predict(
     import logging
     import time
 
+    from kfp_mnist_mxnet.data.class_names import known_names
     from kfp_mnist_mxnet.data.dataset import read_images
     from kfp_mnist_mxnet.prediction.predictions import tell_unknown_classes, write_predictions
     from kfp_mnist_mxnet.prediction.predictor import Predictor
@@ -63,6 +65,7 @@ def predict(
         started = time.perf_counter()
         write_predictions(directory, predictor, images, first=start)
         speed = len(images) / (time.perf_counter() - started)
-        write_preview(page, directory, images, facts, first=start)
+        names = known_names([], predictor.info.num_classes, predictor.info.class_names)
+        write_preview(page, directory, images, names, facts, first=start)
     metrics.log_metric("images", len(images))
     metrics.log_metric("images_per_second", speed)

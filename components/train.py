@@ -125,6 +125,7 @@ def train(
         hyperparameters=settings,
         history=brief_history(trainer.history),
         train_data_sha256=data.info.sha256,
+        class_names=data.info.class_names,
         versions={
             "kfp-mnist-mxnet": kfp_mnist_mxnet.__version__,
             "mxnet": mx.__version__,

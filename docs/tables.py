@@ -27,6 +27,7 @@ SECTION = re.compile(r"(<!-- make docs: ([a-z_ ]+) -->\n).*?(<!-- end -->)", fla
 
 # What a pipeline takes that no component does, or that goes to several.
 PIPELINE_OWN = {
+    "class_names": COMPONENTS["ingest"].component_spec.inputs["class_names"].description,
     "data_sha256": COMPONENTS["ingest"].component_spec.inputs["sha256"].description,
     "destination_uri": "Where the predictions are uploaded: s3://bucket/prefix or "
     "minio://bucket/prefix; empty for nowhere.",

@@ -167,7 +167,7 @@ def another_class(path: pathlib.Path) -> None:
         ([0, 1, 2], ("labels.npy", pathlib.Path.unlink), "labels.npy is not a whole .npy file"),
         ([0, 1, 2], ("predictions.csv", cut_short), "predictions.csv was cut short"),
         ([0, 1, 2], ("predictions.csv", pathlib.Path.unlink), "predictions.csv is missing"),
-        ([0, 1, 2], ("probabilities.npy", another_class), "differ in their number of classes"),
+        ([0, 1, 2], ("probabilities.npy", another_class), "differ in their classes"),
     ],
 )
 def test_merge_refuses(artifacts, three_shards, chosen, damage, message):

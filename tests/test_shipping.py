@@ -192,14 +192,14 @@ def test_two_checkouts_compile_to_the_same_bytes(tmp_path):
 
 def test_programs_are_small():
     sizes = {name: len(program) for name, program in programs("pipeline-cpu.yaml").items()}
-    assert max(sizes.values()) <= 25_200, sizes
-    assert sum(sizes.values()) <= 75_000, sizes
+    assert max(sizes.values()) <= 25_400, sizes
+    assert sum(sizes.values()) <= 76_000, sizes
     assert (COMPILED / "pipeline.yaml").stat().st_size < 130_000
 
 
 def test_the_program_of_an_export_is_small():
     container = COMPONENTS["export"].component_spec.implementation.container
-    assert len(container.command[-1]) <= 25_200
+    assert len(container.command[-1]) <= 25_400
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_an_installed_step_has_a_program_of_a_few_lines(name):
 @pytest.mark.parametrize("name", COMMITTED)
 def test_what_is_committed_fits_into_a_workflow(name):
     spec = next(yaml.safe_load_all((COMPILED / name).read_text()))
-    iterations, share = {"pipeline": (1, 0.76), "sweep": (30, 0.9), "batch": (100, 0.9)}[
+    iterations, share = {"pipeline": (1, 0.78), "sweep": (30, 0.91), "batch": (100, 0.9)}[
         re.split("[-_.]", name)[0]
     ]
     assert weight.weigh(spec, iterations).compressed < share * weight.LIMIT

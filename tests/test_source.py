@@ -305,7 +305,7 @@ def test_secrets_are_used_but_neither_shown_nor_stored(tmp_path, server, artifac
             artifacts.ingest(uri.replace("?", "/none?"))
         outputs = artifacts.ingest(uri)
     assert server.requests[-1].headers["Authorization"] == "Basic bWU6aGlkZGVu"
-    assert server.requests[-1].path == "/t10k-labels-idx1-ubyte?sig=hidden"
+    assert server.requests[-1].path == "/class_names.txt?sig=hidden"
     stored = [path.read_bytes() for path in artifacts.root.rglob("*") if path.is_file()]
     assert "hidden" not in str(error.value) + caplog.text + json.dumps(outputs, default=vars)
     assert not any(b"hidden" in content for content in stored)
@@ -578,6 +578,18 @@ def test_a_query_is_still_one_of_http_and_a_path_still_a_path(tmp_path):
     store = open_store(f"{tmp_path}/kept#2?x", "", "checkpoint_uri")
     assert store.read("checkpoint") is None
     assert (tmp_path / "kept#2?x").is_dir()
+
+
+def test_reads_names_of_classes_beside_the_files(tmp_path, server, s3, keys, artifacts):
+    source = write_idx_set(tmp_path / "idx")
+    (source / "class_names.txt").write_text("a\nb\nc\n")
+    client = minio.Minio(s3, "right", "hidden-secret", secure=False)
+    for path in source.iterdir():
+        shutil.copy(path, server.directory)
+        client.fput_object("data", f"named/{path.name}", str(path))
+    for uri in (server.url, "s3://data/named"):
+        data = artifacts.ingest(uri, s3_endpoint=f"http://{s3}")
+        assert data["train_data"].metadata["class_names"] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("scheme", ["s3", "minio"])

@@ -16,6 +16,7 @@ from kfp_mnist_mxnet.cli.command import (
     Assignment,
     Commands,
     Place,
+    Size,
     chosen_target,
     examples,
     nearest,
@@ -193,6 +194,46 @@ def run_command(
     parameters = local_parameters(parameters, pathlib.Path(output_dir))
     check_model_here(parameters)
     sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image, verbose))
+
+
+@main.command(
+    "convert",
+    epilog=examples(
+        "convert photos digits --size 28 --channels grey",
+        "convert mnist.npz digits",
+        "convert /path/to/csv/files digits --test-fraction 0.1",
+    ),
+)
+@click.argument("source", type=Place(exists=True))
+@click.argument("directory", type=Place(file_okay=False))
+@click.option("--size", type=Size(), help="That images are brought to.  [default: their own]")
+@click.option(
+    "--channels", type=click.Choice(["grey", "rgb"]), help="[default: rgb if any image is]"
+)
+@click.option(
+    "--test-fraction",
+    type=float,
+    help="Share of each class to test with, where the source does not say.  [default: 0.2]",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Chooses which these are.")
+def convert_command(
+    source: str,
+    directory: str,
+    size: tuple[int, int] | None,
+    channels: str | None,
+    test_fraction: float | None,
+    seed: int,
+) -> None:
+    """Write images of your own as the IDX files that a pipeline reads.
+
+    SOURCE is a folder with a folder of images (PNG, JPEG ...) for each class, perhaps in train/ and
+    test/; a .npz file, or a directory of .npy files, with arrays such as x_train and y_train; or a
+    CSV file, or a directory of them, with a label and the pixels of an image in each row. A folder
+    of images alone is made ready for batch_predict. DIRECTORY is new.
+    """
+    from kfp_mnist_mxnet.cli.conversion import convert_images
+
+    convert_images(source, directory, size, channels, test_fraction, seed)
 
 
 @main.command("runs", epilog=examples("runs"))

@@ -86,6 +86,19 @@ class Place(click.Path):
         return super().convert(os.path.expanduser(value), param, ctx)
 
 
+class Size(click.ParamType):
+    """HEIGHTxWIDTH in pixels, or one number for both."""
+
+    name = "HEIGHTxWIDTH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return height and width."""
+        sizes = value.lower().split("x")
+        if not all(size.isdecimal() and int(size) for size in sizes) or len(sizes) > 2:
+            self.fail(f"{value!r} is no size: expected one such as 28 or 28x32", param, ctx)
+        return int(sizes[0]), int(sizes[-1])
+
+
 class Commands(Command, click.Group):
     """A group of commands that tells the nearest name of a command that is not there."""
 

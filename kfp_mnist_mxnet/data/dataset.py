@@ -2,7 +2,8 @@
 
 images.npy    uint8, shape (N, C, H, W)
 labels.npy    uint8, shape (N,), values 0 .. num_classes - 1
-dataset.json  num_images, image_shape [C, H, W], num_classes, class_counts, source, sha256
+dataset.json  num_images, image_shape [C, H, W], num_classes, class_counts, source, sha256, and
+              class_names, where they are known
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from kfp_mnist_mxnet.data.class_names import check_class_names
 from kfp_mnist_mxnet.errors import DamagedFile, InvalidInput
 from kfp_mnist_mxnet.storage.artifact import open_npy, read_json, write_npy_header
 
@@ -28,7 +30,8 @@ ImageShape = tuple[int, int, int]
 class DatasetInfo:
     """What is known about a data set: the content of dataset.json.
 
-    sha256: of the images and the labels, "" where it is not known.
+    sha256: of the images and the labels, "" where it is not known; class_names: of all classes, or
+    empty.
     """
 
     num_images: int
@@ -37,6 +40,7 @@ class DatasetInfo:
     class_counts: list[int]
     source: str
     sha256: str
+    class_names: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod
     def load(cls, directory: str | pathlib.Path) -> Self:
@@ -63,6 +67,7 @@ class DatasetInfo:
             class_counts=content.get("class_counts", []),
             source=content.get("source", ""),
             sha256=sha256,
+            class_names=check_class_names(content.get("class_names", []), num_classes),
         )
 
     def save(self, directory: pathlib.Path) -> None:
@@ -71,7 +76,10 @@ class DatasetInfo:
 
     def metadata(self) -> dict[str, Any]:
         """Return the content of dataset.json, which is also the artifact's metadata."""
-        return {**dataclasses.asdict(self), "image_shape": list(self.image_shape)}
+        content = {**dataclasses.asdict(self), "image_shape": list(self.image_shape)}
+        if not self.class_names:
+            del content["class_names"]
+        return content
 
 
 class Split(NamedTuple):
@@ -136,6 +144,7 @@ def finish_dataset(
     labels: np.ndarray,
     num_classes: int,
     source: str,
+    class_names: Sequence[str] = (),
 ) -> DatasetInfo:
     """Write what a data set directory needs beside its images, and return what is known about it.
 
@@ -151,6 +160,7 @@ def finish_dataset(
         class_counts=np.bincount(labels, minlength=num_classes).tolist(),
         source=source,
         sha256=digest.hexdigest(),
+        class_names=list(class_names),
     )
     info.save(directory)
     return info
@@ -168,17 +178,40 @@ def save_labels(directory: pathlib.Path, labels: np.ndarray) -> None:
 
 
 def write_dataset(
-    directory: pathlib.Path, images: np.ndarray, labels: np.ndarray, num_classes: int, source: str
+    directory: str | pathlib.Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    source: str,
+    class_names: Sequence[str] = (),
 ) -> DatasetInfo:
-    """Write a data set directory from arrays.
+    """Write a data set directory from arrays, and the directories above it.
 
-    images: uint8 array (N, C, H, W); labels: uint8 array (N,).
+    images: uint8 array (N, C, H, W); labels: uint8 array (N,), from 0 to num_classes - 1;
+    class_names: one for each class, or empty.
+
+    Raises:
+        InvalidInput: an array has another type or shape, or a label or a name is wrong.
+        FileExistsError: the directory is there already.
     """
-    count, *shape = images.shape
+    for name, array, rank in (("images", images, 4), ("labels", labels, 1)):
+        if array.dtype != np.uint8 or array.ndim != rank:
+            raise InvalidInput(
+                f"{name} must be uint8 with {rank} dimensions, got {array.dtype} with the shape "
+                f"{array.shape}"
+            )
+    if len(images) != len(labels):
+        raise InvalidInput(f"there are {len(images)} images, but {len(labels)} labels")
+    if len(labels) and int(labels.max()) >= num_classes:
+        raise InvalidInput(f"there is the label {int(labels.max())}, but {num_classes} classes")
+    names = check_class_names(list(class_names), num_classes)
+    directory = pathlib.Path(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    _, *shape = images.shape
     image_shape = (shape[0], shape[1], shape[2])
-    with ImageWriter(directory, count, image_shape) as writer:
+    with ImageWriter(directory, len(images), image_shape) as writer:
         writer.append(np.ascontiguousarray(images))
-    return finish_dataset(directory, image_shape, writer, labels, num_classes, source)
+    return finish_dataset(directory, image_shape, writer, labels, num_classes, source, names)
 
 
 def read_dataset(directory: str | pathlib.Path) -> Split:
@@ -221,19 +254,3 @@ def read_array(directory: str | pathlib.Path, name: str, rank: int) -> np.ndarra
             f"{path} is missing: a data set is a directory with images.npy and labels.npy"
         )
     return open_npy(directory, name, "uint8", rank)
-
-
-def name_classes(class_names: Sequence[str], num_classes: int) -> list[str]:
-    """Return the name of each class: those given, else the labels themselves.
-
-    Raises:
-        InvalidInput: names are given, but not one of its own for each class.
-    """
-    if "" in class_names or len(set(class_names)) < len(class_names):
-        raise InvalidInput(f"class_names must all differ, and none be empty, got {class_names}")
-    if class_names and len(class_names) != num_classes:
-        raise InvalidInput(
-            f"class_names must have one name for each of the {num_classes} classes, "
-            f"got {len(class_names)}"
-        )
-    return [str(name) for name in class_names or range(num_classes)]

@@ -1,7 +1,7 @@
 """The IDX format: http://yann.lecun.com/exdb/mnist/ (zero, zero, type code, rank, sizes, data).
 
 Images are grey, (N, H, W), or have channels: (N, H, W, C) or (N, C, H, W). The header does not say
-which; `IdxFile.order` tells it by the sizes, or refuses the file.
+which; `channel_order` tells it by the sizes, or refuses the file.
 """
 
 import contextlib
@@ -76,28 +76,10 @@ class IdxFile:
     def order(self) -> tuple[int, ...]:
         """The axes of the file in the order (N, C, H, W), of grey images (N, H, W).
 
-        1, 3 or 4 at one end speaks for channels there, and so do equal sizes of the other two.
-
         Raises:
-            DamagedFile: the file does not hold (N, H, W), (N, H, W, C) or (N, C, H, W), or as much
-                speaks for one of the last two as for the other.
+            DamagedFile: as channel_order says.
         """
-        if len(self.shape) == 3:
-            return (0, 1, 2)
-        if len(self.shape) != 4:
-            raise DamagedFile(
-                f"{self.name} has the shape {self.shape}, expected images as (N, H, W) or, with "
-                "channels, (N, H, W, C) or (N, C, H, W)"
-            )
-        first, middle, last = self.shape[1:]
-        known = (1, 3, 4)
-        clues = (first in known) + (middle == last) - (last in known) - (first == middle)
-        if not clues and max(first, middle, last) > 1:
-            raise DamagedFile(
-                f"{self.name} has the shape {self.shape}, which may be (N, H, W, C) or "
-                "(N, C, H, W): store grey images as (N, H, W), crop or pad others to squares"
-            )
-        return (0, 1, 2, 3) if clues > 0 else (0, 3, 1, 2)
+        return channel_order(self.shape, self.name)
 
     @property
     def blocks(self) -> Iterator[np.ndarray]:
@@ -250,6 +232,34 @@ class IdxFile:
                 f"{self.name} has the SHA-256 {digest.hexdigest()} (decompressed), "
                 f"expected {self.sha256}"
             )
+
+
+def channel_order(shape: tuple[int, ...], name: str) -> tuple[int, ...]:
+    """Return the axes of an array of images in the order (N, C, H, W), of grey images (N, H, W).
+
+    1, 3 or 4 at one end speaks for channels there, and so do equal sizes of the other two.
+    name: what messages call the array.
+
+    Raises:
+        DamagedFile: the array does not hold (N, H, W), (N, H, W, C) or (N, C, H, W), or as much
+            speaks for one of the last two as for the other.
+    """
+    if len(shape) == 3:
+        return (0, 1, 2)
+    if len(shape) != 4:
+        raise DamagedFile(
+            f"{name} has the shape {shape}, expected images as (N, H, W) or, with "
+            "channels, (N, H, W, C) or (N, C, H, W)"
+        )
+    first, middle, last = shape[1:]
+    known = (1, 3, 4)
+    clues = (first in known) + (middle == last) - (last in known) - (first == middle)
+    if not clues and max(first, middle, last) > 1:
+        raise DamagedFile(
+            f"{name} has the shape {shape}, which may be (N, H, W, C) or "
+            "(N, C, H, W): store grey images as (N, H, W), crop or pad others to squares"
+        )
+    return (0, 1, 2, 3) if clues > 0 else (0, 3, 1, 2)
 
 
 def is_gzipped(path: pathlib.Path, name: str) -> bool:

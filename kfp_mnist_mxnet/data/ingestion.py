@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kfp_mnist_mxnet.data.class_names import check_class_names
 from kfp_mnist_mxnet.data.dataset import (
     DatasetInfo,
     ImageWriter,
     check_room,
     finish_dataset,
-    name_classes,
 )
 from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.names import Files, spellings
@@ -121,8 +121,8 @@ def ingest_files(
 ) -> dict[str, Ingested]:
     """Stream four IDX files into three data set directories: train, validation, test.
 
-    files: from `fetch`; sha256: part to expected digest, if any; class_names: of later steps, as
-    here it is known first whether there are as many as classes. Returns: split to what was written.
+    files: from `fetch`; sha256: part to expected digest, if any; class_names: one for each class,
+    or empty. Returns: split to what was written.
 
     Raises:
         InvalidInput: a file is damaged, the parts don't fit each other or the disk, there is but
@@ -143,7 +143,7 @@ def ingest_files(
                 f"(validation_fraction is {validation_fraction}), expected at least two"
             )
         num_classes = 1 + int(max(train.max(), test.max()))
-        name_classes(class_names, num_classes)
+        class_names = check_class_names(list(class_names), num_classes)
         shape = idx["train_images"].image_shape
         check_room(directories[0].parent, len(train) + len(test), shape)
         written = [
@@ -158,7 +158,7 @@ def ingest_files(
     splits = {
         split: Ingested(
             directory,
-            finish_dataset(directory, shape, writer, labels, num_classes, source),
+            finish_dataset(directory, shape, writer, labels, num_classes, source, class_names),
             statistics,
         )
         for split, directory, (writer, statistics), labels in parts

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from kfp_mnist_mxnet.data import mnist
-from kfp_mnist_mxnet.data.download import HttpServer, S3Server, Server, download_first
+from kfp_mnist_mxnet.data import class_names, mnist
+from kfp_mnist_mxnet.data.download import HttpServer, S3Server, Server, download, download_first
 from kfp_mnist_mxnet.data.names import Files, SourceFile, spellings
 from kfp_mnist_mxnet.errors import DamagedFile, InvalidInput, NotThere, Unavailable
 from kfp_mnist_mxnet.storage.address import OBJECT_STORES, Address, without_secrets
@@ -90,17 +90,49 @@ def fetch(mirror: Mirror, names: dict[str, str], directory: pathlib.Path, endpoi
     # Never for what a user gives, as npm takes directories and repositories for packages.
     if address.scheme == "npm" and mirror.is_mnist:
         return find_files(mnist.unpack_npm(address.path, directory), names, mirror.uri)
-    server: Server
-    if address.scheme in ("http", "https"):
-        server = HttpServer(address)
-    elif address.scheme in OBJECT_STORES:
-        server = S3Server(address, endpoint)
-    else:
-        raise NotThere(
-            f"{address.shown} has the scheme {address.scheme!r}, "
-            "expected a path, file, http, https, s3 or minio"
-        )
+    server = open_server(address, endpoint)
     return {part: download_first(server, name, directory / part) for part, name in names.items()}
+
+
+def open_server(address: Address, endpoint: str) -> Server:
+    """Return the server of an address; endpoint: as for s3_client.
+
+    Raises:
+        NotThere: the address is of no known kind.
+    """
+    if address.scheme in ("http", "https"):
+        return HttpServer(address)
+    if address.scheme in OBJECT_STORES:
+        return S3Server(address, endpoint)
+    raise NotThere(
+        f"{address.shown} has the scheme {address.scheme!r}, "
+        "expected a path, file, http, https, s3 or minio"
+    )
+
+
+def fetch_class_names(mirror: Mirror, directory: pathlib.Path, endpoint: str) -> list[str]:
+    """Return what class_names.txt beside the files of a data set says, nothing if it isn't there.
+
+    The arguments are those of fetch, which has found the files.
+
+    Raises:
+        DamagedFile: it is no list of names.
+        Unavailable: it can't be had.
+    """
+    if mirror.is_mnist:
+        return []
+    address = Address.parse(mirror.uri)
+    if address.scheme in ("", "file"):
+        place = address.local_path() if address.scheme else pathlib.Path(mirror.uri)
+        path, shown = place / class_names.FILE, str(place / class_names.FILE)
+        return class_names.read_class_names(path, shown) if path.is_file() else []
+    server, path = open_server(address, endpoint), directory / class_names.FILE
+    shown = f"{server.shown.rstrip('/')}/{class_names.FILE}"
+    try:
+        download(server, class_names.FILE, path, shown)
+    except FileNotFoundError:  # so says a bucket, too, whose list may not be read
+        return []
+    return class_names.read_class_names(path, shown)
 
 
 def find_files(directory: pathlib.Path, names: dict[str, str], shown: str = "") -> Files:

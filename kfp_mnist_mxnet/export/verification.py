@@ -37,6 +37,11 @@ class Sample(NamedTuple):
         """How many classes the data is known to have, 0 for unknown."""
         return self.data.info.num_classes if self.data else 0
 
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the data's classes, empty where they are not known."""
+        return self.data.info.class_names if self.data else []
+
 
 @dataclasses.dataclass(frozen=True)
 class Proof:

@@ -2,7 +2,8 @@
 
 model-symbol.json, model-0000.params  the Module checkpoint
 model.json  format, input_shape [C, H, W], num_classes, sha256 of the two checkpoint files,
-            hyperparameters, history, train_data_sha256, versions
+            hyperparameters, history, train_data_sha256, versions, and class_names, where they are
+            known
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ import math
 import pathlib
 from typing import Any, Self
 
+from kfp_mnist_mxnet.data.class_names import check_class_names
 from kfp_mnist_mxnet.errors import DamagedFile, InvalidInput
 from kfp_mnist_mxnet.storage.artifact import read_json, regular_file
 
@@ -28,8 +30,8 @@ class ModelInfo:
     """What is known about a model: the content of model.json.
 
     What prediction needs is checked; the rest says how the model was made, and a model from
-    elsewhere may lack it. diverged: why training ended without a model, if it did; sha256: file
-    name to digest.
+    elsewhere may lack it. class_names: of all classes, or empty; diverged: why training ended
+    without a model, if it did; sha256: file name to digest.
     """
 
     input_shape: list[int]
@@ -37,6 +39,7 @@ class ModelInfo:
     hyperparameters: Any = None
     history: Any = None
     train_data_sha256: str = ""
+    class_names: list[str] = dataclasses.field(default_factory=list)
     versions: Any = None
     diverged: str = ""
     sha256: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -67,14 +70,16 @@ class ModelInfo:
         problem = what_is_wrong(content)
         if problem:
             raise DamagedFile(f"{directory}/model.json: {problem}")
+        check_class_names(content.get("class_names", []), content["num_classes"])
         names = {field.name for field in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in content.items() if name in names})
 
     def save(self, directory: pathlib.Path) -> None:
         """Write model.json."""
         content = dataclasses.asdict(self)
-        if not self.diverged:
-            del content["diverged"]
+        for name in ("class_names", "diverged"):
+            if not content[name]:
+                del content[name]
         text = json.dumps(content, indent=1, sort_keys=True)
         (directory / INFO_FILE).write_text(text)
 

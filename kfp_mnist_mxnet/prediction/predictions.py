@@ -2,19 +2,19 @@
 
 probabilities.npy  float32, shape (N, num_classes)
 labels.npy         uint8, shape (N,)
-predictions.csv    the columns index, label, probability
+predictions.csv    the columns index, label, probability, and class_name, where names are known
+class_names.txt    one a line, where names are known
 """
 
 import pathlib
 
 import numpy as np
 
+from kfp_mnist_mxnet.data.class_names import write_class_names
 from kfp_mnist_mxnet.data.dataset import INFO_FILE
 from kfp_mnist_mxnet.errors import DamagedFile
 from kfp_mnist_mxnet.prediction.predictor import Predictor
 from kfp_mnist_mxnet.storage.artifact import read_json, write_npy_header
-
-CSV_HEAD = "index,label,probability\n"
 
 
 def write_predictions(
@@ -26,6 +26,10 @@ def write_predictions(
     image in predictions.csv.
     """
     directory.mkdir()
+    names = predictor.info.class_names
+    ends = [f",{csv_field(name)}" for name in names] or [""] * predictor.info.num_classes
+    if names:
+        write_class_names(directory, names)
     with (
         open(directory / "probabilities.npy", "wb") as probabilities_file,
         open(directory / "labels.npy", "wb") as labels_file,
@@ -33,15 +37,21 @@ def write_predictions(
     ):
         write_npy_header(probabilities_file, np.float32, (len(images), predictor.info.num_classes))
         write_npy_header(labels_file, np.uint8, (len(images),))
-        csv_file.write(CSV_HEAD)
+        csv_file.write("index,label,probability" + (",class_name\n" if names else "\n"))
         for probabilities in predictor.probabilities(images):
             labels = probabilities.argmax(1).astype(np.uint8)
             probabilities_file.write(probabilities.data)
             labels_file.write(labels.data)
             indexes = range(first, first + len(labels))
             rows = zip(indexes, labels.tolist(), probabilities.max(1).tolist(), strict=True)
-            csv_file.writelines(f"{i},{label},{best:.6f}\n" for i, label, best in rows)
+            csv_file.writelines(f"{i},{label},{best:.6f}{ends[label]}\n" for i, label, best in rows)
             first += len(labels)
+
+
+def csv_field(text: str) -> str:
+    """Return a text as a field of a CSV file (RFC 4180)."""
+    quoted = text.replace('"', '""')
+    return f'"{quoted}"' if set(text) & set(',"') else text
 
 
 def tell_unknown_classes(directory: str, num_classes: int) -> str:

@@ -8,11 +8,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kfp_mnist_mxnet.data.class_names import (
+    FILE,
+    LONGEST,
+    check_class_names,
+    read_class_names,
+    write_class_names,
+)
 from kfp_mnist_mxnet.data.dataset import INFO_FILE
 from kfp_mnist_mxnet.errors import DamagedFile, InvalidInput
 from kfp_mnist_mxnet.storage.artifact import open_npy, read_json, regular_file, write_npy_header
 
-LONGEST_ROW = 64  # bytes of a row in predictions.csv, at most
+LONGEST_ROW = 64 + 4 * (LONGEST + 2)  # bytes of a row in predictions.csv, at most
 ARRAYS = (("probabilities.npy", "float32", 2), ("labels.npy", "uint8", 1))
 
 
@@ -20,7 +27,8 @@ ARRAYS = (("probabilities.npy", "float32", 2), ("labels.npy", "uint8", 1))
 class Shard:
     """The predictions of some images.
 
-    first: index of its first image; offsets: file name to where the rows begin, in bytes.
+    first: index of its first image; offsets: file name to where the rows begin, in bytes;
+    class_names: of the model, or empty.
     """
 
     directory: str
@@ -28,6 +36,7 @@ class Shard:
     num_images: int
     num_classes: int
     offsets: dict[str, int]
+    class_names: list[str]
 
 
 def read_shard(directory: str) -> Shard:
@@ -51,7 +60,20 @@ def read_shard(directory: str) -> Shard:
         "labels.npy": labels.offset,
         "predictions.csv": csv_offset,
     }
-    return Shard(directory, first, num_images, num_classes, offsets)
+    names = names_in(directory, num_classes)
+    return Shard(directory, first, num_images, num_classes, offsets, names)
+
+
+def names_in(directory: str | pathlib.Path, num_classes: int) -> list[str]:
+    """Return the names of the classes in a predictions directory, none if they are not known.
+
+    Raises:
+        InvalidInput: the file of names is no regular file, or is not one name for each class.
+    """
+    if not pathlib.Path(directory, FILE).exists():
+        return []
+    path = regular_file(directory, FILE)
+    return check_class_names(read_class_names(path, str(path)), num_classes)
 
 
 def read_csv_start(directory: str, num_images: int) -> tuple[int, int]:
@@ -82,13 +104,13 @@ def order_shards(directories: Sequence[str], num_images: int) -> list[Shard]:
     directories: predictions directories in any order; num_images: how many images there are.
 
     Raises:
-        InvalidInput: an image is in no shard or in two, or shards differ in the number of classes.
+        InvalidInput: an image is in no shard or in two, or shards differ in their classes.
     """
     if not directories:
         raise InvalidInput("shards is empty: give the predictions of at least one shard")
     shards = [read_shard(directory) for directory in directories]
-    if len({shard.num_classes for shard in shards}) != 1:
-        raise InvalidInput("the shards come from models that differ in their number of classes")
+    if len({(shard.num_classes, *shard.class_names) for shard in shards}) != 1:
+        raise InvalidInput("the shards come from models that differ in their classes")
     filled = [shard for shard in shards if shard.num_images] or shards[:1]
     filled.sort(key=lambda shard: shard.first)
     expected = 0
@@ -110,10 +132,13 @@ def join_shards(directory: pathlib.Path, shards: list[Shard], num_images: int) -
     The bytes are those that predict writes for all images at once.
     """
     directory.mkdir()
+    if names := shards[0].class_names:
+        write_class_names(directory, names)
     for name in shards[0].offsets:
         with open(directory / name, "wb") as output:
             if name == "predictions.csv":
-                output.write(b"index,label,probability\n")
+                with open(pathlib.Path(shards[0].directory, name), "rb") as file:
+                    output.write(file.read(shards[0].offsets[name]))
             else:
                 array = np.load(pathlib.Path(shards[0].directory, name), mmap_mode="r")
                 write_npy_header(output, array.dtype, (num_images, *array.shape[1:]))

@@ -2,14 +2,16 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter
 
+from kfp_mnist_mxnet.data.class_names import known_names
 from kfp_mnist_mxnet.data.ingestion import Ingested, empty_classes
 from kfp_mnist_mxnet.data.statistics import count_duplicates, moments
-from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure
+from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, short
 from kfp_mnist_mxnet.reports.page import Picture, Section, write_report
 from kfp_mnist_mxnet.reports.pictures import picture
 
@@ -18,7 +20,9 @@ def write_data_report(path: pathlib.Path, splits: Mapping[str, Ingested]) -> Non
     """Write the data report: samples, class counts, pixels and duplicates."""
     histogram = splits["train"].statistics.histogram
     columns = [split.info.class_counts for split in splits.values()]
-    counts = [(label, *row) for label, row in enumerate(zip(*columns, strict=True))]
+    info = splits["train"].info
+    names = known_names([], info.num_classes, info.class_names)
+    counts = list(zip(names, *columns, strict=True))
     hashes = {name: split.statistics.hashes for name, split in splits.items()}
     write_report(
         path,
@@ -27,7 +31,7 @@ def write_data_report(path: pathlib.Path, splits: Mapping[str, Ingested]) -> Non
         [
             Section(
                 "Sample images of each class",
-                pictures=class_samples([split.directory for split in splits.values()]),
+                pictures=class_samples([split.directory for split in splits.values()], names),
             ),
             Section(
                 "Images of each class",
@@ -76,7 +80,9 @@ def data_facts(splits: Mapping[str, Ingested], histogram: np.ndarray) -> dict[st
     }
 
 
-def class_samples(directories: Sequence[pathlib.Path], most: int = 120) -> list[Picture]:
+def class_samples(
+    directories: Sequence[pathlib.Path], names: Sequence[str], most: int = 120
+) -> list[Picture]:
     """Return captioned pictures of each class: up to 10, fewer where `most` are shared by many.
 
     A class is shown from the first directory that has it.
@@ -87,22 +93,23 @@ def class_samples(directories: Sequence[pathlib.Path], most: int = 120) -> list[
         labels = np.load(directory / "labels.npy", allow_pickle=False)
         for label in set(np.unique(labels).tolist()) - set(shown):
             members = np.flatnonzero(labels == label)[:10]
-            shown[label] = [Picture(picture(np.asarray(images[i])), str(label)) for i in members]
+            shown[label] = [Picture(picture(np.asarray(images[i])), names[label]) for i in members]
     each = max(1, most // len(shown))
     return [sample for label in sorted(shown) for sample in shown[label][:each]]
 
 
-def class_figure(counts: Sequence[tuple[int, ...]], splits: Sequence[str]) -> Figure:
+def class_figure(counts: Sequence[tuple[Any, ...]], splits: Sequence[str]) -> Figure:
     """Return a bar chart of the images of each class, a group of bars for each class."""
     figure = new_figure(7, 3)
     axes = figure.add_subplot()
     for i, split in enumerate(splits):
-        places = [label + (i - 1) * 0.27 for label, *_ in counts]
+        places = [label + (i - 1) * 0.27 for label in range(len(counts))]
         axes.bar(places, [row[1 + i] for row in counts], 0.25, label=split)
     axes.set_xlabel("label")
     axes.set_ylabel("images")
     if len(counts) <= 20:
-        axes.set_xticks(range(len(counts)))
+        names = [short(name) for name, *_ in counts]
+        axes.set_xticks(range(len(counts)), names, rotation=90 if max(map(len, names)) > 3 else 0)
     axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     return figure
 

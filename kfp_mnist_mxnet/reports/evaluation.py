@@ -12,7 +12,7 @@ from kfp_mnist_mxnet.evaluation.classes import (
     figures_of_classes,
     wilson_interval,
 )
-from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure
+from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, short
 from kfp_mnist_mxnet.reports.page import Picture, Section, heat, heat_map, write_report
 from kfp_mnist_mxnet.reports.pictures import picture
 
@@ -80,8 +80,8 @@ def plot_confusions(names: Sequence[str], counts: np.ndarray) -> Figure:
     axes = figure.add_subplot()
     axes.imshow(cells, interpolation="nearest")
     named = range(0, len(names), -(-len(names) // 40))
-    axes.set_xticks(named, [names[i] for i in named], rotation=90, fontsize=7)
-    axes.set_yticks(named, [names[i] for i in named], fontsize=7)
+    axes.set_xticks(named, [short(names[i]) for i in named], rotation=90, fontsize=7)
+    axes.set_yticks(named, [short(names[i]) for i in named], fontsize=7)
     axes.set_xlabel("predicted label")
     axes.set_ylabel("true label")
     return figure

@@ -13,11 +13,19 @@ import matplotlib.text  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 INK = "#010203"  # black in every plot is drawn in this, then in the page's own colour
+LONGEST_NAME = 20  # letters
 
 
 def new_figure(width: float, height: float) -> Figure:
     """Return a matplotlib figure (inches) for `figure_svg`, without any display or pyplot state."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def short(name: str) -> str:
+    """Return the name of a class as it fits beside an axis: a long one would take all the room."""
+    return (
+        name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+    )
 
 
 def figure_svg(figure: Figure, label: str) -> str:

@@ -1,7 +1,7 @@
 """What the report of merged predictions shows."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -9,21 +9,25 @@ from kfp_mnist_mxnet.reports.page import Section, write_report
 
 
 def write_merge_report(
-    path: pathlib.Path, directory: pathlib.Path, scores: Mapping[str, float], shards: int
+    path: pathlib.Path,
+    directory: pathlib.Path,
+    names: Sequence[str],
+    scores: Mapping[str, float],
+    shards: int,
 ) -> None:
     """Write the report of a merged predictions directory: how often each label was predicted.
 
-    scores: accuracy and errors, where there are true labels; shards: how many were merged.
+    names: of the classes; scores: accuracy and errors, where there are true labels; shards: how
+    many were merged.
     """
     labels = np.load(directory / "labels.npy")
-    num_classes = np.load(directory / "probabilities.npy", mmap_mode="r").shape[1]
-    counts = np.bincount(labels, minlength=num_classes)
+    counts = np.bincount(labels, minlength=len(names))
     facts = {"images": f"{len(labels):,}", "shards": f"{shards:,}"}
     if "accuracy" in scores:
         facts |= {"accuracy": f"{scores['accuracy']:.2%}", "errors": f"{scores['errors']:,}"}
     rows = [
-        (label, f"{count:,}", f"{count / max(1, len(labels)):.2%}")
-        for label, count in enumerate(counts)
+        (name, f"{count:,}", f"{count / max(1, len(labels)):.2%}")
+        for name, count in zip(names, counts, strict=True)
     ]
     head = ("label", "images", "share")
     write_report(

@@ -1,7 +1,7 @@
 """What the preview of predictions shows."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,19 +15,20 @@ def write_preview(
     path: pathlib.Path,
     directory: pathlib.Path,
     images: np.ndarray,
+    names: Sequence[str],
     facts: Mapping[str, object],
     first: int = 0,
 ) -> None:
     """Write the preview of a predictions directory: the first images with their likeliest labels.
 
-    images: uint8 (N, C, H, W), those that were predicted; facts: shown at the top; first: index
-    of the first image.
+    images: uint8 (N, C, H, W), those that were predicted; names: of the classes; facts: shown at
+    the top; first: index of the first image.
     """
     probabilities = np.load(directory / "probabilities.npy", mmap_mode="r")[:SHOWN]
     pictures = []
     for i, (image, row) in enumerate(zip(images[:SHOWN], probabilities, strict=True)):
         best = np.argsort(-row, kind="stable")[:3]
-        likeliest = "\n".join(f"{label}: {row[label]:.1%}" for label in best)
+        likeliest = "\n".join(f"{names[label]}: {row[label]:.1%}" for label in best)
         pictures.append(Picture(picture(np.asarray(image)), f"#{first + i}\n{likeliest}"))
     text = "Number of the image from 0, and the three likeliest labels with probability."
     if not pictures:
