@@ -121,7 +121,7 @@ def test_the_public_python_image_installs_what_it_needs(tmp_path):
 
 def test_the_image_carries_the_training_command():
     require(IMAGE)
-    command = ["python3", "-m", "kfp_mnist_mxnet.cli.train", "--help"]
+    command = ["python3", "-m", "kfp_mnist_mxnet.components", "train", "--help"]
     with contextlib.closing(docker.from_env()) as client:
         help_text = client.containers.run(IMAGE, command, read_only=True, remove=True)
     assert b"--learning-rate" in help_text

@@ -1,6 +1,7 @@
 """How a function becomes a step: `@step` makes a component of it."""
 
 import functools
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ def step(
     """
     if function is None:
         return functools.partial(step, descriptions=descriptions)
+    if function.__module__ == "__main__":
+        sys.exit(f"run it by: python -m kfp_mnist_mxnet.components {function.__name__} --help")
     if not hasattr(dsl, "component"):
         return function
     noted = STEPS[function.__name__] = Step(function, descriptions or {})
