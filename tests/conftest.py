@@ -5,7 +5,10 @@ import json
 import os
 import pathlib
 import shutil
+import socketserver
+import ssl
 import struct
+import subprocess
 from collections.abc import Callable
 
 import numpy as np
@@ -70,6 +73,20 @@ def write_idx_set(
         write_idx(directory / f"{name}-images-idx{rank}-ubyte", images)
         write_idx(directory / f"{name}-labels-idx1-ubyte", labels)
     return directory
+
+
+def use_tls(server: socketserver.TCPServer, tmp_path: pathlib.Path) -> pathlib.Path:
+    """Let a server speak TLS, with a certificate that nobody knows; return the file of that."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    make += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out"]
+    subprocess.run([*make, certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return certificate
 
 
 KINDS = {

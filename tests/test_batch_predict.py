@@ -17,6 +17,7 @@ from conftest import COMPILED, ROOT, damage_model, write_idx, write_idx_set
 from kfp import dsl
 
 from kfp_mnist_mxnet.cli.model_uri import check_model_here, check_model_there
+from kfp_mnist_mxnet.cli.parameters import local_parameters
 from kfp_mnist_mxnet.components.ingest_images import ingest_images
 from kfp_mnist_mxnet.components.merge import merge
 from kfp_mnist_mxnet.components.predict import predict
@@ -312,19 +313,17 @@ def test_an_address_of_a_model_that_would_be_cut_is_refused_before_anything_runs
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
-        ("s3://bucket/model", "must be the directory of a model on this machine, as train writes"),
+        ("s3://bucket/model", "must be the directory of a model on this machine, the id of a run"),
         ("https://me:hidden@host/model?sig=hidden", "got 'https://host/model'"),
         ("gs://bucket/model", "got 'gs://bucket/model'"),
         ("", "got ''"),
-        (" ", "got ' '"),
-        ("/nonexistent", "/nonexistent is not a model: it has no file model.json"),
-        ("file:///nonexistent", "/nonexistent is not a model: it has no file model.json"),
+        (" ", "no run ' '"),
         ("file://host/model", "file://host/model is no path on this machine"),
     ],
 )
-def test_a_model_that_is_not_on_this_machine_is_refused_at_once(uri, message):
+def test_a_model_that_is_not_on_this_machine_is_refused_at_once(tmp_path, uri, message):
     with pytest.raises(click.UsageError) as caught:
-        check_model_here({"model_uri": uri})
+        local_parameters({"model_uri": uri}, tmp_path)
     assert message in str(caught.value)
     assert "hidden" not in str(caught.value)
 
@@ -335,10 +334,16 @@ def test_a_model_that_a_cluster_can_not_see_is_refused_at_once(uri):
         check_model_there({"model_uri": uri})
 
 
-def test_a_model_that_can_be_had_is_taken(trained):
+@pytest.mark.parametrize("uri", ["", "/nonexistent", "file:///nonexistent"])
+def test_a_directory_that_is_no_model_is_refused_at_once(tmp_path, uri):
+    with pytest.raises(click.UsageError, match="is not a model: it has no file"):
+        check_model_here(local_parameters({"model_uri": uri or str(tmp_path)}, tmp_path))
+
+
+def test_a_model_that_can_be_had_is_taken(trained, tmp_path):
     path = pathlib.Path(trained["model"].path)
     for uri in (str(path), path.as_uri()):
-        check_model_here({"model_uri": uri})
+        check_model_here(local_parameters({"model_uri": uri}, tmp_path))
     for uri in ("s3://bucket/model", "minio://bucket/model", "gs://bucket/model"):
         check_model_there({"model_uri": uri})
 

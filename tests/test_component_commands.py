@@ -1,5 +1,6 @@
 """Components as plain commands, for Katib and for anyone."""
 
+import datetime
 import inspect
 import itertools
 import json
@@ -138,6 +139,23 @@ def test_katib_experiment_gives_options_that_exist(end):
         hyperparameters = {name: value for name, value in context.params.items() if name in RULES}
     choose_hyperparameters("default", hyperparameters)
     assert hyperparameters["epochs"] == 3
+
+
+def test_a_line_has_its_time_in_a_trial_of_katib(tmp_path, artifacts):
+    data = artifacts.ingest(write_idx_set(tmp_path / "idx"))
+    program = [sys.executable, "-m", "kfp_mnist_mxnet.components", "train"]
+    done = subprocess.run(
+        [*program, *arguments(data, tmp_path / "model"), "--epochs=1"],
+        cwd=ROOT,
+        env={**os.environ, "KATIB_TRIAL_NAME": "a"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    [line] = [line for line in done.stdout.splitlines() if "Validation-accuracy=" in line]
+    # Source: parseLogs in kubeflow/katib, pkg/metricscollector/v1beta1/file-metricscollector
+    told = datetime.datetime.fromisoformat(line.split(" ", 1)[0])
+    assert abs((datetime.datetime.now(datetime.UTC) - told).total_seconds()) < 3600
 
 
 def test_katib_reads_its_metrics_from_the_log(tmp_path, artifacts, caplog):

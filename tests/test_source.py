@@ -11,9 +11,7 @@ import re
 import shutil
 import socket
 import socketserver
-import ssl
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -21,7 +19,7 @@ import urllib.parse
 
 import minio.commonconfig
 import pytest
-from conftest import write_idx_set
+from conftest import use_tls, write_idx_set
 from s3_server import CONTENT
 
 from kfp_mnist_mxnet.components.upload import upload
@@ -711,15 +709,7 @@ def test_uses_tls_unless_the_endpoint_says_http(s3, keys, tmp_path):
 @pytest.fixture
 def untrusted_server(server, tmp_path):
     """The address of a server whose certificate nobody knows, and the file of that."""
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl to make a certificate with")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
-    make += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out"]
-    subprocess.run([*make, certificate], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    certificate = use_tls(server, tmp_path)
     return f"127.0.0.1:{server.server_port}", certificate
 
 

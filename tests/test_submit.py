@@ -1,8 +1,6 @@
 """`pipeline.py submit` against a server that answers as the KFP v2beta1 API does."""
 
 import re
-import shutil
-import ssl
 import subprocess
 import sys
 
@@ -10,7 +8,7 @@ import click
 import kfp_server_api
 import pytest
 import yaml
-from conftest import COMPILED, ROOT
+from conftest import COMPILED, ROOT, use_tls
 from kfp_server import serving
 
 from kfp_mnist_mxnet.cli.cluster import one_sentence
@@ -157,15 +155,7 @@ def test_no_secret_that_a_header_can_not_have_is_shown(within):
 
 
 def test_checks_the_certificate_unless_told_otherwise(api, tmp_path):
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl to make a certificate with")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
-    make += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out"]
-    subprocess.run([*make, certificate], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    api.socket = context.wrap_socket(api.socket, server_side=True)
+    certificate = use_tls(api, tmp_path)
     host = api.url.replace("http:", "https:")
     refused = submit(host)
     assert refused.returncode == 1

@@ -7,10 +7,12 @@ images.
 import inspect
 import json
 import logging
+import os
 import pathlib
 import re
 import sys
 import tempfile
+import time
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -99,7 +101,7 @@ def command(component: Any) -> click.Command:
     ]
 
     def run(**values: Any) -> None:
-        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+        log_to_stdout()
         with tempfile.TemporaryDirectory() as scratch:
             for name, place in artifacts.items():
                 values[name] = artifact(name, place, values[name], pathlib.Path(scratch))
@@ -117,6 +119,21 @@ def command(component: Any) -> click.Command:
         params=options,
         help=about,
         context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def log_to_stdout() -> None:
+    """Write log messages to the standard output; in a trial of Katib each with its time.
+
+    Katib dates a metric by the RFC 3339 time at the start of its line, and to year 1 without one.
+    """
+    timed = "%(asctime)s " if "KATIB_TRIAL_NAME" in os.environ else ""
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(
+        level=logging.INFO,
+        format=timed + "%(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%SZ",
+        stream=sys.stdout,
     )
 
 

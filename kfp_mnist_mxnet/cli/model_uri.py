@@ -1,32 +1,25 @@
 """model_uri, which names a directory on this machine and an object store's prefix on a cluster."""
 
-import pathlib
 from typing import Any
 
 import click
 
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.model.info import read_whole
-from kfp_mnist_mxnet.storage.address import Address
 
 
 def check_model_here(parameters: dict[str, Any]) -> None:
-    """Check that the model of a run on this machine, if it has one, is there and whole.
+    """Check that the model of a run on this machine, if it has one, is whole.
+
+    parameters: from local_parameters, which has found its directory.
 
     Raises:
-        click.UsageError: it is elsewhere, is no model, or is damaged.
+        click.UsageError: it is no model, or is damaged.
     """
     if "model_uri" not in parameters:
         return
-    uri = parameters["model_uri"]
     try:
-        address = Address.parse(uri)
-        if not uri.strip() or address.scheme not in ("", "file"):
-            raise InvalidInput(
-                "model_uri must be the directory of a model on this machine, as train writes it, "
-                f"got {address.shown!r}"
-            )
-        read_whole(address.local_path() if address.scheme else pathlib.Path(uri))
+        read_whole(parameters["model_uri"])
     except InvalidInput as error:
         raise click.UsageError(str(error)) from None
 
