@@ -23,7 +23,7 @@ def command(*arguments) -> tuple[int, str]:
     return done.exit_code, done.output.splitlines()[-1]
 
 
-@pytest.mark.parametrize("place", ["/proc/runs", "/sys/runs", "file/runs", "link", "x" * 300])
+@pytest.mark.parametrize("place", ["/proc/runs", "/proc/sys/runs", "file/runs", "link", "x" * 300])
 def test_an_output_directory_that_cannot_be_made_is_a_usage_error(tmp_path, monkeypatch, place):
     monkeypatch.chdir(tmp_path)
     pathlib.Path("file").touch()
