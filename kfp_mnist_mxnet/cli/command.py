@@ -70,7 +70,8 @@ class Command(click.Command):
             for module, extra in EXTRAS.items():
                 if (error.name or "").startswith(module):
                     raise click.ClickException(
-                        f"{error.name} is not installed: pip install '{PROJECT}[{extra}]'"
+                        f"{error.name} is not installed: in a clone of {PROJECT}, "
+                        f"pip install '.[{extra}]'"
                     ) from error
             raise
         except OSError as error:
