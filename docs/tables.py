@@ -15,14 +15,14 @@ from typing import Any
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from kfp_mnist_mxnet.cli.component import described
-from kfp_mnist_mxnet.cli.target import Target
+from kfp_mnist_mxnet.cli.target import Target, step_name
 from kfp_mnist_mxnet.components import COMPONENTS
 from kfp_mnist_mxnet.model.hyperparameters import DESCRIPTIONS, LEFT_OPEN, RECIPES
 from kfp_mnist_mxnet.model.symbol import ALLOWED_OPERATORS
 from kfp_mnist_mxnet.pipeline import PIPELINES
 
 ROOT = pathlib.Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/components.md", "docs/cluster.md")
+DOCUMENTS = ("README.md", "docs/admin.md", "docs/cluster.md", "docs/components.md")
 SECTION = re.compile(r"(<!-- make docs: ([a-z_ ]+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 
 # What a pipeline takes that no component does, or that goes to several.
@@ -112,6 +112,21 @@ def parameters(name: str) -> str:
         if name != "train" or key not in LEFT_OPEN
     ]
     return table(["parameter", "default", ""], rows)
+
+
+def sizes() -> str:
+    """Return what each step requests of CPUs and memory, and its limits."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name in ("train", "sweep", "batch_predict"):
+        executors = PIPELINES[name](Target()).pipeline_spec.deployment_spec["executors"]
+        for key in executors:
+            if "container" in executors[key]:
+                resources = executors[key]["container"]["resources"]
+                kinds = ("CpuRequest", "CpuLimit", "MemoryRequest", "MemoryLimit")
+                size = (resources[f"resource{kind}"] for kind in kinds)
+                found.setdefault((f"`{step_name(key)}`", *size), []).append(name)
+    rows = [[step, ", ".join(used), *size] for (step, *size), used in sorted(found.items())]
+    return table(["step", "of", "CPU request", "limit", "memory request", "limit"], rows)
 
 
 def operators() -> str:

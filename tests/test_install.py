@@ -4,6 +4,7 @@ import base64
 import http.server
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import threading
@@ -12,15 +13,23 @@ from collections.abc import Iterator
 
 import pytest
 
-from kfp_mnist_mxnet.shipping.install import UV, install_script
+from kfp_mnist_mxnet import pipeline
+from kfp_mnist_mxnet.cli.cli import component_for
+from kfp_mnist_mxnet.cli.site import Site
+from kfp_mnist_mxnet.cli.target import Target
+from kfp_mnist_mxnet.shipping.install import UV, Base, install_script
 
 FOUND = "import pathlib, tiny; print(tiny.__name__, pathlib.Path(tiny.__file__).parent.name)"
 
 
 class Index(http.server.ThreadingHTTPServer):
-    """A package index over HTTP that notes who asks for what, with which credentials."""
+    """A package index over HTTP that notes who asks for what, with which credentials.
+
+    login: `user:password` without which it answers nobody, or "".
+    """
 
     daemon_threads = True
+    login = ""
 
     def __init__(self, root: pathlib.Path) -> None:
         super().__init__(("127.0.0.1", 0), Files)
@@ -40,6 +49,11 @@ class Files(http.server.SimpleHTTPRequestHandler):
         credentials = self.headers.get("Authorization", "").removeprefix("Basic ")
         who = base64.b64decode(credentials).decode()
         self.server.asked.append((self.headers["User-Agent"], self.path, who))
+        if self.server.login not in ("", who):
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", "Basic")
+            self.end_headers()
+            return
         self.directory = str(self.server.root)
         super().do_GET()
 
@@ -47,10 +61,9 @@ class Files(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def index(tmp_path) -> Iterator[Index]:
+def serving(root: pathlib.Path) -> Iterator[Index]:
     """An index that has the package tiny 1.0, and no uv."""
-    directory = tmp_path / "index" / "simple" / "tiny"
+    directory = root / "simple" / "tiny"
     directory.mkdir(parents=True)
     about = "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n"
     files = {
@@ -62,12 +75,23 @@ def index(tmp_path) -> Iterator[Index]:
         for name, content in files.items():
             wheel.writestr(name, content)
         wheel.writestr("tiny-1.0.dist-info/RECORD", "".join(f"{name},,\n" for name in files))
-    with Index(tmp_path / "index") as server:
+    with Index(root) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def index(tmp_path) -> Iterator[Index]:
+    yield from serving(tmp_path / "index")
+
+
+@pytest.fixture
+def other_index(tmp_path) -> Iterator[Index]:
+    """An index that has the same package, and should not be asked."""
+    yield from serving(tmp_path / "other")
 
 
 @pytest.fixture(scope="session")
@@ -206,17 +230,89 @@ def test_what_pip_is_told_stays_as_it_is_for_the_program(tmp_path, index):
     assert done.stdout == "1 False\n", done.stderr
 
 
-def test_an_index_of_its_own_has_the_library(tmp_path, index, uv_wheel):
-    public = tmp_path / "public" / "simple" / "uv"
-    public.mkdir(parents=True)
-    (public / uv_wheel.name).symlink_to(uv_wheel)
-    with Index(tmp_path / "public") as other:
-        threading.Thread(target=other.serve_forever, args=(0.01,)).start()
-        script = install_script([], "tiny==1.0", f"http://{index.url}")
-        done = start(tmp_path, script, PIP_INDEX_URL=f"http://{other.url}")
-        other.shutdown()
+def told_of(other: Index, place: str, directory: pathlib.Path) -> dict[str, str]:
+    """What tells pip and uv of another index, in the environment or in files of a directory."""
+    url, links = f"http://{other.url}", f"http://{other.url}/tiny/"
+    if place == "environment":
+        pip = {"INDEX_URL": url, "EXTRA_INDEX_URL": url, "FIND_LINKS": links, "NO_INDEX": "1"}
+        uv = {"DEFAULT_INDEX": url, "INDEX": url, "EXTRA_INDEX_URL": url, "FIND_LINKS": links}
+        return {f"PIP_{k}": v for k, v in pip.items()} | {f"UV_{k}": v for k, v in uv.items()}
+    pip_conf, uv_toml = directory / "pip.conf", directory / "home" / ".config" / "uv" / "uv.toml"
+    uv_toml.parent.mkdir(parents=True)
+    settings = (
+        f"index-url = {url}\nextra-index-url = {url}\nfind-links = {links}\nno-index = true\n"
+    )
+    pip_conf.write_text(f"[global]\n{settings}")
+    uv_toml.write_text(f'[[index]]\nurl = "{url}"\n[pip]\nfind-links = ["{links}"]\n')
+    return {"PIP_CONFIG_FILE": str(pip_conf)}
+
+
+@pytest.mark.parametrize("agent", ["pip", "uv"])
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_nothing_but_the_only_index_is_asked(tmp_path, index, other_index, request, agent, place):
+    if agent == "uv":
+        request.getfixturevalue("index_with_uv")
+    script = install_script(["tiny==1.0"], index=f"http://{index.url}")
+    done = start(tmp_path, script, **told_of(other_index, place, tmp_path))
     assert done.returncode == 0, done.stderr
-    assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index.by("uv")
+    assert done.stderr == ""
+    assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index.by(agent)
+    assert other_index.asked == []
+
+
+def test_the_only_index_has_the_library_too(tmp_path, index_with_uv, other_index):
+    script = install_script([], "tiny==1.0", f"http://{index_with_uv.url}")
+    done = start(tmp_path, script, PIP_INDEX_URL=f"http://{other_index.url}")
+    assert done.returncode == 0, done.stderr
+    assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index_with_uv.by("uv")
+    assert other_index.asked == []
+
+
+def test_what_the_only_index_has_not_is_not_looked_for_elsewhere(tmp_path, index, other_index):
+    (index.root / "simple" / "tiny" / "tiny-1.0-py3-none-any.whl").unlink()
+    script = install_script(["tiny==1.0"], index=f"http://{index.url}")
+    done = start(tmp_path, script, PIP_EXTRA_INDEX_URL=f"http://{other_index.url}")
+    assert done.returncode != 0
+    assert other_index.asked == []
+
+
+@pytest.mark.parametrize("agent", ["pip", "uv"])
+@pytest.mark.parametrize("place", [".netrc", "mounted"])
+def test_a_netrc_has_the_credentials_of_the_only_index(tmp_path, index, request, agent, place):
+    if agent == "uv":
+        request.getfixturevalue("index_with_uv")
+    index.login = "user:secret"
+    netrc = tmp_path / "home" / place
+    netrc.parent.mkdir()
+    netrc.write_text("machine 127.0.0.1 login user password secret\n")
+    variables = {"NETRC": str(netrc)} if place == "mounted" else {}
+    script = install_script(["tiny==1.0"], index=f"http://{index.url}")
+    done = start(tmp_path, script, **variables)
+    assert done.returncode == 0, done.stderr
+    assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index.by(agent)
+
+
+def scripts(form: str, site: Site) -> list[str]:
+    """What the steps run before their programs, in a form of the train pipeline or alone."""
+    if form == "component":
+        return [component_for("train", site).component_spec.implementation.container.command[2]]
+    package = "tiny==1.0" if form == "package" else ""
+    spec = pipeline.train_pipeline(Target(package=package, site=site)).pipeline_spec
+    executors = spec.deployment_spec["executors"]
+    return [executors[name]["container"]["command"][2] for name in executors]
+
+
+@pytest.mark.parametrize("form", ["embedded", "package", "component"])
+def test_a_compiled_step_asks_nothing_but_its_index(tmp_path, index, other_index, form):
+    found = scripts(form, Site(Base(index=f"http://{index.url}")))
+    # An index of the tests has one package: as installation it stands for those of each step.
+    made = {re.sub('packages="[^"]*"', 'packages="tiny==1.0"', script) for script in found}
+    (script,) = made
+    assert script not in found
+    done = start(tmp_path, script, PIP_EXTRA_INDEX_URL=f"http://{other_index.url}")
+    assert done.returncode == 0, done.stderr
+    assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index.by("pip")
+    assert other_index.asked == []
 
 
 def test_a_step_does_not_start_without_its_packages(tmp_path, index):

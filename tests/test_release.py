@@ -284,7 +284,8 @@ def test_a_command_says_which_extra_it_needs(package, extra, arguments):
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"Error: {package}")
-    assert line.endswith(f" is not installed: pip install 'kfp-mnist-mxnet[{extra}]'")
+    way_out = f"in a clone of kfp-mnist-mxnet, pip install '.[{extra}]'"
+    assert line.endswith(f" is not installed: {way_out}")
 
 
 def test_a_stranger_who_can_not_install_the_wheel_gets_one_sentence():

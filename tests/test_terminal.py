@@ -139,7 +139,8 @@ def test_help_has_examples_that_are_valid(command):
         (["rn"], "no command 'rn': did you mean 'run'?"),
         (
             ["xyz"],
-            "no command 'xyz': expected one of compare, compile, convert, follow, run, runs, serve, submit",
+            "no command 'xyz': expected one of compare, compile, convert, follow, run, runs, "
+            "serve, submit",
         ),
         (["run", "-p", "epoch=3"], "no parameter 'epoch': did you mean 'epochs'?"),
         (["run", "--out-dir", "x"], "Did you mean '--output-dir'?"),

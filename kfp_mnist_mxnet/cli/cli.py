@@ -28,6 +28,7 @@ from kfp_mnist_mxnet.cli.command import (
 # A command imports what it needs: the pipelines import kfp and are made, which takes a second.
 if TYPE_CHECKING:
     from kfp_mnist_mxnet.cli.cluster import Connection
+    from kfp_mnist_mxnet.cli.site import Site
     from kfp_mnist_mxnet.cli.target import Target
 
 HOST = "URL of the UI or API."
@@ -44,7 +45,7 @@ def made_pipeline(name: str, target: "Target") -> Any:
     return pipeline.PIPELINES[name](target)
 
 
-def for_cluster(pipeline: str, target: str, **where: str) -> Any:
+def for_cluster(pipeline: str, target: str, site: "Site", **where: str) -> Any:
     """Return a pipeline for what the options of a command choose.
 
     Raises:
@@ -53,15 +54,34 @@ def for_cluster(pipeline: str, target: str, **where: str) -> Any:
     """
     from google.protobuf import json_format
 
+    from kfp_mnist_mxnet.cli.target import step_names
     from kfp_mnist_mxnet.errors import InvalidInput
     from kfp_mnist_mxnet.shipping.weight import check_weight
 
-    made = made_pipeline(pipeline, chosen_target(target, **where))
+    made = made_pipeline(pipeline, chosen_target(target, site=site, **where))
+    steps = step_names(made.pipeline_spec)
+    for step in sorted(set(site.resources) - set(steps)):
+        raise click.UsageError(f"--resources: no step {step!r}: {nearest(step, steps)}")
     try:
         check_weight(json_format.MessageToDict(made.pipeline_spec))
     except InvalidInput as error:
         raise click.ClickException(str(error)) from error
     return made
+
+
+def component_for(name: str, site: "Site") -> Any:
+    """Return a component, for a pipeline of somebody's own, with a site's base image and index.
+
+    Raises:
+        click.UsageError: there is no such component, or the site has what only a pipeline can have.
+    """
+    from kfp_mnist_mxnet.components import COMPONENTS
+    from kfp_mnist_mxnet.shipping.decorator import alone
+
+    if name not in COMPONENTS:
+        raise click.UsageError(f"no component {name!r}: {nearest(name, COMPONENTS)}")
+    site.check_component()
+    return alone(COMPONENTS[name], site.base)
 
 
 which_pipeline = click.option(
@@ -122,21 +142,26 @@ def main() -> None:
 @click.option("--component", default="", help="A component, for a pipeline of your own, instead.")
 @target_options
 @click.option("--output", type=Place(dir_okay=False), help="[default: named by what it is]")
-def compile_command(pipeline: str, component: str, target: str, output: str, **where: str) -> None:
+def compile_command(
+    pipeline: str, component: str, target: str, output: str, site: "Site", **where: str
+) -> None:
     """Write the YAML of a pipeline, to upload in the Kubeflow UI, or of a component."""
     from kfp_mnist_mxnet.cli.target import file_name, write_yaml
-    from kfp_mnist_mxnet.components import COMPONENTS
 
-    if component and component not in COMPONENTS:
-        raise click.UsageError(f"no component {component!r}: {nearest(component, COMPONENTS)}")
     if component and any(where.values()):
-        raise click.UsageError("--component is written for the public image only")
+        raise click.UsageError(
+            "--component is written for the public image only, or one in its place (--base-image)"
+        )
     if sys.flags.optimize > 1:
         raise click.UsageError(
             "Python leaves out the descriptions of components here: unset PYTHONOPTIMIZE, "
             "or start it without -OO"
         )
-    made = COMPONENTS[component] if component else for_cluster(pipeline, target, **where)
+    made = (
+        component_for(component, site)
+        if component
+        else for_cluster(pipeline, target, site, **where)
+    )
     file = f"{component}.yaml" if component else file_name(pipeline, gpu=target == "gpu")
     with written(f"--output {output or file}"):
         write_yaml(made, pathlib.Path(output or file))
@@ -353,6 +378,8 @@ def submit_command(
     namespace: str,
     wait: bool,
     cron: str,
+    target: str,
+    site: "Site",
     **where: str,
 ) -> None:
     """Upload a pipeline to Kubeflow and start or schedule a run of it."""
@@ -363,7 +390,7 @@ def submit_command(
 
     if wait and cron:
         raise click.UsageError("--wait is for a run, not for a schedule (--cron)")
-    made = for_cluster(pipeline, **where)
+    made = for_cluster(pipeline, target, site, **where)
     parameters = parse_parameters(made, parameter)
     check_parameters(made, parameters)
     check_model_there(parameters)

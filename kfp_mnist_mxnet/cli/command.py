@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
+from kfp_mnist_mxnet.cli.site import USER, Site, site_options
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.shipping.install import PROJECT
 from kfp_mnist_mxnet.storage.secret import checked_secret
@@ -69,7 +70,8 @@ class Command(click.Command):
             for module, extra in EXTRAS.items():
                 if (error.name or "").startswith(module):
                     raise click.ClickException(
-                        f"{error.name} is not installed: pip install '{PROJECT}[{extra}]'"
+                        f"{error.name} is not installed: in a clone of {PROJECT}, "
+                        f"pip install '.[{extra}]'"
                     ) from error
             raise
         except OSError as error:
@@ -203,10 +205,10 @@ def secret(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that choose where its steps run."""
     for option in (
+        site_options,
         click.option("--node-selector", metavar="KEY=VALUE", help="Label of the GPU nodes, fixed."),
         click.option("--gpu-image", default="", help="The same for training on a GPU."),
         click.option("--image", default="", help="Image with the library: no pip at the start."),
-        click.option("--index", default="", metavar="URL", help="Index that has --package."),
         click.option(
             "--package",
             default="",
@@ -222,7 +224,7 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def chosen_target(
-    target: str, image: str, gpu_image: str, package: str, index: str, node_selector: str
+    target: str, image: str, gpu_image: str, package: str, node_selector: str, site: Site
 ) -> "Target":
     """Return the target that the options of a command choose.
 
@@ -233,16 +235,15 @@ def chosen_target(
 
     if package and (image or gpu_image):
         raise click.UsageError("--package is for the public image, not for --image")
-    if index and not package:
-        raise click.UsageError("--index is for --package")
-    if set(package + index) & set("'\"\\$` "):
-        raise click.UsageError(
-            f"--package and --index must be one word each, got {package!r} and {index!r}"
-        )
+    if set(package) & set("'\"\\$` "):
+        raise click.UsageError(f"--package must be one word, got {package!r}")
+    if USER.search(package):
+        raise click.UsageError("--package must have no credentials: they would stand in the YAML")
     if target == "gpu" and bool(image) != bool(gpu_image):
         raise click.UsageError("--target gpu takes --image and --gpu-image together, or neither")
     if target == "cpu" and (gpu_image or node_selector):
         raise click.UsageError("--gpu-image and --node-selector are for --target gpu")
+    site.check_installs(image)
     key, _, value = (node_selector or "").partition("=")
     if node_selector and not (key and value):
         raise click.UsageError(f"--node-selector must be KEY=VALUE, got {node_selector!r}")
@@ -252,6 +253,6 @@ def chosen_target(
         image=image,
         gpu_image=gpu_image,
         package=package,
-        index=index,
         node_selector=fixed,
+        site=site,
     )

@@ -6,6 +6,7 @@ import inspect
 import itertools
 import os
 import pathlib
+import re
 import tempfile
 from collections.abc import Callable, Collection
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from kfp import compiler, dsl
 from kfp.compiler import pipeline_spec_builder
 
 import kfp_mnist_mxnet
+from kfp_mnist_mxnet.cli.site import Resources, Site
 from kfp_mnist_mxnet.model.hyperparameters import RULES
 from kfp_mnist_mxnet.shipping.decorator import step_of
 from kfp_mnist_mxnet.shipping.install import PROJECT
@@ -29,10 +31,6 @@ GPU_TOLERATION = {"key": GPU, "operator": "Exists", "effect": "NoSchedule"}
 
 LOST_PODS = 2  # are replaced; a step that fails is not started again, whatever it is told
 
-# Kubeflow Pipelines puts the credentials of its own object store into this secret.
-STORE_SECRET = "mlpipeline-minio-artifact"  # noqa: S105 (the name of a secret, not a secret)
-STORE_KEYS = {"accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS_KEY"}
-
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
@@ -45,6 +43,17 @@ class Needs:
     timeout: int
     store: bool = False  # credentials of the object store in its environment
 
+    def resized(self, resources: Resources) -> "Needs":
+        """Return the same with other CPUs or memory, as much at least as at most."""
+        cpu, memory = resources.cpu, resources.memory
+        return dataclasses.replace(
+            self,
+            cpu=cpu or self.cpu,
+            cpu_limit=cpu or self.cpu_limit,
+            memory=memory or self.memory,
+            memory_limit=memory or self.memory_limit,
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -53,10 +62,11 @@ class Target:
     place: the cluster, containers on this machine, or processes in this Python environment.
     gpu: training asks for GPUs. image: an image that has the library, kfp and all packages;
     gpu_image: the same for training on GPUs. package: a requirement of the library that pip
-    installs on the public Python image; index: address of the index that has it. With neither,
-    steps run on the public Python image and carry what they import.
+    installs on the public Python image. With neither, steps run on the public Python image and
+    carry what they import.
     node_selector: a label (key, value) of the GPU nodes that is fixed in the YAML, in a form that
     back ends of Kubeflow Pipelines before 2.15 can read.
+    site: what takes the place of the public image and index, and what else is the site's own.
     """
 
     place: Literal["cluster", "containers", "processes"] = "cluster"
@@ -64,8 +74,8 @@ class Target:
     image: str = ""
     gpu_image: str = ""
     package: str = ""
-    index: str = ""
     node_selector: tuple[str, str] | None = None
+    site: Site = dataclasses.field(default_factory=Site)
 
     def pipeline(self, **about: str) -> Callable[[Callable[..., Any]], Any]:
         """Return dsl.pipeline for a function; ** in its signature stands for hyperparameters.
@@ -115,8 +125,8 @@ class Target:
         if image:
             return step.installed(image)
         if self.package:
-            return step.packaged(self.package, self.index, cuda)
-        return journey.component(step, cuda) if journey else component
+            return step.packaged(self.package, self.site.base, cuda)
+        return journey.component(step, self.site.base, cuda) if journey else component
 
     def settle(self, task: dsl.PipelineTask, name: str, needs: Needs) -> dsl.PipelineTask:
         """Give a task what it needs on the cluster, and its name there.
@@ -125,21 +135,25 @@ class Target:
         """
         if self.place != "cluster":
             return task
+        needs = needs.resized(self.site.resources.get(name.replace("-", "_"), Resources()))
         task.set_cpu_request(needs.cpu).set_cpu_limit(needs.cpu_limit)
         task.set_memory_request(needs.memory).set_memory_limit(needs.memory_limit)
         task.set_retry(LOST_PODS)
         kubernetes.set_timeout(task, needs.timeout)
         kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "kfp-mnist-mxnet")
+        for variable, value in self.site.env.items():
+            task.set_env_variable(variable, value)
         if needs.store:
-            kubernetes.use_secret_as_env(task, STORE_SECRET, STORE_KEYS, optional=True)
+            secret = self.site.s3_secret
+            kubernetes.use_secret_as_env(task, secret.name, secret.variables, optional=True)
+        if self.site.pull_secrets:
+            kubernetes.set_image_pull_secrets(task, list(self.site.pull_secrets))
         shown = self.display_name(name.replace("-", " ").capitalize())
         if shown:
             task.set_display_name(shown)
             kubernetes.add_pod_label(task, "app.kubernetes.io/component", name)
-        elif needs.store:
-            # The drivers of back ends before 2.4.1, and 2.14, refuse a field they don't know.
-            (secret,) = task.platform_config["kubernetes"]["secretAsEnv"]
-            del secret["optional"], secret["secretNameParameter"]
+        else:
+            drop_new_fields(task)
         return task
 
     def ask_for_gpus(
@@ -200,6 +214,17 @@ class PipelineSteps:
             return task
 
         return add_with_gpu
+
+
+def drop_new_fields(task: dsl.PipelineTask) -> None:
+    """Drop what says of a task's secrets that they are optional, or come from a parameter.
+
+    The drivers of back ends before 2.4.1, and 2.14, refuse a field they don't know.
+    """
+    settings = task.platform_config["kubernetes"]
+    for secret in (*settings.get("secretAsEnv", ()), *settings.get("imagePullSecret", ())):
+        for field in ("optional", "secretNameParameter"):
+            secret.pop(field, None)
 
 
 def drop_descriptions(spec: Any) -> None:
@@ -268,6 +293,17 @@ def hyperparameter(name: str) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=rule.open, annotation=kind
     )
+
+
+def step_name(executor: str) -> str:
+    """Return the name of the step of an executor: exec-ingest-images is of ingest_images."""
+    return re.sub(r"^exec-|-\d+$", "", executor).replace("-", "_")
+
+
+def step_names(spec: Any) -> list[str]:
+    """Return the names of a pipeline's steps. spec: kfp's protobuf message."""
+    executors = spec.deployment_spec["executors"]
+    return sorted({step_name(key) for key in executors if "container" in executors[key]})
 
 
 def file_name(pipeline: str, gpu: bool) -> str:

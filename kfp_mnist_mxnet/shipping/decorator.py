@@ -7,6 +7,7 @@ from typing import Any
 
 from kfp import dsl
 
+from kfp_mnist_mxnet.shipping.install import Base
 from kfp_mnist_mxnet.shipping.journey import Journey
 from kfp_mnist_mxnet.shipping.step import Step
 
@@ -36,3 +37,9 @@ def step_of(component: Any) -> Step | None:
     function = getattr(component, "python_func", None)
     found = STEPS.get(function.__name__) if function else None
     return found if found and found.function is function else None
+
+
+def alone(component: Any, base: Base) -> Any:
+    """Return the component of a step that carries all of its code, for another image or index."""
+    step = step_of(component)
+    return Journey((step,)).component(step, base) if step else component

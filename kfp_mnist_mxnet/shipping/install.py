@@ -1,11 +1,13 @@
 """What a step on the public Python image installs before it starts."""
 
+import dataclasses
 import importlib.resources
 import re
 import shlex
 from collections.abc import Iterable
 
 PROJECT = "kfp-mnist-mxnet"
+PYTHON_IMAGE = "python:3.13"
 CPU_PINS = "requirements.txt"
 CUDA_PINS = "requirements-gpu.txt"
 LOCK = "lock.txt"
@@ -22,12 +24,13 @@ UV = "uv==0.13.9"
 #
 # With one -q pip would speak of its version and of root.
 # Each byte of this stands in the back end's record of a run some 60 times: see weight.py.
-KEPT = "INDEX|LINKS|HOST|CERT|PROXY|HTTP|TLS|TIMEOUT|RETRIES|FILE"
+PLACES = "INDEX|LINKS|"  # where packages come from
+KEPT = "HOST|CERT|PROXY|HTTP|TLS|TIMEOUT|RETRIES|FILE"  # how to get there
 SCRIPT = r"""
 export PYTHONPATH="$(mktemp -d)"
 (
 unset $(env | sed -nE "s/^((PIP|UV)_[A-Z_]+)=.*/\1/p" | grep -vE "{kept}")
-export PIP_CONSTRAINT=/dev/null PIP_REQUIRE_VIRTUALENV=0
+export PIP_CONSTRAINT=/dev/null PIP_REQUIRE_VIRTUALENV=0{only}
 told="$(python3 -m pip config list 2>/dev/null)"
 tell() {{
   value="$(printf %s "$told" | sed -n "s/\\\\n/ /g;s/^[^=]*\.$2='\(.*\)'$/\1/p" | tail -n 1)"
@@ -41,10 +44,32 @@ to="--no-deps --target $PYTHONPATH"
 pip="python3 -m pip install -qq --no-user $to"
 packages="{packages}"
 $pip {uv} 2>/dev/null && $PYTHONPATH/bin/uv -q pip install --no-cache $to \
-  -p "$(command -v python3)"{also} $packages || $pip{also} $packages
+  -p "$(command -v python3)" $packages || $pip $packages
 ) || exit
 exec "$0" "$@"
 """
+
+# What makes an index the only one. It stands for pip's extra index too, as an empty variable would
+# not count against pip's files, and so does the directory, which is empty, for their find-links.
+ONLY = (
+    " UV_DEFAULT_INDEX={index} UV_CONFIG_FILE=/dev/null PIP_INDEX_URL={index}"
+    " PIP_EXTRA_INDEX_URL={index} PIP_NO_INDEX=0 PIP_FIND_LINKS=$PYTHONPATH"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """What a step that installs packages begins with.
+
+    image: one with Python 3.11 to 3.14 and the libraries that MXNet loads. index: address of the
+    only package index; empty for those that pip is told of in the step's container, else PyPI.
+    """
+
+    image: str = PYTHON_IMAGE
+    index: str = ""
+
+
+PUBLIC = Base()
 
 
 def pins(file: str, names: Iterable[str] | None = None) -> list[str]:
@@ -99,8 +124,11 @@ def step_pins(packages: Iterable[str], cuda: bool = False) -> list[str]:
 def install_script(packages: Iterable[str], library: str = "", index: str = "") -> str:
     """Return a shell script that installs packages, just these, then runs its arguments.
 
-    library: a requirement of this project; index: address of the index that has it.
+    library: a requirement of this project; index: address of the only index that is asked, empty
+    for those that pip is told of.
     """
     words = [*packages, *([library] if library else [])]
-    also = f" --extra-index-url {shlex.quote(index)}" if index else ""
-    return SCRIPT.format(packages=" ".join(words), uv=UV, also=also, kept=KEPT)
+    only, kept = "", PLACES + KEPT
+    if index:
+        only, kept = ONLY.format(index=shlex.quote(index)), KEPT
+    return SCRIPT.format(packages=" ".join(words), uv=UV, only=only, kept=kept)

@@ -12,6 +12,7 @@ from typing import Any
 
 from kfp_mnist_mxnet.shipping import programs
 from kfp_mnist_mxnet.shipping.closure import ROOT
+from kfp_mnist_mxnet.shipping.install import PUBLIC, Base
 from kfp_mnist_mxnet.shipping.source import bare, joined, shake
 from kfp_mnist_mxnet.shipping.step import Step
 
@@ -65,11 +66,11 @@ class Journey:
         before = self.before(step)
         return {**self.takes(before), **self.brings(before)} if before else {}
 
-    def component(self, step: Step, cuda: bool = False) -> Any:
-        """Return the component of a step, for the public image."""
+    def component(self, step: Step, base: Base = PUBLIC, cuda: bool = False) -> Any:
+        """Return the component of a step."""
         takes, hands_on = self.takes(step), self.hands_on(step)
         if step.name in self.carried:
             program = programs.carried(step.name, takes)
         else:
             program = programs.embedded(step.name, step.source, self.brings(step), takes, hands_on)
-        return step.embedded(program, cuda, bool(takes), hands_on)
+        return step.embedded(program, base, cuda, bool(takes), hands_on)

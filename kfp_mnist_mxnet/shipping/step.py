@@ -17,9 +17,8 @@ from kfp import dsl
 import kfp_mnist_mxnet
 from kfp_mnist_mxnet.shipping import programs
 from kfp_mnist_mxnet.shipping.closure import Closure, closure_of
-from kfp_mnist_mxnet.shipping.install import install_script, step_pins
+from kfp_mnist_mxnet.shipping.install import PUBLIC, PYTHON_IMAGE, Base, install_script, step_pins
 
-PYTHON_IMAGE = "python:3.13"
 ANY_ARTIFACT = "system.Artifact@0.0.1"
 
 
@@ -55,13 +54,19 @@ class Step:
         return self.function.__name__
 
     def embedded(
-        self, program: str, cuda: bool = False, takes: bool = False, hands_on: bool = False
+        self,
+        program: str,
+        base: Base = PUBLIC,
+        cuda: bool = False,
+        takes: bool = False,
+        hands_on: bool = False,
     ) -> Any:
-        """Return the component for the public image whose program brings what it imports.
+        """Return the component whose program brings what it imports.
 
         takes, hands_on: whether files of the library are an input, or an output.
         """
-        made = self.made(program, install_script(step_pins(self.closure.packages, cuda)))
+        script = install_script(step_pins(self.closure.packages, cuda), index=base.index)
+        made = self.made(program, script, base.image)
         spec = made.component_spec
         if takes:
             library = dsl.structures.InputSpec(ANY_ARTIFACT)
@@ -75,13 +80,14 @@ class Step:
         """Return the component for an image that has the library, kfp and all packages."""
         return self.made(programs.installed(self.name, kfp_mnist_mxnet.__version__), image=image)
 
-    def packaged(self, requirement: str, index: str = "", cuda: bool = False) -> Any:
-        """Return the component for the public image on which pip installs the library.
+    def packaged(self, requirement: str, base: Base = PUBLIC, cuda: bool = False) -> Any:
+        """Return the component for which pip installs the library.
 
-        requirement: name==version or the address of a wheel; index: that has it.
+        requirement: name==version or the address of a wheel.
         """
-        script = install_script(step_pins(self.closure.packages, cuda), requirement, index)
-        return self.made(programs.installed(self.name, kfp_mnist_mxnet.__version__), script)
+        script = install_script(step_pins(self.closure.packages, cuda), requirement, base.index)
+        program = programs.installed(self.name, kfp_mnist_mxnet.__version__)
+        return self.made(program, script, base.image)
 
     def local(self) -> Any:
         """Return the component for kfp's local runner in the environment of this library."""
