@@ -10,10 +10,10 @@ LAUNCHER = re.compile(r"[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] (.*)")
 ARGO = re.compile(r'time="?\S+"? level=\w+ |Error: exit status \d+$')
 PROGRAM = re.compile(r"failed to execute component: (?:exit status (\d+)|signal: (.+))")
 DRIVER = re.compile(r"KFP driver: (?:driver\.\w+\(.*?\) failed: )?")
+IDLE = re.compile(r"\[KFP Executor \S+ \S+ INFO\]: did nothing: (.*)")
 METRICS = re.compile(r'"metrics": *\{\s*"artifacts": *\[\s*\{[^{}]*"metadata": *\{([^{}]*)\}')
 ACCURACY = re.compile(r'"accuracy": *([-+.\deE]+)')
 OUTPUT = re.compile(r'\{\s*"parameterValues": *\{\s*"Output": *([-+.\deE]+)\s*\}')
-FINGERPRINT = re.compile(r'"cache_fingerprint" +value: *\{ *string_value: *"(\w+)"')
 
 
 def clean(text: str) -> str:
@@ -57,7 +57,7 @@ def read_accuracy(log: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def fingerprint(log: str) -> str:
-    """Return the key that a driver looked its step up by in the cache, empty if it has none."""
-    found = FINGERPRINT.search(log)
-    return found[1] if found else ""
+def idle_reason(log: str) -> str:
+    """Return why a step had nothing to do, empty if it had."""
+    found = IDLE.search(log)
+    return clean(found[1]) if found else ""
