@@ -30,13 +30,8 @@ ROOT_DRIVER = driver("root")
 TRAINED = [*ROOT_DRIVER, *step("ingest"), *step("train", at=20), *step("evaluate", at=40)]
 GATE = driver("condition-1", at=60)
 PASSED = [*GATE, task("condition-1", "SUCCEEDED", 70, 90, "condition-1(0)")]
-GOOD = [
-    *PASSED,
-    *step("predict", at=70),
-    *driver("condition-2", at=70),
-    task("condition-2", "SUCCEEDED", 80, 90, "condition-2(0)"),
-    *step("export", at=80),
-]
+GOOD = [*PASSED, *step("predict", at=70), *step("export", at=70), *step("register", at=80)]
+IDLE = "[KFP Executor 2026-11-24 12:01:36,000 INFO]: did nothing: it needs a registry_uri\n"
 DONE: Scene = ("SUCCEEDED", [*TRAINED, *GOOD])
 EVALUATED = """[KFP Executor 2026-11-24 12:00:50,802 INFO]: Wrote executor output file to /x.json.
 I1124 12:00:51.208048      15 launcher_v2.go:1230] ExecutorOutput: {
@@ -110,13 +105,14 @@ def test_shows_the_steps_of_the_user_and_no_others(api):
         *("run: PENDING", "run: RUNNING", "Ingest: PENDING", "Ingest: RUNNING"),
         *("Ingest: SUCCEEDED after 7.0 s", "Train: RUNNING", "Ingest: SUCCEEDED after 10.0 s"),
         *("Train: SUCCEEDED after 10.0 s", "Evaluate: SUCCEEDED after 10.0 s"),
-        *("Export: SUCCEEDED after 10.0 s", "Predict: SUCCEEDED after 10.0 s", "run: SUCCEEDED"),
+        *("Export: SUCCEEDED after 10.0 s", "Predict: SUCCEEDED after 10.0 s"),
+        *("Register: SUCCEEDED after 10.0 s", "run: SUCCEEDED"),
     ]
     assert done.exit_code == 0, done.stderr
 
 
 def test_ends_as_a_run_on_a_laptop_and_shows_the_end_of_a_finished_one_at_once(api):
-    api.logs[node_id("evaluate(0)")] = EVALUATED
+    api.logs |= {node_id("evaluate(0)"): EVALUATED, node_id("register(0)"): IDLE}
     done = follow(api, DONE)
     assert done.stdout.splitlines() == [
         "",
@@ -125,11 +121,11 @@ def test_ends_as_a_run_on_a_laptop_and_shows_the_end_of_a_finished_one_at_once(a
         "Train     ✓ SUCCEEDED     10.0  ",
         "Evaluate  ✓ SUCCEEDED     10.0  ",
         "Export    ✓ SUCCEEDED     10.0  ",
-        "Register  - SKIPPED        0.0  ",
         "Predict   ✓ SUCCEEDED     10.0  ",
+        "Register  - SKIPPED       10.0  ",
         "run       ✓ SUCCEEDED    100.0  ",
         "",
-        "Register did not run: it needs a registry_uri",
+        "Register did nothing: it needs a registry_uri",
         "accuracy  0.9928",
         f"run       {api.url}/#/runs/details/x1",
     ]
@@ -226,8 +222,14 @@ def test_a_list_of_steps_that_stops_before_the_run_ends_is_completed_as_far_as_i
     begun = [*TRAINED, *PASSED, *step("predict", "RUNNING", at=70)]
     done = follow(api, ("SUCCEEDED", begun))
     assert "Predict   ✓ SUCCEEDED      0.0" in done.stdout
-    assert "Export    ? UNKNOWN        0.0" in done.stdout
+    assert "Export    ✓ SUCCEEDED      0.0" in done.stdout
     assert "the API's list of steps ends before the run does: the UI shows all\n" in done.stdout
+
+
+def test_a_list_of_steps_that_stops_before_a_condition_leaves_open_what_is_under_it(api):
+    done = follow(api, ("SUCCEEDED", [*TRAINED, *driver("condition-1", "RUNNING", at=60)]))
+    assert "Evaluate  ✓ SUCCEEDED     10.0" in done.stdout
+    assert "Predict   ? UNKNOWN        0.0" in done.stdout
 
 
 def test_a_list_that_stops_in_a_run_that_fails_leaves_open_which_step_did(api):

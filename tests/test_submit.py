@@ -85,13 +85,13 @@ def test_waits_with_progress(api):
         "Train     - SKIPPED        0.0  ",
         "Evaluate  - SKIPPED        0.0  ",
         "Export    - SKIPPED        0.0  ",
-        "Register  - SKIPPED        0.0  ",
         "Predict   - SKIPPED        0.0  ",
+        "Register  - SKIPPED        0.0  ",
         "run       ✓ SUCCEEDED    100.0  ",
         "",
         "Export did not run: it needs enough accuracy",
-        "Register did not run: it needs enough accuracy",
         "Predict did not run: it needs enough accuracy",
+        "Register did not run: it needs enough accuracy",
         f"run       {api.url}/#/runs/details/x1",
     ]
 

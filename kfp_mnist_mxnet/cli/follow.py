@@ -15,10 +15,10 @@ from kfp_mnist_mxnet.cli.cluster import NotTheApi
 from kfp_mnist_mxnet.cli.command import program
 from kfp_mnist_mxnet.cli.graph import Place, unmet
 from kfp_mnist_mxnet.cli.local import why_not
-from kfp_mnist_mxnet.cli.logs import clean, error_sentence, idle_reason, read_accuracy
+from kfp_mnist_mxnet.cli.logs import clean, error_sentence, read_accuracy
 from kfp_mnist_mxnet.cli.remote import REFUSED, Run
 from kfp_mnist_mxnet.cli.tasks import UNFINISHED, Snapshot, Step
-from kfp_mnist_mxnet.cli.terminal import mark, new_console, plain_table
+from kfp_mnist_mxnet.cli.terminal import idle_reason, mark, new_console, plain_table
 
 STALLED_AFTER = 180.0  # seconds in which nothing changes and no step runs, until it is said
 STALLED_AGAIN = 600.0  # seconds until it is said again
@@ -131,12 +131,13 @@ def show_end(run: Run, look: Snapshot) -> None:
     """
     console = new_console()
     steps = all_steps(look, run.places)
+    left_out = {step.key for step in steps if step.state == "SKIPPED"}
+    accuracy, lines = told_by_steps(run, steps)
+    if look.state == "SUCCEEDED":
+        lines += why_left_out(run.places, left_out, look, accuracy)
     console.print()
     console.print(end_table(look, steps))
     console.print()
-    accuracy, lines = told_by_steps(run, steps)
-    if look.state == "SUCCEEDED":
-        lines += why_left_out(run.places, steps, look, accuracy)
     if look.unfinished:
         lines.append("the API's list of steps ends before the run does: the UI shows all")
     if accuracy is not None:
@@ -189,16 +190,15 @@ def end_table(look: Snapshot, steps: list[Step]) -> Table:
 
 
 def why_left_out(
-    places: list[Place], steps: list[Step], look: Snapshot, accuracy: float | None
+    places: list[Place], left_out: set[str], look: Snapshot, accuracy: float | None
 ) -> list[str]:
     """Return for each step that a run left out for a condition a sentence that says so."""
     record = {"accuracy": accuracy, "parameters": look.parameters}
-    skipped = {step.key for step in steps if step.state == "SKIPPED"}
-    ran = [place for place in places if place.name not in skipped]
+    ran = [place for place in places if place.name not in left_out]
     return [
         f"{clean(place.title)} did not run: {why_not(unmet(place, ran), record)}"
         for place in places
-        if place.name in skipped and place.conditions
+        if place.name in left_out and place.conditions
     ]
 
 
@@ -220,14 +220,16 @@ def why_failed(run: Run, step: Step) -> tuple[str, str]:
 def told_by_steps(run: Run, steps: list[Step]) -> tuple[float | None, list[str]]:
     """Return the accuracy of a run, that of its last step that has one, and what its steps say.
 
-    A step that had nothing to do says so in its log, where KFP 2.17 has the metrics too.
+    A step that had nothing to do says so in its log, where KFP 2.17 has the metrics too; it counts
+    as left out.
     """
     accuracy, lines = None, []
     for step in reversed(steps):
         if step.state == "SUCCEEDED" and not step.in_loop:
             log = "" if step.cached else run.log(step)
             if reason := idle_reason(log):
-                lines.append(f"{clean(step.name)} did nothing: {reason}")
+                step.state = "SKIPPED"
+                lines.append(f"{clean(step.name)} did nothing: {clean(reason)}")
             if accuracy is None:
                 accuracy = read_accuracy(log) if step.accuracy is None else step.accuracy
     return accuracy, lines[::-1]

@@ -28,7 +28,7 @@ from kfp_mnist_mxnet.cli.interruption import Interrupted, Running, interruptible
 from kfp_mnist_mxnet.cli.kfp_local import mended
 from kfp_mnist_mxnet.cli.page import write_page, write_whole
 from kfp_mnist_mxnet.cli.runs import LATEST
-from kfp_mnist_mxnet.cli.terminal import Display, show_end
+from kfp_mnist_mxnet.cli.terminal import Display, idle_reason, show_end
 from kfp_mnist_mxnet.storage.address import without_secrets
 
 # Of what the environment tells Python: where it is, and which packages and caches are its own.
@@ -332,11 +332,12 @@ class Recorder:
             self.save()
         self.display.start(name)
         started = time.monotonic()
-        last = ""
+        last = idle = ""
         for line in lines:
             line = scrub(line, self.hidden)
             self.log.write(line)
             last = line.strip() or last
+            idle = idle_reason(line) or idle
             self.display.line(name, line)
         status = wait()
         with self.lock:
@@ -345,6 +346,8 @@ class Recorder:
             if status:
                 error = killed_by(status) or re.sub(r"^([\w.]+: )+", "", last)
                 self.record["error"] = f"{name}: {error or f'exit status {status}'}"
+            elif idle:
+                step.update(status="SKIPPED", reason=f"{name} did nothing: {idle}")
             else:
                 step["outputs"], step["metrics"] = read_outputs(output_file, outputs)
             if "accuracy" in step["metrics"]:  # the headline of the run: that of its last such step

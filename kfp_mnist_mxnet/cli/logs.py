@@ -10,7 +10,6 @@ LAUNCHER = re.compile(r"[IWEF]\d{4} [\d:.]+ +\d+ \S+:\d+\] (.*)")
 ARGO = re.compile(r'time="?\S+"? level=\w+ |Error: exit status \d+$')
 PROGRAM = re.compile(r"failed to execute component: (?:exit status (\d+)|signal: (.+))")
 DRIVER = re.compile(r"KFP driver: (?:driver\.\w+\(.*?\) failed: )?")
-IDLE = re.compile(r"\[KFP Executor \S+ \S+ INFO\]: did nothing: (.*)")
 METRICS = re.compile(r'"metrics": *\{\s*"artifacts": *\[\s*\{[^{}]*"metadata": *\{([^{}]*)\}')
 ACCURACY = re.compile(r'"accuracy": *([-+.\deE]+)')
 OUTPUT = re.compile(r'\{\s*"parameterValues": *\{\s*"Output": *([-+.\deE]+)\s*\}')
@@ -55,9 +54,3 @@ def read_accuracy(log: str) -> float | None:
     if not found and '"confusionMatrix"' in outputs:
         found = OUTPUT.match(outputs)
     return float(found[1]) if found else None
-
-
-def idle_reason(log: str) -> str:
-    """Return why a step had nothing to do, empty if it had."""
-    found = IDLE.search(log)
-    return clean(found[1]) if found else ""
