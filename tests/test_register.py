@@ -173,7 +173,6 @@ def test_a_registry_that_hangs_is_given_up(onnx_model, monkeypatch):
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
-        ("", "the scheme is ''"),
         ("registry:8080", "the scheme is 'registry'"),
         ("ftp://registry", "the scheme is 'ftp'"),
         ("http://", "there is no host"),

@@ -176,8 +176,8 @@ def finish(record: dict[str, Any], steps: list[Place]) -> None:
             if record["status"] == "SUCCEEDED":
                 step["reason"] = f"{place.name} did not run: {why_not(unmet(place, ran), record)}"
             record["steps"].append(step)
-    order = [place.name for place in steps]
-    record["steps"].sort(key=lambda step: order.index(re.sub(r"-\d+$", "", step["name"])))
+    order = {place.name: i for i, place in enumerate(steps)}
+    record["steps"].sort(key=lambda step: order.get(re.sub(r"-\d+$", "", step["name"]), 0))
 
 
 def why_not(condition: str, record: dict[str, Any]) -> str:
