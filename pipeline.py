@@ -91,17 +91,18 @@ def train_pipeline(target: Target) -> Any:
         evaluation = steps.step(evaluate, JUDGE)(**test)
         good = evaluation.outputs["Output"] >= min_accuracy
         with dsl.If(good, name=target.display_name("enough accuracy")):
+            # What is switched off does nothing and succeeds: a condition in a condition that is not
+            # met leaves both running for ever in the UI.
             steps.step(predict, JUDGE)(**test)
-            with dsl.If(export_onnx == True, name=target.display_name("export_onnx")):  # noqa: E712
-                exporting = steps.step(export, JUDGE)(**test, model_name=model_name)
-                with dsl.If(registry_uri != "", name=target.display_name("a registry_uri")):
-                    registering = steps.step(register, PLAN)(
-                        onnx_model=exporting.outputs["onnx_model"],
-                        metrics=evaluation.outputs["metrics"],
-                        registry_uri=registry_uri,
-                    )
-                    # What it is for happens outside the pipeline.
-                    registering.set_caching_options(False)
+            exporting = steps.step(export, JUDGE)(
+                **test, model_name=model_name, export_onnx=export_onnx
+            )
+            registering = steps.step(register, PLAN)(
+                onnx_model=exporting.outputs["onnx_model"],
+                metrics=evaluation.outputs["metrics"],
+                registry_uri=registry_uri,
+            )
+            registering.set_caching_options(False)  # what it is for happens outside the pipeline
 
     return mnist_train
 
@@ -167,8 +168,7 @@ def sweep_pipeline(target: Target) -> Any:
         test = {"model": comparison.outputs["best_model"], "data": data.outputs["test_data"]}
         evaluation = steps.step(evaluate, JUDGE)(**test)
         steps.step(predict, JUDGE)(**test).after(evaluation)
-        with dsl.If(export_onnx == True, name=target.display_name("export_onnx")):  # noqa: E712
-            steps.step(export, JUDGE)(**test).after(evaluation)
+        steps.step(export, JUDGE)(**test, export_onnx=export_onnx).after(evaluation)
 
     return mnist_sweep
 
@@ -216,13 +216,12 @@ def batch_predict_pipeline(target: Target) -> Any:
         merged = steps.step(merge, MERGE)(
             shards=dsl.Collected(prediction.outputs["predictions"]), labels=data.outputs["labels"]
         )
-        with dsl.If(destination_uri != "", name=target.display_name("a destination_uri")):
-            uploading = steps.step(upload, UPLOAD)(
-                predictions=merged.outputs["predictions"],
-                destination_uri=destination_uri,
-                s3_endpoint=s3_endpoint,
-            )
-            uploading.set_caching_options(False)  # what it is for happens outside the pipeline
+        uploading = steps.step(upload, UPLOAD)(
+            predictions=merged.outputs["predictions"],
+            destination_uri=destination_uri,
+            s3_endpoint=s3_endpoint,
+        )
+        uploading.set_caching_options(False)  # what it is for happens outside the pipeline
 
     return mnist_batch_predict
 

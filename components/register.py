@@ -21,14 +21,16 @@ def register(
 
     Args:
         onnx_model: Directory, as export writes it; its name is that of the model.
-        registry_uri: http(s)://host:port of the registry. Where the environment has
-            KF_PIPELINES_SA_TOKEN_PATH, the token in that file goes with each request.
+        registry_uri: http(s)://host:port of the registry; empty to do nothing. Where the
+            environment has KF_PIPELINES_SA_TOKEN_PATH, the token in that file goes with each
+            request.
         metrics: Figures of the model, as evaluate logs them. Optional.
         model_version: Version to register; empty for the first 12 digits of the SHA-256 of the ONNX
             file.
 
     Returns:
-        Output: Name, version, address, and the registry's ids of model, version and artifact.
+        Output: Name, version, address, and the registry's ids of model, version and artifact;
+            empty if it did nothing.
 
     Raises:
         ValueError: The directory has no exported model, registry_uri is no such address, the
@@ -36,6 +38,11 @@ def register(
         ConnectionError: The registry does not answer.
     """
     import logging
+
+    needs = onnx_model.metadata.get("left_out", "") if registry_uri else "a registry_uri"
+    if needs:
+        logging.info("did nothing: it needs %s", needs)
+        return {}
 
     from kfp_mnist_mxnet.export.registration import entry_of, register_model
 

@@ -17,20 +17,25 @@ def upload(
 
     Args:
         predictions: Directory whose files are uploaded under their own names.
-        destination_uri: s3://bucket/prefix or minio://bucket/prefix, in a bucket that exists.
+        destination_uri: s3://bucket/prefix or minio://bucket/prefix, in a bucket that exists; empty
+            to do nothing.
         s3_endpoint: host:port of the S3 server, with http:// if it has no TLS; empty for
             AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines.
             Credentials come from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
             or MINIO_ACCESS_KEY and MINIO_SECRET_KEY.
 
     Returns:
-        Output: File name to SHA-256 of what was uploaded.
+        Output: File name to SHA-256 of what was uploaded; empty if it did nothing.
 
     Raises:
         ValueError: The destination is no such URI, the store refuses, or it has other bytes.
         ConnectionError: The store does not answer.
     """
     import logging
+
+    if not destination_uri:
+        logging.info("did nothing: it needs a destination_uri")
+        return {}
 
     from kfp_mnist_mxnet.storage.upload import upload_directory
 

@@ -4,7 +4,6 @@ import base64
 import contextlib
 import datetime
 import email
-import gzip
 import http.server
 import json
 import re
@@ -18,9 +17,10 @@ import yaml
 from conftest import COMPILED
 
 WORKFLOW = "mnist-train-x7k2q"
-STATES = {"Succeeded": "SUCCEEDED", "Failed": "FAILED", "Skipped": "SKIPPED", "Omitted": "SKIPPED"}
+NEVER = "0001-01-01T00:00:00Z"  # in place of a time that has not come
+UNFINISHED = ("PENDING", "RUNNING")
 
-# A run at one time: its state in the API, and the nodes of its workflow.
+# A run at one time: its state in the API, and the list of its tasks.
 Scene = tuple[str, list[dict]]
 
 
@@ -30,108 +30,74 @@ def clock(second: float) -> str:
     return f"{start + datetime.timedelta(seconds=second):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def node(name: str, kind: str, template: str, phase: str, times: tuple, **more: Any) -> dict:
-    """A node of Argo's workflow; times: the seconds of its start and its end, or the start."""
-    started, ended = (*times, None)[:2]
+def node_id(name: str) -> str:
+    """The id of a node of Argo's, which is what the API gives the log of."""
+    return f"{WORKFLOW}-{zlib.crc32(name.encode())}"
+
+
+def task(name: str, state: str | None, start: float, end: float, child: str = "") -> dict:
+    """A task as 2.17 lists it, which is a node of Argo; child: its own id is told by its parent."""
     return {
-        "id": f"{WORKFLOW}-{zlib.crc32(name.encode())}",
-        "name": f"{WORKFLOW}(0).{name}",
-        "displayName": name.rpartition(".")[2],
-        "type": kind,
-        "templateName": template,
-        "phase": phase,
-        "startedAt": clock(started),
-        "finishedAt": None if ended is None else clock(ended),
-        **more,
+        "run_id": "x1",
+        "task_id": f"{zlib.crc32(f'{name} {start} {child}'.encode()):08x}",
+        "display_name": name,
+        "start_time": clock(start),
+        "end_time": NEVER if state in UNFINISHED else clock(end),
+        **({"state": state} if state else {}),
+        **({"child_tasks": [{"pod_name": node_id(child)}]} if child else {}),
     }
 
 
-def tried(name: str, kind: str, template: str, phase: str, times: tuple, **more: Any) -> list[dict]:
-    """A node and its first try, which 2.17 puts around everything."""
-    waits = phase == "Pending"
-    whole = node(name, "Retry", template, "Running" if waits else phase, times)
-    return [whole, node(f"{name}(0)", kind, template, phase, times, **more)]
-
-
-def driver(key: str, phase: str = "Succeeded", at: float = 0, within="root(0)", **values) -> list:
-    """The driver of a task; values: its output parameters."""
-    times = (at,) if phase in ("Pending", "Running") else (at, at + 3)
-    parameters = [{"name": name.replace("_", "-"), "value": v} for name, v in values.items()]
-    template = "system-container-driver" if "cached_decision" in values else "system-dag-driver"
-    outputs = {"parameters": parameters}
-    name = f"{within}.{key}-driver" if within else f"{key}-driver"
-    return tried(name, "Pod", template, phase, times, outputs=outputs)
-
-
-def step(
-    key: str,
-    phase: str = "Succeeded",
-    at: float = 0,
-    seconds: float = 10,
-    message: str = "",
-    within: str = "root(0)",
-) -> list[dict]:
-    """A step with its driver; phase: of its pod."""
-    name = f"{within}.{key}"
-    times = (at + 10,) if phase in ("Pending", "Running") else (at + 10, at + 10 + seconds)
-    around = "Running" if phase == "Pending" else phase
-    main_log = {"name": "main-logs", "s3": {"key": f"logs/{key}/main.log"}}
-    outputs = {"artifacts": [main_log]} if len(times) == 2 else {}
+def driver(key: str, state: str = "SUCCEEDED", at: float = 0) -> list[dict]:
+    """The driver of a step, a loop, a condition or the run, and its first try."""
+    whole = "RUNNING" if state == "PENDING" else state
+    first = f"{key}-driver(0)"
     return [
-        *driver(key, at=at, within=within, cached_decision="false"),
-        *tried(name, "DAG", "system-container-executor", around, times),
-        *tried(
-            f"{name}(0).executor",
-            *("Pod", "system-container-impl", phase, times),
-            message=message,
-            outputs=outputs,
-        ),
+        task(f"{key}-driver", whole, at, at + 3, first),
+        task(first, state, at, at + 3),
     ]
 
 
-def cached(key: str, at: float = 0, within: str = "root(0)") -> list[dict]:
-    """A step that was taken from the cache."""
-    why = "when 'true != true' evaluated false"
+def step(
+    key: str, state: str = "SUCCEEDED", at: float = 0, seconds: float = 10, time: int = 0
+) -> list[dict]:
+    """A step with its driver; state: of its pod; time: which one of a loop it is."""
+    start, end = at + 10, at + 10 + seconds
+    around = "RUNNING" if state == "PENDING" else state
+    first = f"{key}(0) {time}" if time else f"{key}(0)"
     return [
-        *driver(key, at=at, within=within, cached_decision="true"),
-        *tried(f"{within}.{key}", "DAG", "system-container-executor", "Succeeded", (at, at)),
-        node(
-            f"{within}.{key}(0).executor",
-            *("Skipped", "system-container-impl", "Skipped", (at, at)),
-            message=why,
-        ),
+        *driver(key, at=at),
+        task(key, around, start, end, first),
+        task(f"{key}(0)", around, start, end, f"{first} executor"),
+        task("executor", around, start, end, f"{first} executor(0)"),
+        task("executor(0)", state, start, end, ""),
+    ]
+
+
+def cached(key: str, at: float = 0) -> list[dict]:
+    """A step that was taken from the cache."""
+    return [
+        *driver(key, at=at),
+        task(key, "SUCCEEDED", at + 10, at + 10, f"{key}(0)"),
+        task(f"{key}(0)", "SUCCEEDED", at + 10, at + 10, f"{key}(0) executor"),
+        task("executor", "SKIPPED", at + 10, at + 10),
     ]
 
 
 def left_out(key: str, at: float = 0) -> list[dict]:
-    """A step of a run in which another one failed before it."""
-    why = {"message": "omitted: depends condition not met"}
-    names = (f"root(0).{key}", f"root(0).{key}-driver")
-    return [node(name, "Skipped", "any", "Omitted", (at, at), **why) for name in names]
+    """A step of a run in which another one failed before it: Argo omits it, the API has no word."""
+    return [task(name, None, at, at) for name in (key, f"{key}-driver")]
 
 
-def pod(key: str, name: str = "executor", within: str = "root(0)") -> str:
-    """The name of the pod of a step, or of its driver."""
-    if name == "driver":
-        return pod_of(f"{within}.{key}-driver(0)", "system-container-driver")
-    return pod_of(f"{within}.{key}(0).executor(0)", "system-container-impl")
-
-
-def pod_of(name: str, template: str) -> str:
-    """The name of a node's pod."""
-    return f"{WORKFLOW}-{template}-{zlib.crc32(name.encode())}"
-
-
-RUNNING: Scene = ("RUNNING", step("ingest", "Running"))
+RUNNING: Scene = ("RUNNING", step("ingest", "RUNNING"))
 SUCCEEDED: Scene = ("SUCCEEDED", step("ingest"))
 
 
 class Server(http.server.ThreadingHTTPServer):
     """What the back end keeps, and how it behaves.
 
-    scenes: of each run, one for each look at it, the last one from then on. ui: whether it is the
-    UI, which hides a part of the API and has paths of its own. packed: whether Argo has packed the
-    nodes, which the list of tasks does not notice. manifest: whether the API of v1 answers.
+    scenes: of each run, one for each look at it, the last one from then on. logs: by id of a node.
+    races: paths of what another client makes just before this one does.
     """
 
     def __init__(self) -> None:
@@ -143,13 +109,9 @@ class Server(http.server.ThreadingHTTPServer):
         self.scenes: dict[str, list[Scene]] = {"x1": [RUNNING, SUCCEEDED]}
         self.looks: dict[str, int] = {}
         self.answers: dict[str, Any] = {}  # more of what the API says of every run
-        self.workflow: dict[str, Any] = {}  # more of the status of every workflow
-        self.packed = False
-        self.manifest = True
         self.logs: dict[str, str] = {}
-        self.ui = False
+        self.races: list[str] = []
         self.instead: str | None = None  # the answer to every request in place of the API's
-        self.tasks: list[dict] = []
 
     def scene(self, run_id: str) -> Scene:
         """The run as the last look has found it."""
@@ -158,7 +120,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class Api(http.server.BaseHTTPRequestHandler):
-    """Answers as the API does, or as the server of the UI."""
+    """Answers as the API does."""
 
     server: Server
 
@@ -175,10 +137,7 @@ class Api(http.server.BaseHTTPRequestHandler):
             (r"/apis/v2beta1/pipelines/(\w+)/versions/(\w+)", self.version),
             (r"/apis/v2beta1/(pipelines|experiments)", self.listing),
             (r"/apis/v2beta1/runs/(\w+)", self.run),
-            (r"/apis/v1beta1/runs/(\w+)", self.run_of_v1),
-            (r"/apis/v1alpha1/runs/(\w+)/nodes/([\w-]+)/log", self.log),
-            (r"/apis/v1alpha1/tasks", self.cache),
-            (r"/(artifacts/get|k8s/pod/logs)", self.log_in_ui),
+            (r"/apis/v2beta1/runs/(\w+)/nodes/([\w-]+)/artifacts/main-logs:read", self.log),
         ):
             match = re.fullmatch(pattern, url.path)
             if match:
@@ -201,7 +160,7 @@ class Api(http.server.BaseHTTPRequestHandler):
 
     def listing(self, query, kind):
         items = self.server.state[kind]
-        own = [item for item in items if item.get("namespace") == query.get("namespace")]
+        own = [item for item in items if (item.get("namespace") or None) == query.get("namespace")]
         self.answer({kind: filtered(query, own)})
 
     def run(self, query, run_id):
@@ -210,20 +169,9 @@ class Api(http.server.BaseHTTPRequestHandler):
         if run_id not in self.server.scenes:
             return self.answer({"code": 5, "message": f"Run {run_id} not found"}, 404)
         self.server.looks[run_id] = self.server.looks.get(run_id, 0) + 1
-        state, nodes = self.server.scene(run_id)
-        tasks = [
-            {
-                "run_id": run_id,
-                "task_id": node["id"],
-                "display_name": node["displayName"],
-                "state": STATES.get(node["phase"], node["phase"].upper()),
-                "start_time": node["startedAt"],
-                "end_time": node["finishedAt"] or "0001-01-01T00:00:00Z",
-            }
-            for node in (self.server.scenes[run_id][0][1] if self.server.packed else nodes)
-        ]
+        state, tasks = self.server.scene(run_id)
         # The cache keeps a task without a name in the same list.
-        tasks += [{"run_id": run_id, "task_id": "t0"}] if tasks else []
+        tasks = [*tasks, {"run_id": run_id, "task_id": "t0"}] if tasks else []
         return self.answer(
             {
                 "run_id": run_id,
@@ -231,58 +179,20 @@ class Api(http.server.BaseHTTPRequestHandler):
                 "runtime_config": {"parameters": {"epochs": 3}},
                 "state": state,
                 "created_at": clock(0),
-                "finished_at": clock(100) if state in STATES.values() else clock(-1e9),
+                "finished_at": NEVER if state in UNFINISHED else clock(100),
                 "run_details": {"task_details": tasks} if tasks else None,
                 **self.server.answers,
             }
         )
 
-    def run_of_v1(self, query, run_id):
-        if not self.server.manifest:
-            return self.answer({"error": "no v1beta1"}, 404)
-        state, nodes = self.server.scene(run_id)
-        found: dict = {node["id"]: node for node in nodes}
-        store = {"bucket": "mlpipeline", "endpoint": "seaweedfs.kubeflow.svc:9000"}
-        status = {
-            "phase": state.capitalize(),
-            "artifactRepositoryRef": {"artifactRepository": {"s3": store}},
-            **self.server.workflow,
-        }
-        if self.server.packed:
-            packed = gzip.compress(json.dumps(found).encode())
-            status["compressedNodes"] = base64.b64encode(packed).decode()
-        elif found:
-            status["nodes"] = found
-        annotations = {"workflows.argoproj.io/pod-name-format": "v2"}
-        metadata = {"name": WORKFLOW, "namespace": "kubeflow", "annotations": annotations}
-        manifest = {"metadata": metadata, "status": status} if nodes else {}
-        text = json.dumps(manifest)
-        return self.answer({"run": {}, "pipeline_runtime": {"workflow_manifest": text}})
-
     def log(self, query, run_id, name):
-        if self.server.ui:
-            return self.answer_text("<!DOCTYPE html>\n<pre>Cannot GET</pre>", 404)
-        error = json.dumps({"error_message": f"BadRequestError: no {name}", "error_details": ""})
-        return self.answer_text(self.server.logs.get(name, error))
-
-    def log_in_ui(self, query, path):
-        if not self.server.ui:
-            return self.answer_text("404 page not found", 404)
-        log = self.server.logs.get(query.get("key") or query["podname"])
-        if not log:
-            return self.answer_text("Could not get main container logs", 500)
-        return self.answer_text(log)
-
-    def cache(self, query):
-        if self.server.ui:
-            return self.answer({"error": "no such path"}, 404)
-        (predicate,) = json.loads(query["filter"])["predicates"]
-        tasks = self.server.tasks
-        found = [task for task in tasks if task[predicate["key"]] == predicate["string_value"]]
-        return self.answer({"tasks": found[:1]} if found else {})
+        if name not in self.server.logs:
+            return self.answer({"error_message": "artifact not found"}, 404)
+        data = base64.b64encode(self.server.logs[name].encode()).decode()
+        return self.answer({"data": data})
 
     def do_POST(self):
-        state, url = self.server.state, urllib.parse.urlsplit(self.path)
+        url = urllib.parse.urlsplit(self.path)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if not self.allowed():
             return
@@ -291,6 +201,15 @@ class Api(http.server.BaseHTTPRequestHandler):
             return
         path = url.path.removeprefix("/apis/v2beta1")
         query = dict(urllib.parse.parse_qsl(url.query))
+        if path in self.server.races:
+            self.server.races.remove(path)
+            self.make(path, query, body)
+            self.answer({"error": "already exists. Please specify a new name"}, 409)
+            return
+        self.answer(self.make(path, query, body))
+
+    def make(self, path: str, query: dict, body: bytes) -> dict:
+        state = self.server.state
         if path == "/pipelines":
             made = {**json.loads(body), "pipeline_id": f"p{len(state['pipelines']) + 1}"}
             state["pipelines"].append(made)
@@ -306,7 +225,7 @@ class Api(http.server.BaseHTTPRequestHandler):
             kind = {"/experiments": "experiment", "/runs": "run", "/recurringruns": "recurring_run"}
             made = {**json.loads(body), f"{kind[path]}_id": "x1"}
             state[path[1:]].append(made)
-        self.answer(made)
+        return made
 
     def allowed(self) -> bool:
         token, cookie = self.server.state["token"], self.server.state["cookie"]

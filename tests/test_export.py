@@ -454,7 +454,7 @@ def test_the_card_says_what_it_takes_to_trust_a_model(artifacts, trained):
         "Proof of the translation",
     ]
     about = json.loads(pathlib.Path(trained["model"].path, "model.json").read_text())
-    assert f"| SHA-256 of the training data | {about['train_data_sha256']} |" in card
+    assert f"SHA-256 of the training data:\n\n{about['train_data_sha256']}\n" in card
     assert "| version of mxnet | 1.9.1 |" in card
     assert "| seed | 0 |" in card
     assert re.search(r"\| 95 % confidence interval \| \d+\.\d\d% to \d+\.\d\d% \|", card)

@@ -9,6 +9,7 @@ import yaml
 from conftest import COMPILED, ROOT, write_idx_set
 
 from kfp_mnist_mxnet import pipeline
+from kfp_mnist_mxnet.cli.graph import places, read_graph
 from kfp_mnist_mxnet.cli.local import step_environment
 from kfp_mnist_mxnet.cli.target import Target, file_name, write_yaml
 from kfp_mnist_mxnet.shipping import weight
@@ -16,7 +17,7 @@ from kfp_mnist_mxnet.shipping.install import CPU_PINS, CUDA_PINS, pins
 from kfp_mnist_mxnet.shipping.step import PYTHON_IMAGE
 
 STEPS = ["ingest", "train", "evaluate", "export", "predict"]  # the last two in either order
-REGISTER = "register did not run: it needs a registry_uri"
+REGISTER = "register did nothing: it needs a registry_uri"
 
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
@@ -37,14 +38,18 @@ def test_steps_and_their_order():
     assert gate["dependentTasks"] == ["evaluate", "ingest", "train"]
     assert "evaluate-Output'] >= inputs" in gate["triggerPolicy"]["condition"]
     inside = spec["components"]["comp-condition-1"]["dag"]["tasks"]
-    assert list(inside) == ["condition-2", "predict"]
+    assert list(inside) == ["export", "predict", "register"]
     assert "dependentTasks" not in inside["predict"]
-    assert inside["condition-2"]["triggerPolicy"]["condition"].endswith("export_onnx'] == true")
-    exporting = spec["components"]["comp-condition-2"]["dag"]["tasks"]
-    assert list(exporting) == ["condition-3", "export"]
-    assert exporting["condition-3"]["triggerPolicy"]["condition"].endswith("registry_uri'] != ''")
-    (registering,) = spec["components"]["comp-condition-3"]["dag"]["tasks"].values()
-    assert registering["cachingOptions"] == {}
+    assert inside["register"]["dependentTasks"] == ["export"]
+    assert inside["register"]["cachingOptions"] == {}
+
+
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+def test_no_condition_is_in_another_and_what_is_switched_off_needs_none(name):
+    boxes = read_graph(pipeline.PIPELINES[name](Target()).pipeline_spec)
+    titles = {box.title for place in places(boxes) for box in place.conditions}
+    assert titles == ({"enough accuracy"} if name == "train" else set())
+    assert all(len(place.conditions) <= 1 for place in places(boxes))
 
 
 def documents(path: pathlib.Path) -> tuple[dict, dict, dict]:
@@ -344,7 +349,7 @@ def test_below_min_accuracy_predict_does_not_run(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads((output / "latest" / "run.json").read_text())
     assert record["status"] == "SUCCEEDED"
-    assert [step["name"] for step in record["steps"]] == [*STEPS[:4], "register", "predict"]
+    assert [step["name"] for step in record["steps"]] == [*STEPS, "register"]
     assert [step["status"] for step in record["steps"]] == ["SUCCEEDED"] * 3 + ["SKIPPED"] * 3
     why = f"did not run: the accuracy, {record['accuracy']:.4f}, is below min_accuracy, 1.0"
     for step in record["steps"][3:]:
@@ -352,15 +357,20 @@ def test_below_min_accuracy_predict_does_not_run(tmp_path):
         assert step["reason"] in done.stdout.splitlines()
 
 
+OFF = ("-p", "export_onnx=false", "-p", "registry_uri=http://127.0.0.1:9")
+
+
 def test_a_parameter_turns_the_export_off(tmp_path):
     source, output = write_idx_set(tmp_path / "idx"), tmp_path / "runs"
-    done = run("--data-uri", source, *SMALL, "-p", "export_onnx=false", "--output-dir", output)
+    done = run("--data-uri", source, *SMALL, *OFF, "--output-dir", output)
     assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads((output / "latest" / "run.json").read_text())
     statuses = {step["name"]: step["status"] for step in record["steps"]}
     skipped = dict.fromkeys(("export", "register"), "SKIPPED")
     assert statuses == {**dict.fromkeys(STEPS, "SUCCEEDED"), **skipped}
-    assert "export did not run: it needs export_onnx" in done.stdout.splitlines()
+    for step in ("export", "register"):
+        assert f"{step} did nothing: it needs export_onnx" in done.stdout.splitlines()
+    assert not [s["outputs"] for s in record["steps"] if s["name"] == "export" and s["outputs"]]
 
 
 def test_a_failed_step_fails_the_run(tmp_path):

@@ -29,7 +29,7 @@ def onnx_model(reports, tmp_path) -> types.SimpleNamespace:
     """A copy of the exported model of `reports`, as a step on a cluster has it."""
     path = tmp_path / "onnx_model"
     shutil.copytree(reports["onnx_model"].path, path)
-    return types.SimpleNamespace(path=str(path), uri=ADDRESS)
+    return types.SimpleNamespace(path=str(path), uri=ADDRESS, metadata={})
 
 
 @pytest.fixture(autouse=True)
@@ -173,7 +173,6 @@ def test_a_registry_that_hangs_is_given_up(onnx_model, monkeypatch):
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
-        ("", "the scheme is ''"),
         ("registry:8080", "the scheme is 'registry'"),
         ("ftp://registry", "the scheme is 'ftp'"),
         ("http://", "there is no host"),
@@ -244,6 +243,12 @@ def test_the_embedded_program_needs_nothing_else(onnx_model, registry, tmp_path)
     assert done.returncode == 0, done.stdout
     (artifact,) = registry.stored["artifacts"]
     assert artifact["uri"] == f"{onnx_model.path}/mnist"
+
+
+def test_without_a_registry_it_does_nothing_and_says_so(onnx_model, caplog):
+    with caplog.at_level("INFO"):
+        assert register.python_func(onnx_model=onnx_model, registry_uri="") == {}
+    assert caplog.messages == ["did nothing: it needs a registry_uri"]
 
 
 def test_the_pipeline_registers_what_it_exports(registry, tmp_path):

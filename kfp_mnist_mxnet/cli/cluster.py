@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import functools
 import hashlib
 import json
 import pathlib
@@ -19,6 +20,8 @@ import urllib3
 
 from kfp_mnist_mxnet.cli.target import write_yaml
 from kfp_mnist_mxnet.storage.http import untrusted
+
+CONFLICT = 409  # another request has made it
 
 Answer = TypeVar("Answer")
 
@@ -155,7 +158,8 @@ def submit(
     """
     with contextlib.redirect_stdout(None):  # kfp prints links of its own
         pipeline_id, version_id = upload(client, host, pipeline, namespace)
-        found = client.create_experiment(experiment, namespace=namespace)
+        make = functools.partial(client.create_experiment, experiment, namespace=namespace)
+        found = made_once(make, make)  # kfp looks for it itself
         experiment_id = id_of(client, host, found, "experiment_id")
         name = f"{pipeline.name} {datetime.datetime.now():%Y-%m-%d %H:%M:%S}"
         what = {"params": parameters, "pipeline_id": pipeline_id, "version_id": version_id}
@@ -198,19 +202,47 @@ def upload(client: kfp.Client, host: str, pipeline: Any, namespace: str | None) 
         path = pathlib.Path(directory, "pipeline.yaml")
         write_yaml(pipeline, path)
         version = f"sha256-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
-        found = client.list_pipelines(filter=named(pipeline.name), namespace=namespace).pipelines
-        if not found:
-            new = kfp_server_api.V2beta1Pipeline(
-                display_name=pipeline.name, description=pipeline.description, namespace=namespace
-            )
-            found = [client._pipelines_api.pipeline_service_create_pipeline(new)]
-        pipeline_id = id_of(client, host, found[0], "pipeline_id")
-        versions = client.list_pipeline_versions(pipeline_id, filter=named(version))
-        if versions.pipeline_versions:
-            made = versions.pipeline_versions[0]
-        else:
-            made = client.upload_pipeline_version(str(path), version, pipeline_id=pipeline_id)
-        return pipeline_id, id_of(client, host, made, "pipeline_version_id")
+        new = kfp_server_api.V2beta1Pipeline(
+            display_name=pipeline.name, description=pipeline.description, namespace=namespace
+        )
+        found = made_once(
+            functools.partial(pipeline_there, client, pipeline.name, namespace),
+            functools.partial(client._pipelines_api.pipeline_service_create_pipeline, new),
+        )
+        pipeline_id = id_of(client, host, found, "pipeline_id")
+        found = made_once(
+            functools.partial(version_there, client, pipeline_id, version),
+            functools.partial(
+                client.upload_pipeline_version, str(path), version, pipeline_id=pipeline_id
+            ),
+        )
+        return pipeline_id, id_of(client, host, found, "pipeline_version_id")
+
+
+def pipeline_there(client: kfp.Client, name: str, namespace: str | None) -> Any:
+    """Return the pipeline of a name, None if there is none."""
+    found = client.list_pipelines(filter=named(name), namespace=namespace).pipelines
+    return found[0] if found else None
+
+
+def version_there(client: kfp.Client, pipeline_id: str, name: str) -> Any:
+    """Return the version of a pipeline that has a name, None if there is none."""
+    found = client.list_pipeline_versions(pipeline_id, filter=named(name)).pipeline_versions
+    return found[0] if found else None
+
+
+def made_once(find: Callable[[], Any], make: Callable[[], Any]) -> Any:
+    """Return what is found, or else made; found again if another submit makes it meanwhile.
+
+    Raises:
+        kfp_server_api.ApiException: the host answers with an error.
+    """
+    try:
+        return find() or make()
+    except kfp_server_api.ApiException as error:
+        if error.status != CONFLICT:
+            raise
+        return find() or make()
 
 
 def named(display_name: str) -> str:

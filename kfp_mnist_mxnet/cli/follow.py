@@ -2,8 +2,6 @@
 
 import dataclasses
 import datetime
-import json
-import re
 import time
 from typing import Any
 
@@ -13,19 +11,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kfp_mnist_mxnet.cli.cluster import NotTheApi, get
+from kfp_mnist_mxnet.cli.cluster import NotTheApi
 from kfp_mnist_mxnet.cli.command import program
+from kfp_mnist_mxnet.cli.graph import Place, unmet
 from kfp_mnist_mxnet.cli.local import why_not
-from kfp_mnist_mxnet.cli.logs import clean, error_sentence, fingerprint, read_accuracy
-from kfp_mnist_mxnet.cli.remote import REFUSED, Log, Look, Run, read_log, read_workflow
-from kfp_mnist_mxnet.cli.terminal import mark, new_console, plain_table
-from kfp_mnist_mxnet.cli.workflow import RUN, Place, Step, read_nodes, read_steps
+from kfp_mnist_mxnet.cli.logs import clean, error_sentence, read_accuracy
+from kfp_mnist_mxnet.cli.remote import REFUSED, Run
+from kfp_mnist_mxnet.cli.tasks import UNFINISHED, Snapshot, Step
+from kfp_mnist_mxnet.cli.terminal import idle_reason, mark, new_console, plain_table
 
 STALLED_AFTER = 180.0  # seconds in which nothing changes and no step runs, until it is said
 STALLED_AGAIN = 600.0  # seconds until it is said again
-LARGE = 2**19  # bytes of a workflow that may be on its way over Argo's limit of 2**20
-NO_REASON = re.compile(r"(main: )?Error \(exit code \d+\)|")  # Argo's, of a step that said its own
-CANT_PULL = re.compile(r"(ErrImage|ImagePull|InvalidImage|ImageInspect|RegistryUnavail)\w*")
+FALLS_BEHIND = (
+    "the API's list of steps may have stopped, as KFP's does when the workflow outgrows the 1 MiB "
+    "that Argo can store"
+)
 
 
 @dataclasses.dataclass
@@ -38,11 +38,15 @@ class Stall:
     said: float = 0.0
     seen: tuple[Any, ...] = ()
 
-    def noticed(self, look: Look, now: float) -> bool:
+    def noticed(self, look: Snapshot, now: float) -> bool:
         """Tell whether that is to be said now, at a time in seconds."""
-        parts = [*look.steps, *look.drivers]
-        seen = (look.state, [(part.name, part.state, part.pod, part.preparing) for part in parts])
-        if seen != self.seen or any(step.state == "RUNNING" for step in look.steps):
+        parts = [*look.steps, *look.groups]
+        seen = (
+            look.state,
+            look.tasks,
+            [(part.name, part.state, part.node, part.preparing) for part in parts],
+        )
+        if seen != self.seen or look.working:
             self.seen, self.since, self.said = seen, now, 0.0
         late = now - self.since >= self.after and (not self.said or now - self.said >= self.again)
         if late:
@@ -50,22 +54,16 @@ class Stall:
         return late
 
 
-def why_stalled(look: Look) -> str:
+def why_stalled(look: Snapshot) -> str:
     """Say what a run that makes no progress probably waits for."""
-    if look.message:
-        return clean(look.message)
-    if not (look.tasks or look.drivers):
+    if not look.tasks:
         return "nothing of it has begun: Argo's workflow-controller may not be running"
-    steps = [step for step in [*look.steps, *look.drivers] if step.state in ("PENDING", "RUNNING")]
+    steps = [step for step in [*look.steps, *look.groups] if step.state in UNFINISHED]
     told = next((step for step in steps if step.message), None)
     if told:
-        return why_waiting(told)
-    outgrown = (
-        f"perhaps the workflow, {look.size:,} bytes, has outgrown the 1 MiB that Argo can store, "
-        "which the log of its workflow-controller says"
-    )
+        return f"{told.name} waits: {clean(told.message)}"
     if not steps:
-        return f"no step runs or waits: {outgrown}"
+        return f"no step runs or waits: {FALLS_BEHIND}"
     preparing = ", ".join(step.name for step in steps if step.preparing)
     waiting = ", ".join(step.name for step in steps if not step.preparing)
     causes = [f"the driver that prepares {preparing} does not end"] if preparing else []
@@ -74,22 +72,10 @@ def why_stalled(look: Look) -> str:
             f"the pod of {waiting} waits, perhaps as no node fits it (a GPU?) or its image can't "
             "be pulled"
         )
-    if preparing or look.size > LARGE:
-        causes.append(outgrown)
-    return ", or ".join(causes)
+    return ", or ".join([*causes, FALLS_BEHIND])
 
 
-def why_waiting(step: Step) -> str:
-    """Say what a pod waits for by what Argo says of it."""
-    message = clean(step.message)
-    if CANT_PULL.match(message):
-        return f"the image of {step.name} can't be pulled: {message}"
-    if message.startswith("Unschedulable: "):
-        return f"no node fits the pod of {step.name}: {message.partition(': ')[2]}"
-    return f"the pod of {step.name} waits: {message}"
-
-
-def follow(run: Run) -> Look:
+def follow(run: Run) -> Snapshot:
     """Print each change of a run and of its steps until it ends; return how it ended.
 
     Raises:
@@ -103,7 +89,6 @@ def follow(run: Run) -> Look:
     while not look.ended:
         show_changes(look, shown)
         if stall.noticed(look, time.monotonic()):
-            look = run.look(again=True)
             waited = (time.monotonic() - stall.since) / 60
             say("run", f"no progress for {waited:.0f} minutes: {why_stalled(look)}")
         time.sleep(run.poll)
@@ -113,7 +98,7 @@ def follow(run: Run) -> Look:
     return look
 
 
-def show_changes(look: Look, shown: dict[tuple[str, str], str]) -> None:
+def show_changes(look: Snapshot, shown: dict[tuple[str, str], str]) -> None:
     """Print the states that are not those of before.
 
     shown: those of before by the key and the name of a step, which are brought up to date.
@@ -139,25 +124,29 @@ def say(name: str, text: str) -> None:
     click.echo(f"{datetime.datetime.now():%H:%M:%S}  {clean(name)}: {text}")
 
 
-def show_end(run: Run, look: Look) -> None:
+def show_end(run: Run, look: Snapshot) -> None:
     """Print how a run ended: seconds of each step, accuracy, where to look, the errors last.
 
     An error that many steps have, as those of a loop, is printed once.
     """
     console = new_console()
-    missing = [place for place in run.places if place.key not in {s.key for s in look.steps}]
+    steps = all_steps(look, run.places)
+    left_out = {step.key for step in steps if step.state == "SKIPPED"}
+    accuracy, lines = told_by_steps(run, steps)
+    if look.state == "SUCCEEDED":
+        lines += why_left_out(run.places, left_out, look, accuracy)
     console.print()
-    console.print(end_table(look, missing))
+    console.print(end_table(look, steps))
     console.print()
-    accuracy = run_accuracy(run, look)
-    lines = why_left_out(look, missing, accuracy) if look.state == "SUCCEEDED" else []
+    if look.unfinished:
+        lines.append("the API's list of steps ends before the run does: the UI shows all")
     if accuracy is not None:
         lines.append(f"accuracy  {accuracy:.4f}")
-    errors = {look.error: ["run"]} if look.error else {}
+    errors = {clean(look.error): ["run"]} if look.error else {}
     for step in look.failed:
-        error, where = why_failed(run, step)
+        error, command = why_failed(run, step)
         errors.setdefault(error, []).append(step.name)
-        lines += [f"log       {where}"] if where else []
+        lines.append(f"log       {command}")
     for line in [*lines, f"run       {run.address}"]:
         console.print(Text(line), soft_wrap=True)
     stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -166,25 +155,50 @@ def show_end(run: Run, look: Look) -> None:
         stderr.print(Text(clean(f"{names[0]}{more}: {error}"), "red"))
 
 
-def end_table(look: Look, missing: list[Place]) -> Table:
-    """Return the steps of a run that has ended; missing: those that it did not come to."""
+def all_steps(look: Snapshot, places: list[Place]) -> list[Step]:
+    """Return the steps of a run that has ended in the order of the pipeline, also those left out.
+
+    Where the API's list ends before the run does, a step did run in a run that succeeded if it had
+    begun, or if its conditions were met.
+    """
+    order = [place.name for place in places]
+    known = "SUCCEEDED" if look.state == "SUCCEEDED" else "UNKNOWN"
+    steps = [
+        dataclasses.replace(step, state=known)
+        if look.unfinished and step.state in UNFINISHED
+        else step
+        for step in look.steps
+    ]
+    begun = {step.key for step in steps}
+    for place in places:
+        met = all(box.name in look.opened for box in place.conditions)
+        state = (known if met else "UNKNOWN") if look.unfinished else "SKIPPED"
+        if place.name not in begun:
+            steps.append(Step(place.name, place.title, state))
+    return sorted(steps, key=lambda step: order.index(step.key))
+
+
+def end_table(look: Snapshot, steps: list[Step]) -> Table:
+    """Return the steps of a run that has ended."""
     table = plain_table("step", "status", "seconds")
     table.columns[2].justify = "right"
-    drivers = [step for step in look.drivers if step.state == "FAILED" and step.key != RUN]
-    left_out = [Step(place.key, place.title, "SKIPPED") for place in missing]
-    for step in [*look.steps, *drivers, *left_out]:
+    groups = [step for step in look.failed if step in look.groups and step.name != "run"]
+    for step in [*steps, *groups]:
         table.add_row(clean(step.name), status(step.state, step.cached), f"{step.seconds:.1f}")
     table.add_row("run", status(look.state), f"{look.seconds:.1f}")
     return table
 
 
-def why_left_out(look: Look, missing: list[Place], accuracy: float | None) -> list[str]:
+def why_left_out(
+    places: list[Place], left_out: set[str], look: Snapshot, accuracy: float | None
+) -> list[str]:
     """Return for each step that a run left out for a condition a sentence that says so."""
     record = {"accuracy": accuracy, "parameters": look.parameters}
+    ran = [place for place in places if place.name not in left_out]
     return [
-        f"{clean(place.title)} did not run: {why_not(place.condition, record)}"
-        for place in missing
-        if place.condition
+        f"{clean(place.title)} did not run: {why_not(unmet(place, ran), record)}"
+        for place in places
+        if place.name in left_out and place.conditions
     ]
 
 
@@ -194,49 +208,31 @@ def status(state: str, cached: bool = False) -> Text:
 
 
 def why_failed(run: Run, step: Step) -> tuple[str, str]:
-    """Return why a step failed, and where its log is, empty if it has none."""
-    log = run.log(step) if step.pod else None
-    message = clean(step.message)
-    if NO_REASON.fullmatch(message):
-        message = (error_sentence(log.text) if log else "") or message
-    namespace = (run.workflow.get("metadata") or {}).get("namespace", "")
-    by_hand = f"kubectl logs -n {namespace} {step.pod} -c main" if step.pod else ""
-    where = log.address if log else by_hand
-    return message or "it failed, and the back end does not say why", where
+    """Return why a step failed, and the command that prints its log."""
+    log = run.log(step)
+    command = f"kubectl logs -l pipeline/runid={run.run_id} -c main --prefix --tail=-1"
+    if log:
+        command = f"curl -s {run.host.rstrip('/')}{run.log_path(step)} | jq -r .data | base64 -d"
+    why = error_sentence(log) or clean(step.message)
+    return why or "it failed, and the API does not say why", command
 
 
-def run_accuracy(run: Run, look: Look) -> float | None:
-    """Return the accuracy of a run, that of its last step that has one, None if none has."""
-    for step in reversed(look.steps):
-        if step.state == "SUCCEEDED" and step.pod and not step.in_loop:
-            log = original_log(run, step) if step.cached else run.log(step)
-            accuracy = read_accuracy(log.text) if log else None
-            if accuracy is not None:
-                return accuracy
-    return None
+def told_by_steps(run: Run, steps: list[Step]) -> tuple[float | None, list[str]]:
+    """Return the accuracy of a run, that of its last step that has one, and what its steps say.
 
-
-def original_log(run: Run, step: Step) -> Log | None:
-    """Return the log of the step that a cached one was taken from, None if it can't be found."""
-    driver = run.log(step)
-    key = fingerprint(driver.text) if driver else ""
-    wanted = {"predicates": [{"op": "EQUALS", "key": "fingerprint", "string_value": key}]}
-    try:
-        answer = get(
-            run.client,
-            "/apis/v1alpha1/tasks",
-            filter=json.dumps(wanted),
-            sort_by="created_at desc",
-            page_size="1",
-        )
-        run_id = json.loads(answer)["tasks"][0]["runId"]
-    except (*REFUSED, ValueError, LookupError, TypeError):
-        return None
-    workflow, _ = read_workflow(run.client, run_id, run.poll)
-    for other in read_steps(read_nodes(workflow), run.places):
-        if (other.key, other.name) == (step.key, step.name) and not other.cached:
-            return read_log(run.client, run.host, run_id, workflow, other)
-    return None
+    A step that had nothing to do says so in its log, where KFP 2.17 has the metrics too; it counts
+    as left out.
+    """
+    accuracy, lines = None, []
+    for step in reversed(steps):
+        if step.state == "SUCCEEDED" and not step.in_loop:
+            log = "" if step.cached else run.log(step)
+            if reason := idle_reason(log):
+                step.state = "SKIPPED"
+                lines.append(f"{clean(step.name)} did nothing: {clean(reason)}")
+            if accuracy is None:
+                accuracy = read_accuracy(log) if step.accuracy is None else step.accuracy
+    return accuracy, lines[::-1]
 
 
 def watch(client: kfp.Client, host: str, run_id: str, poll: float) -> int:

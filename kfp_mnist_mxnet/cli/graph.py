@@ -86,12 +86,32 @@ def task_order(dag: Any) -> list[str]:
     return list(graphlib.TopologicalSorter(graph).static_order())
 
 
-def step_names(boxes: list[Box], condition: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the name of each step, with that of the condition that it is under, empty for none."""
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a step is in a pipeline; conditions: those that it is under, the outermost first."""
+
+    name: str
+    title: str
+    conditions: tuple[Box, ...]
+
+
+def places(boxes: list[Box], conditions: tuple[Box, ...] = ()) -> Iterator[Place]:
+    """Yield the steps of a pipeline in an order in which they can run."""
     for box in boxes:
         if box.kind == "step":
-            yield box.name, condition
-        yield from step_names(box.inside, box.title if box.kind == "condition" else condition)
+            yield Place(box.name, box.title, conditions)
+        inner = (*conditions, box) if box.kind == "condition" else conditions
+        yield from places(box.inside, inner)
+
+
+def unmet(place: Place, ran: list[Place]) -> str:
+    """Return the outermost condition under which no step ran, empty if the step is under none.
+
+    ran: the steps that did.
+    """
+    met = {box.name for other in ran for box in other.conditions}
+    closed = [box.title for box in place.conditions if box.name not in met]
+    return closed[0] if closed else ""
 
 
 def unroll(boxes: list[Box], ran: list[str]) -> list[Box]:

@@ -23,12 +23,12 @@ from kfp import local
 
 import kfp_mnist_mxnet
 from kfp_mnist_mxnet.cli.command import file_fault, written
-from kfp_mnist_mxnet.cli.graph import Box, read_graph, step_names
+from kfp_mnist_mxnet.cli.graph import Box, Place, places, read_graph, unmet
 from kfp_mnist_mxnet.cli.interruption import Interrupted, Running, interruptible, locked_log
 from kfp_mnist_mxnet.cli.kfp_local import mended
 from kfp_mnist_mxnet.cli.page import write_page, write_whole
 from kfp_mnist_mxnet.cli.runs import LATEST
-from kfp_mnist_mxnet.cli.terminal import Display, show_end
+from kfp_mnist_mxnet.cli.terminal import Display, idle_reason, show_end
 from kfp_mnist_mxnet.storage.address import without_secrets
 
 # Of what the environment tells Python: where it is, and which packages and caches are its own.
@@ -79,17 +79,17 @@ def run(
     hidden = secret_words(parameters)
     record = new_record(pipeline, parameters, hidden)
     boxes = read_graph(pipeline.pipeline_spec)
-    names = list(step_names(boxes))
+    steps = list(places(boxes))
     started = time.monotonic()
 
     def save() -> None:
         record["seconds"] = round(time.monotonic() - started, 3)
         save_run(directory, record, boxes)
 
-    display, running = Display([name for name, _ in names], verbose), Running()
+    display, running = Display([step.name for step in steps], verbose), Running()
     with interruptible(running), locked_log(directory) as log, contextlib.ExitStack() as at_end:
         at_end.callback(save)
-        at_end.push(functools.partial(note_end, record, names, hidden))
+        at_end.push(functools.partial(note_end, record, steps, hidden))
         at_end.callback(running.end)
         save()
         point_latest_at(directory)
@@ -114,7 +114,7 @@ def save_run(directory: pathlib.Path, record: dict[str, Any], boxes: list[Box]) 
 
 def note_end(
     record: dict[str, Any],
-    names: list[tuple[str, str]],
+    steps: list[Place],
     hidden: dict[str, str],
     kind: type[BaseException] | None,
     error: BaseException | None,
@@ -122,8 +122,8 @@ def note_end(
 ) -> bool:
     """Note in a record how its run ended; tell whether that is all there is to say of an error.
 
-    names: of all steps, each with the condition that it is under. kind, error: what ended the run
-    before its end, None for nothing. Whatever it was, the run has ended.
+    steps: all of the pipeline. kind, error: what ended the run before its end, None for nothing.
+    Whatever it was, the run has ended.
     """
     # kfp raises RuntimeError for a failed task, and does not say why it failed.
     expected = isinstance(error, (Interrupted, OSError, RuntimeError, SystemExit))
@@ -137,7 +137,7 @@ def note_end(
         record.setdefault(
             "error", said if expected else f"the runner: {type(error).__name__}: {said}"
         )
-    finish(record, names)
+    finish(record, steps)
     return expected
 
 
@@ -159,28 +159,31 @@ def new_record(pipeline: Any, parameters: dict[str, Any], hidden: dict[str, str]
     }
 
 
-def finish(record: dict[str, Any], names: list[tuple[str, str]]) -> None:
+def finish(record: dict[str, Any], steps: list[Place]) -> None:
     """Add to the record of a run that has ended the steps that did not run, and why.
 
-    names: of all steps, each with the condition that it is under.
+    They stand where the pipeline has them. steps: all of it.
     """
     for step in record["steps"]:
         if step["status"] == "RUNNING":  # interrupted
             step["status"] = "FAILED"
-    ran = [step["name"] for step in record["steps"]]
-    done = {*ran, *(re.sub(r"-\d+$", "", name) for name in ran)}
-    for name, condition in names:
-        if name not in done:
-            step = {"name": name, "status": "SKIPPED", "seconds": 0.0, "outputs": {}, "metrics": {}}
+    names = [re.sub(r"-\d+$", "", step["name"]) for step in record["steps"]]
+    ran = [place for place in steps if place.name in names]
+    for place in steps:
+        if place not in ran:
+            step = {"name": place.name, "status": "SKIPPED", "seconds": 0.0}
+            step.update(outputs={}, metrics={})
             if record["status"] == "SUCCEEDED":
-                step["reason"] = f"{name} did not run: {why_not(condition, record)}"
+                step["reason"] = f"{place.name} did not run: {why_not(unmet(place, ran), record)}"
             record["steps"].append(step)
+    order = {place.name: i for i, place in enumerate(steps)}
+    record["steps"].sort(key=lambda step: order.get(re.sub(r"-\d+$", "", step["name"]), 0))
 
 
 def why_not(condition: str, record: dict[str, Any]) -> str:
     """Say why a step of a run that succeeded was left out.
 
-    condition: the name of the condition that it is under, what must hold for it to run.
+    condition: the name of the one that was not met, what must hold for the step to run.
     """
     accuracy, least = record["accuracy"], record["parameters"].get("min_accuracy")
     if accuracy is not None and least is not None and accuracy < least:
@@ -329,11 +332,12 @@ class Recorder:
             self.save()
         self.display.start(name)
         started = time.monotonic()
-        last = ""
+        last = idle = ""
         for line in lines:
             line = scrub(line, self.hidden)
             self.log.write(line)
             last = line.strip() or last
+            idle = idle_reason(line) or idle
             self.display.line(name, line)
         status = wait()
         with self.lock:
@@ -342,6 +346,8 @@ class Recorder:
             if status:
                 error = killed_by(status) or re.sub(r"^([\w.]+: )+", "", last)
                 self.record["error"] = f"{name}: {error or f'exit status {status}'}"
+            elif idle:
+                step.update(status="SKIPPED", reason=f"{name} did nothing: {idle}")
             else:
                 step["outputs"], step["metrics"] = read_outputs(output_file, outputs)
             if "accuracy" in step["metrics"]:  # the headline of the run: that of its last such step

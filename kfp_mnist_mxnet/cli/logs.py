@@ -13,7 +13,6 @@ DRIVER = re.compile(r"KFP driver: (?:driver\.\w+\(.*?\) failed: )?")
 METRICS = re.compile(r'"metrics": *\{\s*"artifacts": *\[\s*\{[^{}]*"metadata": *\{([^{}]*)\}')
 ACCURACY = re.compile(r'"accuracy": *([-+.\deE]+)')
 OUTPUT = re.compile(r'\{\s*"parameterValues": *\{\s*"Output": *([-+.\deE]+)\s*\}')
-FINGERPRINT = re.compile(r'"cache_fingerprint" +value: *\{ *string_value: *"(\w+)"')
 
 
 def clean(text: str) -> str:
@@ -55,9 +54,3 @@ def read_accuracy(log: str) -> float | None:
     if not found and '"confusionMatrix"' in outputs:
         found = OUTPUT.match(outputs)
     return float(found[1]) if found else None
-
-
-def fingerprint(log: str) -> str:
-    """Return the key that a driver looked its step up by in the cache, empty if it has none."""
-    found = FINGERPRINT.search(log)
-    return found[1] if found else ""

@@ -120,7 +120,7 @@ def fits(value: Any, form: Any) -> bool:
 def note_lost(run: Run) -> None:
     """Note in a run, in its run.json and on its page that its process is gone, without a word."""
     from kfp_mnist_mxnet import pipeline
-    from kfp_mnist_mxnet.cli.graph import read_graph, step_names
+    from kfp_mnist_mxnet.cli.graph import places, read_graph
     from kfp_mnist_mxnet.cli.local import finish, save_run
     from kfp_mnist_mxnet.cli.target import LOCAL
 
@@ -129,7 +129,7 @@ def note_lost(run: Run) -> None:
     boxes = next(
         (read_graph(m.pipeline_spec) for m in made if m.name == run.record["pipeline"]), []
     )
-    finish(run.record, list(step_names(boxes)))
+    finish(run.record, list(places(boxes)))
     with contextlib.suppress(OSError):  # it is told here in any case
         save_run(run.directory, run.record, boxes)
 

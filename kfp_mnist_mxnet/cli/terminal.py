@@ -24,6 +24,7 @@ MARKS = {
     "RUNNING": ("…", "cyan"),
 }
 LOGGED = re.compile(r"\[KFP Executor \S+ \S+ ([A-Z]+)\]: (.*)")
+IDLE = re.compile(r"\[KFP Executor \S+ \S+ INFO\]: did nothing: (.*)")
 KFP_ITSELF = re.compile(r"(Looking for|Loading KFP|Got executor|Wrote executor)")
 BATCH = re.compile(r"Epoch\[(\d+)\] Batch .*\saccuracy=(\S+)\s+(\d+) s left")
 VALIDATION = re.compile(r"Epoch\[\d+\] Validation-accuracy=(\S+)")
@@ -153,6 +154,12 @@ class Activity:
             return self.spinner, Text(name), f"{seconds:.0f} s", bar, Text(self.text)
         said = "" if self.status == "FAILED" else self.text.partition(", 0 s left")[0]
         return mark(self.status), Text(name), f"{self.seconds:.1f} s", "", Text(said, "dim")
+
+
+def idle_reason(log: str) -> str:
+    """Return what a step that had nothing to do needs, as its log says it; empty if it did it."""
+    found = IDLE.search(log)
+    return found[1].strip() if found else ""
 
 
 def mark(status: str, word: bool = False) -> Text:

@@ -125,8 +125,6 @@ class Card:
             "images": f"{images:,}",
             "errors": f"{images - hits:,}",
             "calibration error (15 bins)": f"{calibrate(labels, probabilities).error:.2%}",
-            "data": info.source,
-            "SHA-256 of the data": info.sha256,
         }
         rows = [
             (name, f"{count:,}", *(f"{value:.2%}" for value in values))
@@ -134,18 +132,24 @@ class Card:
         ]
         return [
             table(("score", "value"), facts.items()),
+            *(f"On the data {escaped(info.source)}, SHA-256:\n", f"{escaped(info.sha256)}\n"),
+            "### Each class\n",
             table(("class", "images", "precision", "recall", "F1"), rows),
         ]
 
     def training(self) -> list[str]:
         """Return what the model says of how it was made, as far as it does."""
-        facts = {"SHA-256 of the training data": self.info.train_data_sha256 or "unknown"}
+        digest = escaped(self.info.train_data_sha256 or "unknown")
+        facts: dict[str, Any] = {}
         for name, content in (
             ("version of", {**as_dict(self.info.versions), "onnxruntime": onnxruntime.__version__}),
             ("", as_dict(self.info.hyperparameters)),
         ):
             facts |= {f"{name} {key}".strip(): value for key, value in content.items()}
-        return [table(("what", "value"), list(facts.items())[:MOST])]
+        return [
+            *("SHA-256 of the training data:\n", f"{digest}\n"),
+            table(("what", "value"), list(facts.items())[:MOST]),
+        ]
 
     def proven(self) -> str:
         """Return what the translation was proven by."""
