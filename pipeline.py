@@ -20,13 +20,18 @@ from kfp_mnist_mxnet.components.train import train
 from kfp_mnist_mxnet.components.upload import upload
 
 INGEST = Needs("1", "512Mi", "2", "2Gi", timeout=3600, store=True)
-TRAIN = Needs("2", "2Gi", "4", "8Gi", timeout=6 * 3600, store=True)
+TRAIN = Needs("2", "2Gi", "4", "8Gi", timeout=6 * 3600, store=True, gpu=True)
 TRIAL = dataclasses.replace(TRAIN, store=False)
 JUDGE = Needs("1", "1Gi", "4", "4Gi", timeout=3600)
 SHARD = Needs("2", "1Gi", "2", "2Gi", timeout=3600)
 MERGE = Needs("1", "512Mi", "2", "2Gi", timeout=3600)
 UPLOAD = Needs("1", "512Mi", "2", "1Gi", timeout=3600, store=True)
 PLAN = Needs("500m", "256Mi", "1", "1Gi", timeout=1800)
+
+# How long a loop may be where steps carry code, and where the image or the wheel has it: Argo keeps
+# a run in 1 MiB. tests/workflow_size.py estimates what it needs.
+MAX_TRIALS = (30, 200)
+MAX_SHARDS = (100, 230)
 
 
 def train_pipeline(target: Target) -> Any:
@@ -58,11 +63,23 @@ def train_pipeline(target: Target) -> Any:
         gpu_count: str = "1",  # the back end reads it as text
         gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
         gpu_tolerations: list = [GPU_TOLERATION],
-        **hyperparameters: Any,
+        epochs: int = -1,
+        batch_size: int = -1,
+        learning_rate: float = -1.0,
+        optimizer: str = "",
+        momentum: float = -1.0,
+        weight_decay: float = -1.0,
+        dropout: float = -1.0,
+        augmentation: float = -1.0,
+        activation: str = "",
+        kernels: list[int] = [],
+        filters: list[int] = [],
+        hidden_units: list[int] = [],
     ):
-        judging = (evaluate, predict, export, register)
-        steps = target.journey(ingest, train, *judging, carried=judging[1:])
-        data = steps.step(ingest, INGEST)(
+        steps = target.steps()
+        data = steps.add(
+            ingest,
+            INGEST,
             data_uri=data_uri,
             validation_fraction=validation_fraction,
             seed=seed,
@@ -74,30 +91,43 @@ def train_pipeline(target: Target) -> Any:
             test_labels_file=test_labels_file,
             class_names=class_names,
         )
-        training = steps.gpu_step(train, TRAIN)(
-            gpu_count,
-            gpu_node_selector,
-            gpu_tolerations,
+        training = steps.add(
+            train,
+            TRAIN,
             train_data=data.outputs["train_data"],
             validation_data=data.outputs["validation_data"],
             recipe=recipe,
-            **hyperparameters,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            optimizer=optimizer,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            dropout=dropout,
+            augmentation=augmentation,
+            activation=activation,
+            kernels=kernels,
+            filters=filters,
+            hidden_units=hidden_units,
             seed=seed,
             device=device,
             checkpoint_uri=checkpoint_uri,
             s3_endpoint=s3_endpoint,
         )
+        target.request_gpus(training, gpu_count, gpu_node_selector, gpu_tolerations)
         test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
-        evaluation = steps.step(evaluate, JUDGE)(**test)
+        evaluation = steps.add(evaluate, JUDGE, **test)
         good = evaluation.outputs["Output"] >= min_accuracy
         with dsl.If(good, name=target.display_name("enough accuracy")):
             # What is switched off does nothing and succeeds: a condition in a condition that is not
             # met leaves both running for ever in the UI.
-            steps.step(predict, JUDGE)(**test)
-            exporting = steps.step(export, JUDGE)(
-                **test, model_name=model_name, export_onnx=export_onnx
+            steps.add(predict, JUDGE, **test)
+            exporting = steps.add(
+                export, JUDGE, **test, model_name=model_name, export_onnx=export_onnx
             )
-            registering = steps.step(register, PLAN)(
+            registering = steps.add(
+                register,
+                PLAN,
                 onnx_model=exporting.outputs["onnx_model"],
                 metrics=evaluation.outputs["metrics"],
                 registry_uri=registry_uri,
@@ -132,9 +162,10 @@ def sweep_pipeline(target: Target) -> Any:
         gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
         gpu_tolerations: list = [GPU_TOLERATION],
     ):
-        judging = (evaluate, predict, export)
-        steps = target.journey(*(ingest, plan, train, compare, *judging), carried=(train, *judging))
-        data = steps.step(ingest, INGEST)(
+        steps = target.steps()
+        data = steps.add(
+            ingest,
+            INGEST,
             data_uri=data_uri,
             validation_fraction=validation_fraction,
             seed=seed,
@@ -145,17 +176,24 @@ def sweep_pipeline(target: Target) -> Any:
             test_labels_file=test_labels_file,
         )
         splits = {name: data.outputs[name] for name in ("train_data", "validation_data")}
-        planning = steps.step(plan, PLAN)(**splits, trials=trials, recipe=recipe, epochs=epochs)
+        planning = steps.add(
+            plan,
+            PLAN,
+            **splits,
+            trials=trials,
+            recipe=recipe,
+            epochs=epochs,
+            max_trials=target.most_iterations(*MAX_TRIALS),
+        )
         # One after the other on a laptop: each takes all CPUs.
         with dsl.ParallelFor(
             planning.outputs["Output"],
             name=target.display_name("trials"),
             parallelism=0 if target.place == "cluster" else 1,
         ) as trial:
-            training = steps.gpu_step(train, TRIAL)(
-                gpu_count,
-                gpu_node_selector,
-                gpu_tolerations,
+            training = steps.add(
+                train,
+                TRIAL,
                 **splits,
                 hyperparameters=trial,
                 recipe=recipe,
@@ -164,11 +202,12 @@ def sweep_pipeline(target: Target) -> Any:
                 device=device,
                 allow_divergence=True,
             )
-        comparison = steps.step(compare, PLAN)(models=dsl.Collected(training.outputs["model"]))
+            target.request_gpus(training, gpu_count, gpu_node_selector, gpu_tolerations)
+        comparison = steps.add(compare, PLAN, models=dsl.Collected(training.outputs["model"]))
         test = {"model": comparison.outputs["best_model"], "data": data.outputs["test_data"]}
-        evaluation = steps.step(evaluate, JUDGE)(**test)
-        steps.step(predict, JUDGE)(**test).after(evaluation)
-        steps.step(export, JUDGE)(**test, export_onnx=export_onnx).after(evaluation)
+        evaluation = steps.add(evaluate, JUDGE, **test)
+        steps.add(predict, JUDGE, **test).after(evaluation)
+        steps.add(export, JUDGE, **test, export_onnx=export_onnx).after(evaluation)
 
     return mnist_sweep
 
@@ -190,15 +229,18 @@ def batch_predict_pipeline(target: Target) -> Any:
         destination_uri: str = "",
         s3_endpoint: str = "",
     ):
-        steps = target.journey(ingest_images, predict, merge, upload, carried=[predict])
+        steps = target.steps()
         # Without a display name: the back end would record the importer under it, and the loop
         # would not find the task that its artifact comes from.
         model = dsl.importer(artifact_uri=model_uri, artifact_class=dsl.Model)
-        data = steps.step(ingest_images, INGEST)(
+        data = steps.add(
+            ingest_images,
+            INGEST,
             data_uri=data_uri,
             images_file=images_file,
             labels_file=labels_file,
             shards=shards,
+            max_shards=target.most_iterations(*MAX_SHARDS),
             s3_endpoint=s3_endpoint,
             model=model.output,
             destination_uri=destination_uri,
@@ -206,17 +248,24 @@ def batch_predict_pipeline(target: Target) -> Any:
         with dsl.ParallelFor(
             data.outputs["Output"], name=target.display_name("each shard")
         ) as shard:
-            prediction = steps.step(predict, SHARD)(
+            prediction = steps.add(
+                predict,
+                SHARD,
                 model=model.output,
                 data=data.outputs["images"],
                 batch_size=batch_size,
                 shard=shard,
                 num_shards=shards,
             )
-        merged = steps.step(merge, MERGE)(
-            shards=dsl.Collected(prediction.outputs["predictions"]), labels=data.outputs["labels"]
+        merged = steps.add(
+            merge,
+            MERGE,
+            shards=dsl.Collected(prediction.outputs["predictions"]),
+            labels=data.outputs["labels"],
         )
-        uploading = steps.step(upload, UPLOAD)(
+        uploading = steps.add(
+            upload,
+            UPLOAD,
             predictions=merged.outputs["predictions"],
             destination_uri=destination_uri,
             s3_endpoint=s3_endpoint,

@@ -2,7 +2,7 @@
 
 from kfp.dsl import Dataset, Input, Model, Output
 
-from kfp_mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.step import step
 
 
 @step
@@ -16,6 +16,7 @@ def ingest_images(
     s3_endpoint: str = "",
     model: Input[Model] = None,
     destination_uri: str = "",
+    max_shards: int = 0,
 ) -> list[int]:
     """Ingest images to predict, with their labels if they have any.
 
@@ -36,6 +37,7 @@ def ingest_images(
         model: Model that the images are for: it must be whole, and for images of their shape.
         destination_uri: Where the predictions will be uploaded, which must be writable; empty for
             nowhere.
+        max_shards: How many shards the back end can hold in one run; 0 for any number.
 
     Returns:
         images: Directory with images.npy, uint8 (N, C, H, W), and dataset.json.
@@ -58,7 +60,7 @@ def ingest_images(
     from kfp_mnist_mxnet.storage.staging import staged
     from kfp_mnist_mxnet.storage.upload import check_destination
 
-    check_shards(shards)
+    check_shards(shards, max_shards)
     names = {"test_images": images_file.strip(), "test_labels": labels_file.strip()}
     if not names["test_images"]:
         raise InvalidInput("images_file is empty: give the file name of the images")

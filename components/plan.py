@@ -2,7 +2,7 @@
 
 from kfp.dsl import Dataset, Input
 
-from kfp_mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.step import step
 
 
 @step
@@ -12,6 +12,7 @@ def plan(
     trials: list[dict],
     recipe: str = "default",
     epochs: int = -1,
+    max_trials: int = 0,
 ) -> list[dict]:
     """Check every trial of a sweep before the first of them is trained.
 
@@ -21,6 +22,7 @@ def plan(
         trials: Sets of hyperparameters by name, such as {"activation": "tanh"}.
         recipe: Hyperparameters that the trials leave open.
         epochs: How often each image is seen, where a trial does not say; -1 for the recipe's.
+        max_trials: How many trials the back end can hold in one run; 0 for any number.
 
     Returns:
         Output: The trials.
@@ -31,10 +33,10 @@ def plan(
     """
     from kfp_mnist_mxnet.data.dataset import read_dataset
     from kfp_mnist_mxnet.errors import InvalidInput
+    from kfp_mnist_mxnet.limits import check_iterations
     from kfp_mnist_mxnet.model.hyperparameters import LEFT_OPEN, check_trials
-    from kfp_mnist_mxnet.shipping.loops import check_iterations
 
-    check_iterations("trials", len(trials))
+    check_iterations("trials", len(trials), max_trials)
     data = read_dataset(train_data.path)
     if not len(read_dataset(validation_data.path).images):
         raise InvalidInput(

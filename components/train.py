@@ -3,7 +3,7 @@
 from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
 
 from kfp_mnist_mxnet.model.hyperparameters import DESCRIPTIONS
-from kfp_mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.step import step
 
 
 @step(descriptions=DESCRIPTIONS)

@@ -30,8 +30,8 @@ from kfp_mnist_mxnet import __version__
 from kfp_mnist_mxnet.cli.target import Target, file_name, write_yaml
 from kfp_mnist_mxnet.components import COMPONENTS
 from kfp_mnist_mxnet.pipeline import PIPELINES
-from kfp_mnist_mxnet.shipping.decorator import STEPS
 from kfp_mnist_mxnet.shipping.install import PROJECT
+from kfp_mnist_mxnet.shipping.step import STEPS
 
 ROOT = pathlib.Path(__file__).parents[1]
 IMAGES = ("mxnet-cpu", "mxnet-gpu")

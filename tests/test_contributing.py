@@ -13,7 +13,7 @@ from conftest import ROOT
 STEP = '''
 from kfp.dsl import Dataset, Input, Metrics, Output
 
-from kfp_mnist_mxnet.shipping.decorator import step
+from kfp_mnist_mxnet.shipping.step import step
 
 
 @step
@@ -65,13 +65,9 @@ def test_a_component_takes_its_own_file_and_its_place_in_a_pipeline(checkout):
     edit(checkout / "components" / "__init__.py", '    "evaluate",\n', '    "count",\n')
     edit(
         pipeline,
-        "        training = steps.gpu_step(train, TRAIN)(\n            gpu_count,\n            "
-        "gpu_node_selector,\n            gpu_tolerations,\n            train_data",
-        '        steps.step(count, JUDGE)(data=data.outputs["test_data"])\n',
+        "        training = steps.add(\n            train,\n            TRAIN,\n",
+        '        steps.add(count, JUDGE, data=data.outputs["test_data"])\n',
     )
-    text = pipeline.read_text()
-    text = text.replace("target.journey(ingest, train,", "target.journey(ingest, count, train,")
-    pipeline.write_text(text)
     python(checkout, "scripts/compile.py")
     assert (checkout / "compiled" / "components" / "count.yaml").is_file()
     python(checkout, "docs/tables.py")
@@ -80,12 +76,15 @@ def test_a_component_takes_its_own_file_and_its_place_in_a_pipeline(checkout):
     assert "exec-count" in (checkout / "pipeline.yaml").read_text()
 
 
-def test_a_hyperparameter_takes_two_edits(checkout):
+def test_a_hyperparameter_takes_its_rule_and_a_parameter_of_component_and_pipeline(checkout):
     library = checkout / "kfp_mnist_mxnet" / "model" / "hyperparameters.py"
     added = '    clip: float = given(1.5, Number(positive=True), "Highest norm of a gradient.")\n'
     edit(library, "    dropout: float = given(", added)
     component = checkout / "components" / "train.py"
     edit(component, "    dropout: float = -1.0,\n", "    clip: float = -1.0,\n")
+    pipeline = checkout / "pipeline.py"
+    edit(pipeline, "        dropout: float = -1.0,\n", "        clip: float = -1.0,\n")
+    edit(pipeline, "            dropout=dropout,\n", "            clip=clip,\n")
     python(checkout, "docs/tables.py")
     for document in ("README.md", "docs/components.md"):
         assert "Highest norm of a gradient." in (checkout / document).read_text()

@@ -19,8 +19,8 @@ from kfp_mnist_mxnet.components.merge import merge
 from kfp_mnist_mxnet.components.predict import predict
 from kfp_mnist_mxnet.model.symbol import ALLOWED_OPERATORS
 from kfp_mnist_mxnet.reports.page import Picture, Section, write_report
-from kfp_mnist_mxnet.shipping.closure import ROOT
-from kfp_mnist_mxnet.shipping.decorator import STEPS
+from kfp_mnist_mxnet.shipping.bundle import ROOT
+from kfp_mnist_mxnet.shipping.step import STEPS
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "yaml", "runpy"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "literal_eval", "system", "popen"}
@@ -52,7 +52,7 @@ def dangers(source: str) -> set[str]:
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_no_step_runs_data(name):
     step = STEPS[name]
-    modules = [path for path in step.closure.files if path.endswith(".py")]
+    modules = [path for path in step.imports.files if path.endswith(".py")]
     assert len(modules) > 3
     assert dangers(step.source) == set()
     found = {path: dangers((ROOT / path).read_text()) for path in modules}

@@ -7,12 +7,14 @@ import sys
 import pytest
 import yaml
 from conftest import COMPILED, ROOT, write_idx_set
+from workflow_size import dags
 
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.graph import places, read_graph
 from kfp_mnist_mxnet.cli.local import step_environment
 from kfp_mnist_mxnet.cli.target import Target, file_name, write_yaml
-from kfp_mnist_mxnet.shipping import weight
+from kfp_mnist_mxnet.components.train import train
+from kfp_mnist_mxnet.model.hyperparameters import LEFT_OPEN
 from kfp_mnist_mxnet.shipping.install import CPU_PINS, CUDA_PINS, pins
 from kfp_mnist_mxnet.shipping.step import PYTHON_IMAGE
 
@@ -179,7 +181,7 @@ def test_every_step_is_a_good_citizen(name):
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_a_step_whose_pod_is_lost_gets_another(name):
     spec, *_ = documents(COMPILED / file_name(name, True))
-    for tasks in weight.dags(spec):
+    for tasks in dags(spec):
         for task in tasks.values():
             component = spec["components"][task["componentRef"]["name"]]
             if "container" in spec["deploymentSpec"]["executors"].get(
@@ -192,7 +194,7 @@ def test_a_step_whose_pod_is_lost_gets_another(name):
 def test_every_label_fits_into_the_graph_of_the_ui(name):
     # The UI cuts the name of a task at about 23 characters and that of an artifact at 29.
     spec, *_ = documents(COMPILED / file_name(name, True))
-    labels = [task["taskInfo"]["name"] for tasks in weight.dags(spec) for task in tasks.values()]
+    labels = [task["taskInfo"]["name"] for tasks in dags(spec) for task in tasks.values()]
     artifacts = {
         output
         for component in spec["components"].values()
@@ -212,7 +214,7 @@ def test_an_importer_has_no_name_for_display(name):
         executor for executor in spec["deploymentSpec"]["executors"] if "import" in executor
     ]
     assert bool(importers) == (name == "batch_predict")
-    for tasks in weight.dags(spec):
+    for tasks in dags(spec):
         for key, task in tasks.items():
             if "importer" in task["componentRef"]["name"]:
                 assert task["taskInfo"]["name"] == key
@@ -424,7 +426,7 @@ def test_refuses_a_bad_parameter(tmp_path, assignment, message):
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_a_task_says_only_what_it_is_given(name):
     spec, *_ = documents(COMPILED / file_name(name, True))
-    tasks = [task for tasks in weight.dags(spec) for task in tasks.values()]
+    tasks = [task for tasks in dags(spec) for task in tasks.values()]
     for task in tasks:
         key = task["componentRef"]["name"]
         declared = spec["components"][key].get("inputDefinitions", {}).get("parameters", {})
@@ -432,3 +434,10 @@ def test_a_task_says_only_what_it_is_given(name):
         given = {name for other in alike for name in other.get("inputs", {}).get("parameters", {})}
         assert {key for key, parameter in declared.items() if parameter.get("isOptional")} <= given
         assert not any("description" in parameter for parameter in declared.values())
+
+
+def test_the_pipeline_has_every_hyperparameter_that_train_takes():
+    parameters = pipeline.PIPELINES["train"](Target()).component_spec.inputs
+    for name, spec in train.component_spec.inputs.items():
+        if name in LEFT_OPEN:
+            assert parameters[name].default == spec.default, name

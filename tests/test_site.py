@@ -136,11 +136,6 @@ def test_every_step_has_the_variables(compiled, form):
         assert container["env"] == given
 
 
-def test_the_number_of_iterations_stands_beside_the_variables(compiled):
-    env = containers(compiled("--pipeline", "sweep", "--env", "A=b"))["exec-plan"]["env"]
-    assert [variable["name"] for variable in env] == ["A", "KFP_MNIST_MXNET_MOST_ITERATIONS"]
-
-
 def test_the_same_bytes_in_whichever_order_the_options_are(compiled):
     pairs = list(zip(EVERYTHING[::2], EVERYTHING[1::2], strict=True))
     turned = [word for pair in reversed(pairs) for word in pair]

@@ -7,8 +7,8 @@ import pytest
 from conftest import ROOT
 
 import kfp_mnist_mxnet.components  # noqa: F401 (each notes its step)
-from kfp_mnist_mxnet.shipping.decorator import STEPS
 from kfp_mnist_mxnet.shipping.install import CPU_PINS, LOCK, pins, step_pins, with_needs
+from kfp_mnist_mxnet.shipping.step import STEPS
 
 IMAGES = sorted(path.parent for path in ROOT.glob("images/*/Dockerfile"))
 
@@ -71,8 +71,8 @@ def test_an_audit_leaves_out_what_is_accepted(tmp_path):
 
 def test_what_a_step_installs_is_pinned_whole():
     for name, step in STEPS.items():
-        installed = {pin.partition("==")[0] for pin in step_pins(step.closure.packages)}
-        assert step.closure.packages <= installed, name
+        installed = {pin.partition("==")[0] for pin in step_pins(step.imports.packages)}
+        assert step.imports.packages <= installed, name
     assert {"certifi", "requests", "graphviz"} <= with_needs(["mxnet"])
     assert not with_needs(["jinja2"]) - {"jinja2", "markupsafe"}
 

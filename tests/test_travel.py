@@ -1,5 +1,6 @@
 """Every embedded program as its step runs it: without the checkout, with its own packages only."""
 
+import bz2
 import dataclasses
 import json
 import pathlib
@@ -21,9 +22,9 @@ from kfp_mnist_mxnet.components.plan import plan
 from kfp_mnist_mxnet.components.predict import predict
 from kfp_mnist_mxnet.components.train import train
 from kfp_mnist_mxnet.components.upload import upload
-from kfp_mnist_mxnet.shipping.decorator import STEPS
-from kfp_mnist_mxnet.shipping.journey import Journey
+from kfp_mnist_mxnet.shipping import programs
 from kfp_mnist_mxnet.shipping.programs import ARTIFACT
+from kfp_mnist_mxnet.shipping.step import STEPS, bundle_of
 
 SMALL: dict[str, Any] = {
     "epochs": 1,
@@ -122,54 +123,42 @@ def test_upload_needs_nothing_else(pods, tmp_path):
     assert "destination_uri must be s3://bucket/prefix" in sentence(done)
 
 
-def test_a_library_that_is_handed_on_trains_as_one_that_is_carried(pods):
-    steps = [STEPS[name] for name in ("ingest", "plan", "train")]
-    journey = Journey(tuple(steps), frozenset({"train"}))
-    first, second, third = [journey.component(step) for step in steps]
-    pods.run(first, name="first", data_uri=str(pods.root / "idx"))
-    taken = {**splits(pods), ARTIFACT: pods.artifact(dsl.Artifact, "first", ARTIFACT)}
-    pods.run(second, taken, name="second", trials=[{}])
-    taken = {**splits(pods), ARTIFACT: pods.artifact(dsl.Artifact, "second", ARTIFACT)}
-    out = pods.run(third, taken, name="in a loop", **SMALL)
+@pytest.fixture(scope="module")
+def pipeline_steps() -> dict[str, Any]:
+    """The components of a pipeline by name: the first carries the bundle of all."""
+    names = ("ingest", "train", "evaluate", "predict", "export")
+    bundle = bundle_of(*(STEPS[name] for name in names))
+    made = {
+        name: STEPS[name].first() if name == "ingest" else STEPS[name].later() for name in names
+    }
+    for component in made.values():
+        command = component.component_spec.implementation.container.command
+        command[-1] = programs.with_bundle(command[-1], bundle)
+    return made
+
+
+def test_steps_that_take_the_bundle_compute_as_those_that_carry_it(pods, pipeline_steps):
+    first, *others = pipeline_steps.items()
+    pods.run(first[1], name="first", data_uri=str(pods.root / "idx"))
+    library = {ARTIFACT: pods.artifact(dsl.Artifact, "first", ARTIFACT)}
+    for name, component in others:
+        inputs = splits(pods) if name == "train" else judged(pods)
+        parameters = SMALL if name == "train" else {}
+        out = pods.run(component, {**inputs, **library}, name=f"{name} later", **parameters)
+        assert any(out.iterdir())
     for file in (pods.root / "train" / "model").iterdir():
-        assert (out / "model" / file.name).read_bytes() == file.read_bytes()
+        assert (pods.root / "train later" / "model" / file.name).read_bytes() == file.read_bytes()
 
 
-@pytest.mark.parametrize("in_loop", [False, True])
-def test_a_library_that_was_changed_in_the_store_does_not_run(pods, tmp_path, in_loop):
-    steps = (STEPS["ingest"], STEPS["train"])
-    journey = Journey(steps, frozenset({"train"} if in_loop else ()))
-    taken = tmp_path / "library"
-    for name, text in journey.takes(steps[1]).items():
-        (taken / name).parent.mkdir(parents=True, exist_ok=True)
-        (taken / name).write_text(text)
-    artifact = {ARTIFACT: dsl.Artifact(name=ARTIFACT, uri=str(taken))}
-    again = Step(journey.component(steps[1]), {**splits(pods), **artifact}, SMALL)
-    whole = again.run(tmp_path / "whole", tmp_path / "scratch-whole")
-    assert whole.returncode == 0, whole.stdout
-    (taken / "numpy.py").write_text("print('this ran')\n")
-    done = again.run(tmp_path / "out", tmp_path / "scratch")
-    assert "the code that an earlier step handed on is another: run" in sentence(done)
+def test_a_bundle_that_was_changed_in_the_store_does_not_run(pods, pipeline_steps, tmp_path):
+    changed = tmp_path / "library"
+    changed.write_bytes(bz2.compress(b"print('this ran')"))
+    artifact = {ARTIFACT: dsl.Artifact(name=ARTIFACT, uri=str(changed))}
+    step = Step(pipeline_steps["train"], {**splits(pods), **artifact}, SMALL)
+    done = step.run(tmp_path / "out", tmp_path / "scratch")
+    assert "the library artifact is not the one that was compiled" in sentence(done)
     assert "this ran" not in done.stdout
     assert not (tmp_path / "out").exists()
-
-
-def test_evaluate_carries_the_code_of_predict_and_of_export(pods):
-    names = ("ingest", "train", "evaluate", "predict", "export")
-    journey = Journey(tuple(STEPS[name] for name in names), frozenset({"predict", "export"}))
-    made = {name: journey.component(STEPS[name]) for name in names}
-    pods.run(made["ingest"], name="1", data_uri=str(pods.root / "idx"))
-    for number, name, given, parameters in (
-        (2, "train", splits(pods), SMALL),
-        (3, "evaluate", judged(pods), {}),
-    ):
-        given[ARTIFACT] = pods.artifact(dsl.Artifact, str(number - 1), ARTIFACT)
-        pods.run(made[name], given, str(number), **parameters)
-    given = {**judged(pods), ARTIFACT: pods.artifact(dsl.Artifact, "3", ARTIFACT)}
-    predicted = pods.run(made["predict"], given, "4")
-    exported = pods.run(made["export"], given, "5")
-    assert (predicted / "predictions" / "labels.npy").is_file()
-    assert (exported / "onnx_model" / "mnist" / "1" / "model.onnx").is_file()
 
 
 def test_a_traceback_names_the_files_and_functions_of_the_library(pods, tmp_path):

@@ -50,22 +50,13 @@ def for_cluster(pipeline: str, target: str, site: "Site", **where: str) -> Any:
 
     Raises:
         click.UsageError: options that do not fit each other.
-        click.ClickException: no back end can hold a run of it.
     """
-    from google.protobuf import json_format
-
     from kfp_mnist_mxnet.cli.target import step_names
-    from kfp_mnist_mxnet.errors import InvalidInput
-    from kfp_mnist_mxnet.shipping.weight import check_weight
 
     made = made_pipeline(pipeline, chosen_target(target, site=site, **where))
     steps = step_names(made.pipeline_spec)
     for step in sorted(set(site.resources) - set(steps)):
         raise click.UsageError(f"--resources: no step {step!r}: {nearest(step, steps)}")
-    try:
-        check_weight(json_format.MessageToDict(made.pipeline_spec))
-    except InvalidInput as error:
-        raise click.ClickException(str(error)) from error
     return made
 
 
@@ -76,12 +67,12 @@ def component_for(name: str, site: "Site") -> Any:
         click.UsageError: there is no such component, or the site has what only a pipeline can have.
     """
     from kfp_mnist_mxnet.components import COMPONENTS
-    from kfp_mnist_mxnet.shipping.decorator import alone
+    from kfp_mnist_mxnet.shipping.step import STEPS
 
     if name not in COMPONENTS:
         raise click.UsageError(f"no component {name!r}: {nearest(name, COMPONENTS)}")
     site.check_component()
-    return alone(COMPONENTS[name], site.base)
+    return STEPS[name].alone(site.base)
 
 
 which_pipeline = click.option(

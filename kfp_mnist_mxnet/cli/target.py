@@ -1,32 +1,28 @@
 """Where the steps of a pipeline run, and what they ask the cluster for."""
 
 import dataclasses
-import functools
-import inspect
 import itertools
+import json
 import os
 import pathlib
 import re
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, Literal
 
 import kfp.kubernetes as kubernetes
 import yaml
+from google.protobuf import json_format
 from kfp import compiler, dsl
 from kfp.compiler import pipeline_spec_builder
 
 import kfp_mnist_mxnet
 from kfp_mnist_mxnet.cli.site import Resources, Site
-from kfp_mnist_mxnet.model.hyperparameters import RULES
-from kfp_mnist_mxnet.shipping.decorator import step_of
 from kfp_mnist_mxnet.shipping.install import PROJECT
-from kfp_mnist_mxnet.shipping.journey import Journey
 from kfp_mnist_mxnet.shipping.programs import ARTIFACT
-from kfp_mnist_mxnet.shipping.weight import limit_iterations
+from kfp_mnist_mxnet.shipping.step import fill_in, step_of
 
 GPU = "nvidia.com/gpu"
-GPU_PARAMETERS = ("gpu_count", "gpu_node_selector", "gpu_tolerations")
 GPU_TOLERATION = {"key": GPU, "operator": "Exists", "effect": "NoSchedule"}
 
 LOST_PODS = 2  # are replaced; a step that fails is not started again, whatever it is told
@@ -42,6 +38,7 @@ class Needs:
     memory_limit: str
     timeout: int
     store: bool = False  # credentials of the object store in its environment
+    gpu: bool = False  # uses the target's GPUs, where it has them
 
     def resized(self, resources: Resources) -> "Needs":
         """Return the same with other CPUs or memory, as much at least as at most."""
@@ -78,19 +75,18 @@ class Target:
     site: Site = dataclasses.field(default_factory=Site)
 
     def pipeline(self, **about: str) -> Callable[[Callable[..., Any]], Any]:
-        """Return dsl.pipeline for a function; ** in its signature stands for hyperparameters.
-
-        Only a pipeline that can use the parameters gpu_* has them.
-        """
+        """Return dsl.pipeline for a function; parameters that no task takes are left out."""
 
         def decorate(function: Callable[..., Any]) -> Any:
-            fixed = not self.gpu or self.node_selector is not None
-            left_out = GPU_PARAMETERS if fixed else ()
-            made = dsl.pipeline(**about)(with_parameters(function, left_out))
+            made = dsl.pipeline(**about)(function)
+            spec = made.pipeline_spec
+            fill_in(spec)
+            for name in unused_parameters(made):
+                del made.component_spec.inputs[name]
+                del spec.root.input_definitions.parameters[name]
             if self.place == "cluster":
-                drop_descriptions(made.pipeline_spec)
-                drop_defaults(made.pipeline_spec)
-                limit_iterations(made.pipeline_spec)
+                drop_descriptions(spec)
+                drop_defaults(spec)
             return made
 
         return decorate
@@ -103,30 +99,15 @@ class Target:
         """
         return text if self.node_selector is None else None
 
-    def journey(self, *components: Any, carried: Collection[Any] = ()) -> "PipelineSteps":
-        """Return what adds components to a pipeline, in the order in which they run.
+    def steps(self) -> "Steps":
+        """Return what adds components to a pipeline."""
+        return Steps(self)
 
-        carried: those of them whose code the one before brings: of one in a loop, and of small ones
-        that follow each other.
-        """
-        steps = [step_of(component) for component in components]
-        if self.place == "processes" or self.image or self.package or None in steps:
-            return PipelineSteps(self, None)
-        names = frozenset(component.python_func.__name__ for component in carried)
-        return PipelineSteps(self, Journey(tuple(step for step in steps if step), names))
-
-    def made(self, component: Any, cuda: bool, journey: Journey | None) -> Any:
-        """Return a component in the form in which its code travels to this target."""
-        step, image = step_of(component), self.gpu_image if cuda else self.image
-        if step is None:  # loaded from YAML, it is what it is
-            return component
-        if self.place == "processes":
-            return step.local()
-        if image:
-            return step.installed(image)
-        if self.package:
-            return step.packaged(self.package, self.site.base, cuda)
-        return journey.component(step, self.site.base, cuda) if journey else component
+    def most_iterations(self, embedded: int, installed: int) -> int:
+        """Return how long a loop may be: where steps carry code, or not; on a laptop 0 for any."""
+        if self.place != "cluster":
+            return 0
+        return installed if self.image or self.package else embedded
 
     def settle(self, task: dsl.PipelineTask, name: str, needs: Needs) -> dsl.PipelineTask:
         """Give a task what it needs on the cluster, and its name there.
@@ -156,7 +137,7 @@ class Target:
             drop_new_fields(task)
         return task
 
-    def ask_for_gpus(
+    def request_gpus(
         self, task: dsl.PipelineTask, count: Any, node_selector: Any, tolerations: Any
     ) -> None:
         """Have a task ask for the target's GPUs, where it has them."""
@@ -176,44 +157,46 @@ class Target:
 LOCAL = Target(place="processes")
 
 
-class PipelineSteps:
-    """Adds the steps of a pipeline, each in the form in which its code travels to the target."""
+class Steps:
+    """Adds components to a pipeline, each in the form in which its code gets to the target.
 
-    def __init__(self, target: Target, journey: Journey | None) -> None:
-        self.target, self.journey = target, journey
-        self.tasks: dict[str, dsl.PipelineTask] = {}
+    Where steps carry code, the first of them carries that of all, and hands it on.
+    """
 
-    def step(self, component: Any, needs: Needs, cuda: bool = False) -> Callable[..., Any]:
-        """Return a function that adds a component; cuda: it trains on the target's GPUs, if any."""
-        made = self.target.made(component, cuda and self.target.gpu, self.journey)
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.first: dsl.PipelineTask | None = None
 
-        def add(**arguments: Any) -> dsl.PipelineTask:
-            step = step_of(component)
-            before = self.journey.before(step) if self.journey and step else None
-            if before:
-                arguments[ARTIFACT] = self.tasks[before.name].outputs[ARTIFACT]
-            task = self.target.settle(made(**arguments), made.name, needs)
-            if step:
-                self.tasks[step.name] = task
-            return task
+    def add(self, component: Any, needs: Needs, **arguments: Any) -> dsl.PipelineTask:
+        """Add a component as a task; arguments: its inputs."""
+        target, step = self.target, step_of(component)
+        cuda = needs.gpu and target.gpu
+        image, base = target.gpu_image if cuda else target.image, target.site.base
+        if step is None:  # loaded from YAML, it is what it is
+            made = component
+        elif target.place == "processes":
+            made = step.local()
+        elif image:
+            made = step.installed(image)
+        elif target.package:
+            made = step.packaged(target.package, base, cuda)
+        elif self.first:
+            made = step.later(base, cuda)
+            arguments[ARTIFACT] = self.first.outputs[ARTIFACT]
+        else:
+            made = step.first(base, cuda)
+        task = target.settle(made(**arguments), made.name, needs)
+        if ARTIFACT in (made.component_spec.outputs or {}):
+            self.first = task
+        return task
 
-        return add
 
-    def gpu_step(self, component: Any, needs: Needs) -> Callable[..., Any]:
-        """Return the same for a step that uses the target's GPUs, where it has them.
-
-        The function takes also the count, node selector and tolerations that go to the task.
-        """
-        add = self.step(component, needs, cuda=True)
-
-        def add_with_gpu(
-            gpu_count: Any, gpu_node_selector: Any, gpu_tolerations: Any, **arguments: Any
-        ) -> dsl.PipelineTask:
-            task = add(**arguments)
-            self.target.ask_for_gpus(task, gpu_count, gpu_node_selector, gpu_tolerations)
-            return task
-
-        return add_with_gpu
+def unused_parameters(made: Any) -> list[str]:
+    """Return the parameters of a pipeline that no task, loop or setting of Kubernetes takes."""
+    described = json_format.MessageToDict(made.pipeline_spec.root.dag)
+    described |= json_format.MessageToDict(made.platform_spec)
+    taken = re.findall(r'"(?:componentI|i)nputParameter": "([^"]+)"', json.dumps(described))
+    return sorted(set(made.component_spec.inputs) - set(taken))
 
 
 def drop_new_fields(task: dsl.PipelineTask) -> None:
@@ -262,37 +245,6 @@ def dags_of(spec: Any) -> list[Any]:
     """Return the graph of a pipeline, and of each loop and condition in it."""
     inner = [component.dag for component in spec.components.values() if component.HasField("dag")]
     return [spec.root.dag, *inner]
-
-
-def with_parameters(function: Callable[..., Any], left_out: Collection[str]) -> Callable[..., Any]:
-    """Return a pipeline function without some parameters, and with hyperparameters spelled out.
-
-    left_out: names of parameters, which keep their defaults. The hyperparameters that training can
-    be told stand in the place of **, each left open.
-    """
-    signature = inspect.signature(function)
-    parameters: list[inspect.Parameter] = []
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            parameters += map(hyperparameter, RULES)
-        elif name not in left_out:
-            parameters.append(parameter)
-
-    @functools.wraps(function)
-    def wrapper(*arguments: Any) -> Any:
-        return function(**dict(zip((p.name for p in parameters), arguments, strict=True)))
-
-    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return wrapper
-
-
-def hyperparameter(name: str) -> inspect.Parameter:
-    """Return a hyperparameter as a parameter of a pipeline, left open to the recipe."""
-    rule = RULES[name]
-    kind = list[int] if rule.kind is list else rule.kind
-    return inspect.Parameter(
-        name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=rule.open, annotation=kind
-    )
 
 
 def step_name(executor: str) -> str:

@@ -11,18 +11,20 @@ from kfp_mnist_mxnet.data.dataset import INFO_FILE, ImageWriter, check_room, sav
 from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.names import Files
 from kfp_mnist_mxnet.errors import InvalidInput
-from kfp_mnist_mxnet.shipping.loops import check_iterations
+from kfp_mnist_mxnet.limits import check_iterations
 
 
-def check_shards(shards: int) -> None:
+def check_shards(shards: int, most: int) -> None:
     """Check the number of parts that images are predicted in.
+
+    most: that the back end can hold, 0 for any number.
 
     Raises:
         InvalidInput: it is out of range, or more than the back end can hold.
     """
     if not 1 <= shards <= 1000:
         raise InvalidInput(f"shards must be from 1 to 1000, got {shards}")
-    check_iterations("shards", shards)
+    check_iterations("shards", shards, most)
 
 
 def store_image_set(

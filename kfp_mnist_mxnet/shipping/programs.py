@@ -1,62 +1,45 @@
-"""The program of a step, in each of the forms in which code travels.
+"""The program of a step, in each of the forms in which code gets to it.
 
-embedded   the function in plain text, and files of the library that it imports; others may come as
-           an artifact of an earlier step, and go on to a later one
-carried    all files, and the function, come from an earlier step
+embedded   the program has a bundle of the library, or takes that of the pipeline's first step
 installed  the image has the library, or pip installs it
+local      the library of this Python environment
 """
 
-import hashlib
-from collections.abc import Mapping
-
-from kfp_mnist_mxnet.shipping.archive import BETWEEN, SAFE, UNSAFE, pack
+from kfp_mnist_mxnet.shipping.bundle import SAFE, UNSAFE, Bundle, module_name
 from kfp_mnist_mxnet.shipping.install import PROJECT
 
-ARTIFACT = "library"  # the output and the input by which files are handed on
+ARTIFACT = "library"  # the output and the input by which the bundle gets to the other steps
+TEXT, SHA256 = "BUNDLE-TEXT", "BUNDLE-SHA256"  # what stands in a program until they are known
 
-HEADER = """
+# The back end keeps a program some eight times for each iteration of a loop: few words.
+START = f"""
+import base64, bz2, hashlib, json, pathlib, sys
 from kfp import dsl
-from kfp.dsl import *
 
+def library(way):
+    told = json.loads(sys.argv[sys.argv.index("--executor_input") + 1])[way]["artifacts"]
+    return pathlib.Path(dsl.Artifact(uri=told["{ARTIFACT}"]["artifacts"][0]["uri"]).path)
 """
-ARTIFACTS = f"""
-def library_artifact(way):
-    told = json.loads(sys.argv[sys.argv.index("--executor_input") + 1])
-    return dsl.Artifact(uri=told[way]["artifacts"]["{ARTIFACT}"]["artifacts"][0]["uri"]).path
-"""
-START = """
-# What the step imports of kfp_mnist_mxnet.
-import base64, bz2, hashlib, json, pathlib, shutil, sys
-library = pathlib.Path(__file__).with_name("library")
-"""
-# Every file that Python could import has a dot in its name.
-TAKE = """
-# What an earlier step has brought: it runs here, so it must be what was compiled.
-shutil.copytree(library_artifact("inputs"), library)
-found = sorted((str(p.relative_to(library)), p.read_bytes()) for p in library.rglob("*.*"))
-if hashlib.sha256(repr(found).encode()).hexdigest() != "DIGEST":
-    raise SystemExit("the code that an earlier step handed on is another: run it without the cache")
-"""
-BRING = """
-# Files by bzip2 in base 85.
-text = "TEXT".translate(str.maketrans("SAFE", "UNSAFE"))
-files = bz2.decompress(base64.b85decode(text)).decode().split(BETWEEN)
-for name, content in zip(files[::2], files[1::2]):
-    (library / name).parent.mkdir(parents=True, exist_ok=True)
-    (library / name).write_text(content, encoding="utf-8")
-sys.path.insert(0, str(library))
+CARRY = f"""
+text = "{TEXT}".translate(str.maketrans("{SAFE}", "{UNSAFE}"))
+bundle = base64.b85decode(text)
 """
 HAND_ON = """
-# A later step takes it.
-shutil.copytree(library, library_artifact("outputs"))
+library("outputs").parent.mkdir(parents=True, exist_ok=True)
+library("outputs").write_bytes(bundle)
+"""
+TAKE = f"""
+bundle = library("inputs").read_bytes()
+if hashlib.sha256(bundle).hexdigest() != "{SHA256}":
+    sys.exit("the library artifact is not the one that was compiled: run without the cache")
+"""
+# What was compiled, and nothing else: TAKE has checked it.
+IMPORT = """
+exec(bz2.decompress(bundle))
+from MODULE import NAME
 """
 # kfp's executor looks for the annotation of every input artifact.
-ANNOTATE = f"""
-NAME.__annotations__["{ARTIFACT}"] = dsl.Input[dsl.Artifact]
-"""
-CARRIED = """
-sys.path.insert(0, str(library))
-from MODULE import NAME
+ANNOTATE = f"""NAME.__annotations__["{ARTIFACT}"] = dsl.Input[dsl.Artifact]
 """
 INSTALLED = f"""
 import importlib.metadata
@@ -74,53 +57,29 @@ from kfp_mnist_mxnet.components import NAME
 """
 
 
-def module_source(function: str) -> str:
-    """Return a module that has a step's function, its source, and what its signature needs."""
-    return HEADER + function
+def carrier(name: str, hands_on: bool) -> str:
+    """Return the program that has the bundle in it; hands_on: later steps take it from there."""
+    return filled(START + CARRY + HAND_ON * hands_on + IMPORT, name)
 
 
-def digest(files: Mapping[str, str]) -> str:
-    """Return the SHA-256 of files, path to content, as a step that takes them computes it."""
-    found = sorted((name, content.encode()) for name, content in files.items())
-    return hashlib.sha256(repr(found).encode()).hexdigest()
+def taker(name: str) -> str:
+    """Return the program that takes the bundle from the pipeline's first step."""
+    return filled(START + TAKE + IMPORT + ANNOTATE, name)
 
 
-def embedded(
-    name: str,
-    function: str,
-    brings: Mapping[str, str],
-    takes: Mapping[str, str] | None = None,
-    hands_on: bool = False,
-) -> str:
-    """Return the program with a function, its source, and the files that it brings.
-
-    takes: the files that come from an earlier step too, if there is one; hands_on: all go on to a
-    later one.
-    """
-    bring = BRING.replace("UNSAFE", UNSAFE).replace("SAFE", SAFE).replace("BETWEEN", repr(BETWEEN))
-    parts = [module_source(function)]
-    parts += [ARTIFACTS] if takes or hands_on else []
-    parts += [START, *([taking(takes)] if takes else []), bring.replace("TEXT", pack(brings))]
-    parts += [HAND_ON] if hands_on else []
-    parts += [ANNOTATE.replace("NAME", name)] if takes else []
-    return "".join(parts)
+def is_unfinished(program: str) -> bool:
+    """Tell whether a program needs its bundle."""
+    return TEXT in program or SHA256 in program
 
 
-def taking(files: Mapping[str, str]) -> str:
-    """Return the part of a program that takes files from an earlier step, just these."""
-    return TAKE.replace("DIGEST", digest(files))
+def with_bundle(program: str, bundle: Bundle) -> str:
+    """Return a program with its bundle, or the digest of it."""
+    return program.replace(TEXT, bundle.text).replace(SHA256, bundle.sha256)
 
 
-def carried(name: str, takes: Mapping[str, str]) -> str:
-    """Return the program of a step that takes all files, and its function, from another."""
-    start = CARRIED.replace("MODULE", handed_module(name)).replace("NAME", name)
-    annotate = ANNOTATE.replace("NAME", name)
-    return f"\nfrom kfp import dsl\n{ARTIFACTS}{START}{taking(takes)}{start}{annotate}"
-
-
-def handed_module(name: str) -> str:
-    """Return the name of the module that has a step's function in what is handed on."""
-    return f"step_{name}"
+def filled(program: str, name: str) -> str:
+    """Return a program for a step of this name."""
+    return program.replace("MODULE", module_name(name)).replace("NAME", name)
 
 
 def installed(name: str, version: str) -> str:

@@ -1,13 +1,14 @@
-"""A step: a function, what it imports, and the component that it becomes.
+"""Steps: `@step` makes a component of a function, in each form in which its code gets to a step.
 
-What is shipped is the function's own source. Its body begins with the imports of the library, from
-which follow the modules that travel with it and the packages that it installs.
+What a step runs is the function's own source. Its body begins with the imports of the library, from
+which follow the files that are in its bundle and the packages that it installs.
 """
 
 import ast
 import dataclasses
 import functools
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,10 +17,36 @@ from kfp import dsl
 
 import kfp_mnist_mxnet
 from kfp_mnist_mxnet.shipping import programs
-from kfp_mnist_mxnet.shipping.closure import Closure, closure_of
+from kfp_mnist_mxnet.shipping.bundle import Bundle, Imports, find_imports
 from kfp_mnist_mxnet.shipping.install import PUBLIC, PYTHON_IMAGE, Base, install_script, step_pins
 
 ANY_ARTIFACT = "system.Artifact@0.0.1"
+STEPS: dict[str, "Step"] = {}
+
+
+def step(
+    function: Callable[..., Any] | None = None, *, descriptions: Mapping[str, str] | None = None
+) -> Any:
+    """Make a function a component that runs on the public Python image, and note it as a step.
+
+    In a step itself, where kfp has no compiler, it stays the function that it is.
+    descriptions: of inputs that the docstring leaves out.
+    """
+    if function is None:
+        return functools.partial(step, descriptions=descriptions)
+    if function.__module__ == "__main__":
+        sys.exit(f"run it by: python -m kfp_mnist_mxnet.components {function.__name__} --help")
+    if not hasattr(dsl, "component"):
+        return function
+    noted = STEPS[function.__name__] = Step(function, descriptions or {})
+    return noted.alone()
+
+
+def step_of(component: Any) -> "Step | None":
+    """Return the step that a component was made of, None for one that was loaded from YAML."""
+    function = getattr(component, "python_func", None)
+    found = STEPS.get(function.__name__) if function else None
+    return found if found and found.function is function else None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,47 +61,47 @@ class Step:
 
     @functools.cached_property
     def source(self) -> str:
-        """The function's source without decorator and docstring, which the YAML has elsewhere."""
-        lines = textwrap.dedent(inspect.getsource(self.function)).splitlines(keepends=True)
-        (node,) = ast.parse("".join(lines)).body
-        assert isinstance(node, ast.FunctionDef)  # noqa: S101 (what @step decorates)
-        first, *rest = node.body
-        body = rest[0].lineno if ast.get_docstring(node) else first.lineno
-        head = lines[node.lineno - 1 : first.lineno - 1]
-        return "".join([*head, *lines[body - 1 :]])
+        """The function's source without its decorator."""
+        text = textwrap.dedent(inspect.getsource(self.function))
+        (node,) = ast.parse(text).body
+        return "".join(text.splitlines(keepends=True)[node.lineno - 1 :])
 
     @functools.cached_property
-    def closure(self) -> Closure:
+    def imports(self) -> Imports:
         """What the function imports, transitively."""
-        return closure_of(self.source)
+        return find_imports(self.source)
 
     @property
     def name(self) -> str:
         """The function's name."""
         return self.function.__name__
 
-    def embedded(
-        self,
-        program: str,
-        base: Base = PUBLIC,
-        cuda: bool = False,
-        takes: bool = False,
-        hands_on: bool = False,
-    ) -> Any:
-        """Return the component whose program brings what it imports.
+    def alone(self, base: Base = PUBLIC) -> Any:
+        """Return the component that carries all that it imports."""
+        program = programs.carrier(self.name, hands_on=False)
+        return self.embedded(programs.with_bundle(program, bundle_of(self)), base)
 
-        takes, hands_on: whether files of the library are an input, or an output.
+    def first(self, base: Base = PUBLIC, cuda: bool = False) -> Any:
+        """Return the component that carries what all steps of a pipeline import.
+
+        Its program is finished by fill_in, as are those of the later steps.
         """
-        script = install_script(step_pins(self.closure.packages, cuda), index=base.index)
-        made = self.made(program, script, base.image)
-        spec = made.component_spec
-        if takes:
-            library = dsl.structures.InputSpec(ANY_ARTIFACT)
-            spec.inputs = {**(spec.inputs or {}), programs.ARTIFACT: library}
-        if hands_on:
-            library = dsl.structures.OutputSpec(ANY_ARTIFACT)
-            spec.outputs = {**(spec.outputs or {}), programs.ARTIFACT: library}
-        return type(made)(spec, self.function)  # which notes the inputs once
+        made = self.embedded(programs.carrier(self.name, hands_on=True), base, cuda)
+        library = dsl.structures.OutputSpec(ANY_ARTIFACT)
+        outputs = {**(made.component_spec.outputs or {}), programs.ARTIFACT: library}
+        return self.replaced(made, outputs=outputs)
+
+    def later(self, base: Base = PUBLIC, cuda: bool = False) -> Any:
+        """Return the component that takes what it imports from the pipeline's first step."""
+        made = self.embedded(programs.taker(self.name), base, cuda)
+        library = dsl.structures.InputSpec(ANY_ARTIFACT)
+        inputs = {**(made.component_spec.inputs or {}), programs.ARTIFACT: library}
+        return self.replaced(made, inputs=inputs)
+
+    def embedded(self, program: str, base: Base, cuda: bool = False) -> Any:
+        """Return the component that installs packages and then runs a program."""
+        script = install_script(step_pins(self.imports.packages, cuda), index=base.index)
+        return self.made(program, script, base.image)
 
     def installed(self, image: str) -> Any:
         """Return the component for an image that has the library, kfp and all packages."""
@@ -85,7 +112,7 @@ class Step:
 
         requirement: name==version or the address of a wheel.
         """
-        script = install_script(step_pins(self.closure.packages, cuda), requirement, base.index)
+        script = install_script(step_pins(self.imports.packages, cuda), requirement, base.index)
         program = programs.installed(self.name, kfp_mnist_mxnet.__version__)
         return self.made(program, script, base.image)
 
@@ -104,3 +131,32 @@ class Step:
         start = ["sh", "-c", script] if script else []
         container.command = [*start, *container.command[:-1], program]
         return component
+
+    def replaced(self, component: Any, **ends: Any) -> Any:
+        """Return a component with other inputs or outputs, which kfp notes once."""
+        for name, value in ends.items():
+            setattr(component.component_spec, name, value)
+        return type(component)(component.component_spec, self.function)
+
+
+def bundle_of(*steps: Step) -> Bundle:
+    """Return the bundle of what some steps import."""
+    files = sorted(set().union(*(step.imports.files for step in steps)))
+    return Bundle.of({step.name: step.source for step in steps}, files)
+
+
+def fill_in(spec: Any) -> None:
+    """Put the bundle of a pipeline's steps into their programs.
+
+    spec: kfp's protobuf message, which is changed.
+    """
+    executors = spec.deployment_spec["executors"].values()
+    containers = [executor["container"] for executor in executors if "container" in executor]
+    commands = {
+        container["args"][-1]: container["command"]  # the last argument is the function's name
+        for container in containers
+        if programs.is_unfinished(container["command"][-1])
+    }
+    bundle = bundle_of(*(STEPS[name] for name in sorted(commands)))
+    for command in commands.values():
+        command[len(command) - 1] = programs.with_bundle(command[-1], bundle)

@@ -1,4 +1,4 @@
-"""What a pipeline will weigh in the back end: an estimate, before it runs.
+"""The size of a pipeline's Workflow in the back end: an estimate, before it runs.
 
 Argo keeps a run in one object, the Workflow, of at most 1 MiB. A task's specification and program
 stand in it many times: once in its arguments, twice each in what the task's driver takes and gives
@@ -21,17 +21,10 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from google.protobuf import json_format
-
-from kfp_mnist_mxnet.errors import InvalidInput
-from kfp_mnist_mxnet.shipping.loops import MOST
-
 LIMIT = 1 << 20  # bytes of a Workflow; etcd takes no more than 1.5 MiB
 SAFE_SHARE = 0.9  # of the limit that an estimate may reach
 HARDER = 1.17  # is a real node to compress than one from here, by Go's deflate: measured
 
-FEW, MANY = 10, 50  # iterations that are weighed; the more there are, the less does each weigh
-STEP = 10  # of the number of iterations that is allowed
 TEMPLATES = 32_000  # bytes of the templates that every Workflow has, and of its arguments' names
 UUID = 32  # characters of an id
 
@@ -76,7 +69,7 @@ SETTINGS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Weight:
+class Size:
     """Bytes of a Workflow at the end of its run: as it is, and with its nodes compressed."""
 
     plain: int
@@ -88,8 +81,8 @@ class Weight:
         return min(self.plain, self.compressed) <= SAFE_SHARE * LIMIT
 
 
-def weigh(spec: Mapping[str, Any], iterations: int = 1) -> Weight:
-    """Return what a compiled pipeline weighs if each of its loops has so many iterations.
+def estimate_size(spec: Mapping[str, Any], iterations: int = 1) -> Size:
+    """Return the size of a compiled pipeline's run if each of its loops has so many iterations.
 
     spec: the pipeline's specification, as its YAML has it.
     """
@@ -105,7 +98,7 @@ def weigh(spec: Mapping[str, Any], iterations: int = 1) -> Weight:
     listed = sorted([*root, *made.of_dag(spec["root"]["dag"]["tasks"])], key=lambda node: node[0])
     nodes = json.dumps(dict(listed), separators=(",", ":"))
     packed = base64.b64encode(zlib.compress(nodes.encode(), 6))
-    return Weight(fixed + len(nodes), fixed + round(HARDER * len(packed)))
+    return Size(fixed + len(nodes), fixed + round(HARDER * len(packed)))
 
 
 def dags(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -246,52 +239,3 @@ class Nodes:
         """Return text that stands nowhere else, as ids and addresses do."""
         seed = hashlib.sha512(str(next(self.numbers)).encode()).hexdigest()
         return (seed * (length // len(seed) + 1))[:length]
-
-
-def most_iterations(spec: Mapping[str, Any]) -> int:
-    """Return how many iterations a pipeline's loops may have, 0 if not even one is safe.
-
-    A round number, as it stands in the YAML, which must not depend on the zlib of this machine.
-    """
-    few, many = (weigh(spec, n).compressed for n in (FEW, MANY))
-    each = (many - few) / (MANY - FEW)
-    most = MANY + int((SAFE_SHARE * LIMIT - many) // each)
-    most -= most % STEP
-    while weigh(spec, most + STEP).is_safe:
-        most += STEP
-    while most > 0 and not weigh(spec, most).is_safe:
-        most -= STEP
-    return max(0, most)
-
-
-def limit_iterations(spec: Any) -> None:
-    """Tell each step that makes the list of a loop how long it may be: see loops.py.
-
-    spec: the pipeline's specification as kfp's protobuf message, which is changed.
-    """
-    described = json_format.MessageToDict(spec)
-    for tasks in dags(described):
-        for task in tasks.values():
-            items = task.get("parameterIterator", {}).get("items", {}).get("inputParameter")
-            source = task.get("inputs", {}).get("parameters", {}).get(items, {})
-            maker = source.get("taskOutputParameter", {}).get("producerTask")
-            if maker:
-                component = spec.components[tasks[maker]["componentRef"]["name"]]
-                container = spec.deployment_spec["executors"][component.executor_label]["container"]
-                most = str(most_iterations(described))
-                container.get_or_create_list("env").extend([{"name": MOST, "value": most}])
-
-
-def check_weight(spec: Mapping[str, Any]) -> None:
-    """Check that the back end can hold a run of a pipeline, with one iteration of each loop.
-
-    Raises:
-        InvalidInput: it can't.
-    """
-    weight = weigh(spec)
-    if not weight.is_safe:
-        raise InvalidInput(
-            f"a run of {spec['pipelineInfo']['name']} would weigh about {weight.compressed:,} "
-            f"bytes, and at most {SAFE_SHARE * LIMIT:,.0f} are safe with the {LIMIT:,} of the "
-            "back end: compile it for an image of your own (--image), or with fewer steps"
-        )

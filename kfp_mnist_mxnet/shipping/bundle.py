@@ -1,0 +1,172 @@
+"""What steps need of the library: found from their imports, and packed into one program.
+
+It is part of the back end's cache key, so it is the same at every compile, in every checkout, on
+every machine and Python version: files are in order and without dates, and what compresses it is
+bzip2, whose only implementation gives the same bytes since 1996; zlib and xz do not promise that.
+"""
+
+import ast
+import base64
+import bz2
+import dataclasses
+import functools
+import hashlib
+import modulefinder
+import pathlib
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from typing import Self
+
+import kfp_mnist_mxnet
+
+LIBRARY = kfp_mnist_mxnet.__name__
+ROOT = pathlib.Path(kfp_mnist_mxnet.__file__).parents[1]
+
+# Packages whose name at PyPI is not that of their module, and what comes with another.
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "aiohttp": "model-registry",
+    "model_registry": "model-registry",
+    "mr_openapi": "model-registry",
+}
+# What a step runs of it, beside its own program.
+UNPACK = """
+import pathlib, sys
+root = pathlib.Path(__file__).with_name("library")
+for name, text in FILES.items():
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_text(text, encoding="utf-8")
+sys.path.insert(0, str(root))
+"""
+# What the signature of a step's function needs.
+HEADER = """
+from kfp import dsl
+from kfp.dsl import *
+
+"""
+# Base 85 takes 5 characters for 4 bytes. Of its alphabet Kubernetes expands $, Argo expands braces
+# and Go writes <, > and & in JSON as six characters each: others stand for these.
+UNSAFE, SAFE = "$&<>{}", ",./:[]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Imports:
+    """What some code imports, transitively.
+
+    files: path below the root, with slashes, of each file of the library, with the templates beside
+    its modules; packages: names at PyPI of all else that is not Python's own.
+    """
+
+    files: frozenset[str]
+    packages: frozenset[str]
+
+
+def find_imports(source: str) -> Imports:
+    """Return what a program imports. Nothing is imported: MXNet need not be installed.
+
+    Raises:
+        ModuleNotFoundError: it, or what it imports, imports a module that the library lacks.
+    """
+    finder = modulefinder.ModuleFinder(path=[str(ROOT)])
+    with tempfile.TemporaryDirectory() as directory:
+        script = pathlib.Path(directory, "script.py")
+        script.write_text(source, encoding="utf-8")
+        finder.run_script(str(script))
+    missing, _ = finder.any_missing_maybe()
+    if lacking := [name for name in missing if name.partition(".")[0] == LIBRARY]:
+        raise ModuleNotFoundError(f"there is no module {lacking[0]}, which a step imports")
+    modules = [
+        pathlib.Path(module.__file__)  # type: ignore[attr-defined]
+        for name, module in finder.modules.items()
+        if name.partition(".")[0] == LIBRARY
+    ]
+    templates = [
+        path
+        for place in {module.parent for module in modules}
+        for path in place.iterdir()
+        if path.suffix in (".html", ".css")
+    ]
+    packages = {name.partition(".")[0] for name in missing} - sys.stdlib_module_names - {"kfp"}
+    return Imports(
+        frozenset(path.relative_to(ROOT).as_posix() for path in (*modules, *templates)),
+        frozenset(DISTRIBUTIONS.get(name, name) for name in packages),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A program, compressed, that writes modules and templates, and lets Python import them."""
+
+    packed: bytes
+
+    @classmethod
+    def of(cls, functions: Mapping[str, str], files: Iterable[str]) -> Self:
+        """Return the bundle of steps: files of the library, and a module for each function.
+
+        functions: name of a step to the source of its function.
+        """
+        contents = {name: (ROOT / name).read_text(encoding="utf-8") for name in files}
+        for name, text in contents.items():
+            contents[name] = strip_source(text) if name.endswith(".py") else text
+        for name, text in functions.items():  # kfp reads their annotations
+            contents[f"{module_name(name)}.py"] = HEADER + strip_source(text, annotations=True)
+        program = UNPACK.replace("FILES", repr(dict(sorted(contents.items()))))
+        return cls(bz2.compress(program.encode(), 9))
+
+    @property
+    def text(self) -> str:
+        """The bundle as text that survives a shell, JSON and Argo's templates."""
+        return base64.b85encode(self.packed).decode().translate(str.maketrans(UNSAFE, SAFE))
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the bundle, in hexadecimal digits."""
+        return hashlib.sha256(self.packed).hexdigest()
+
+
+def module_name(function: str) -> str:
+    """Return the name of the module in which a bundle has the function of a step."""
+    return f"step_{function}"
+
+
+@functools.cache
+def strip_source(source: str, annotations: bool = False) -> str:
+    """Return source without comments and docstrings.
+
+    annotations: whether those of functions stay.
+    """
+    stripper = Stripper(source, annotations)
+    text = ast.unparse(stripper.visit(ast.parse(source)))
+    return re.sub(r"\bfstring_(\d+)_\b", lambda found: stripper.fstrings[int(found[1])], text)
+
+
+class Stripper(ast.NodeTransformer):
+    """Takes docstrings, and unless they stay annotations of functions, out of a tree.
+
+    Versions of Python write f-strings in different ways. So names stand for them, and fstrings has
+    what they are in the source.
+    """
+
+    def __init__(self, source: str, annotations: bool) -> None:
+        self.source, self.annotations = source, annotations
+        self.fstrings: list[str] = []
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        """Return what stands for a node."""
+        if isinstance(node, ast.JoinedStr):
+            text = ast.get_source_segment(self.source, node) or ""
+            is_block = '"""' in text  # whose lines are part of it
+            self.fstrings.append(text if is_block else " ".join(text.split("\n")))
+            return ast.Name(f"fstring_{len(self.fstrings) - 1}_")
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            if ast.get_docstring(node, clean=False) is not None:
+                del node.body[0]
+            if not node.body and not isinstance(node, ast.Module):
+                node.body.append(ast.Pass())
+        if isinstance(node, ast.FunctionDef) and not self.annotations:
+            node.returns = None
+        if isinstance(node, ast.arg) and not self.annotations:
+            node.annotation = None
+        return self.generic_visit(node)
