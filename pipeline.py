@@ -6,7 +6,7 @@ from typing import Any
 
 from kfp import dsl
 
-from kfp_mnist_mxnet.cli.target import GPU_TOLERATION, Needs, Target
+from kfp_mnist_mxnet.compiler.target import GPU_TOLERATION, Needs, Target
 from kfp_mnist_mxnet.components.compare import compare
 from kfp_mnist_mxnet.components.evaluate import evaluate
 from kfp_mnist_mxnet.components.export import export

@@ -2,7 +2,7 @@
 
 from kfp.dsl import HTML, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
-from kfp_mnist_mxnet.shipping.step import step
+from kfp_mnist_mxnet.compiler.step import step
 
 
 @step

@@ -2,7 +2,7 @@
 
 from kfp.dsl import Input, Metrics, Model
 
-from kfp_mnist_mxnet.shipping.step import step
+from kfp_mnist_mxnet.compiler.step import step
 
 
 @step

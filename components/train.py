@@ -2,8 +2,8 @@
 
 from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
 
+from kfp_mnist_mxnet.compiler.step import step
 from kfp_mnist_mxnet.model.hyperparameters import DESCRIPTIONS
-from kfp_mnist_mxnet.shipping.step import step
 
 
 @step(descriptions=DESCRIPTIONS)

@@ -2,7 +2,7 @@
 
 from kfp.dsl import Dataset, Input
 
-from kfp_mnist_mxnet.shipping.step import step
+from kfp_mnist_mxnet.compiler.step import step
 
 
 @step

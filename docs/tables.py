@@ -15,7 +15,7 @@ from typing import Any
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from kfp_mnist_mxnet.cli.component import described
-from kfp_mnist_mxnet.cli.target import Target, step_name
+from kfp_mnist_mxnet.compiler.target import Target, step_name
 from kfp_mnist_mxnet.components import COMPONENTS
 from kfp_mnist_mxnet.model.hyperparameters import DESCRIPTIONS, LEFT_OPEN, RECIPES
 from kfp_mnist_mxnet.model.symbol import ALLOWED_OPERATORS

@@ -27,11 +27,11 @@ import click
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from kfp_mnist_mxnet import __version__
-from kfp_mnist_mxnet.cli.target import Target, file_name, write_yaml
+from kfp_mnist_mxnet.compiler.install import PROJECT
+from kfp_mnist_mxnet.compiler.step import STEPS
+from kfp_mnist_mxnet.compiler.target import Target, file_name, write_yaml
 from kfp_mnist_mxnet.components import COMPONENTS
 from kfp_mnist_mxnet.pipeline import PIPELINES
-from kfp_mnist_mxnet.shipping.install import PROJECT
-from kfp_mnist_mxnet.shipping.step import STEPS
 
 ROOT = pathlib.Path(__file__).parents[1]
 IMAGES = ("mxnet-cpu", "mxnet-gpu")

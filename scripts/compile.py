@@ -2,7 +2,7 @@
 
 import pathlib
 
-from kfp_mnist_mxnet.cli.target import Target, file_name, write_yaml
+from kfp_mnist_mxnet.compiler.target import Target, file_name, write_yaml
 from kfp_mnist_mxnet.components import COMPONENTS
 from kfp_mnist_mxnet.pipeline import PIPELINES
 

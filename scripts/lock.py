@@ -1,7 +1,7 @@
 """Write what the suite's pins need, as exact versions: run `make locks`.
 
 requirements.lock               .venv, on every supported Python, with hashes
-kfp_mnist_mxnet/shipping/lock.txt  which package needs which: of this a step on the public Python
+kfp_mnist_mxnet/compiler/lock.txt  which package needs which: of this a step on the public Python
                                 image installs its part
 images/*/requirements.txt       what an image installs, with hashes
 kfp_mnist_mxnet/cli/model_server.txt  KServe's model server, in an environment of its own
@@ -16,7 +16,7 @@ import sys
 
 import click
 
-from kfp_mnist_mxnet.shipping.install import CPU_PINS, CUDA_PINS, LOCK, pins
+from kfp_mnist_mxnet.compiler.install import CPU_PINS, CUDA_PINS, LOCK, pins
 
 ROOT = pathlib.Path(__file__).parents[1]
 HEADER = "# Made by scripts/lock.py: run make locks.\n"
@@ -62,7 +62,7 @@ def main(upgrade: bool) -> None:
     steps = [pin for pin in pins(CPU_PINS) if not pin.startswith("kfp==")]
     text = locked(steps, *STEP, "--annotation-style", "line")
     text = re.sub(r"( +# via|,) --?(c|r|override) .*", "", text)  # what is no package
-    (ROOT / "kfp_mnist_mxnet" / "shipping" / LOCK).write_text(text)
+    (ROOT / "kfp_mnist_mxnet" / "compiler" / LOCK).write_text(text)
 
     cuda = [pin for pin in steps if not pin.startswith("mxnet==")] + pins(CUDA_PINS)
     kfp = locked(pins(CPU_PINS, ["kfp"]), *STEP, *HASHED, "--no-deps")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
-FILES = ("kfp_mnist_mxnet/shipping/requirements.txt", "kfp_mnist_mxnet/shipping/install.py")
+FILES = ("kfp_mnist_mxnet/compiler/requirements.txt", "kfp_mnist_mxnet/compiler/install.py")
 KEPT = ("mxnet", "model-registry")
 PIN = re.compile(r"\b([\w.-]+)==(\d[\w.]*)")
 

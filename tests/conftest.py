@@ -19,7 +19,7 @@ from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.graph import read_graph
 from kfp_mnist_mxnet.cli.local import new_record
 from kfp_mnist_mxnet.cli.page import write_page
-from kfp_mnist_mxnet.cli.target import LOCAL
+from kfp_mnist_mxnet.compiler.target import LOCAL
 from kfp_mnist_mxnet.components.compare import compare
 from kfp_mnist_mxnet.components.evaluate import evaluate
 from kfp_mnist_mxnet.components.export import export

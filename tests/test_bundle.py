@@ -18,17 +18,17 @@ from google.protobuf import json_format
 from workflow_size import estimate_size
 
 from kfp_mnist_mxnet import pipeline
-from kfp_mnist_mxnet.cli.target import LOCAL, Target
-from kfp_mnist_mxnet.limits import check_iterations
-from kfp_mnist_mxnet.pipeline import MAX_SHARDS, MAX_TRIALS
-from kfp_mnist_mxnet.shipping.bundle import (
+from kfp_mnist_mxnet.compiler.bundle import (
     SAFE,
     UNSAFE,
     Bundle,
     find_imports,
     strip_source,
 )
-from kfp_mnist_mxnet.shipping.step import STEPS, step_of
+from kfp_mnist_mxnet.compiler.step import STEPS, step_of
+from kfp_mnist_mxnet.compiler.target import LOCAL, Target
+from kfp_mnist_mxnet.limits import check_iterations
+from kfp_mnist_mxnet.pipeline import MAX_SHARDS, MAX_TRIALS
 
 LIBRARY = sorted((ROOT / "kfp_mnist_mxnet").rglob("*.py"))
 COMMITTED = ["pipeline.yaml", "pipeline-cpu.yaml", "sweep.yaml", "sweep-cpu.yaml"]

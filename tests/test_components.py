@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from kfp_mnist_mxnet.compiler.bundle import HEADER
+from kfp_mnist_mxnet.compiler.step import STEPS
 from kfp_mnist_mxnet.components import COMPONENTS as SUITE
 from kfp_mnist_mxnet.components.plan import plan
 from kfp_mnist_mxnet.components.train import train
@@ -19,8 +21,6 @@ from kfp_mnist_mxnet.model.hyperparameters import (
     choose_hyperparameters,
     take_trial,
 )
-from kfp_mnist_mxnet.shipping.bundle import HEADER
-from kfp_mnist_mxnet.shipping.step import STEPS
 
 COMPONENTS = list(SUITE.values())
 

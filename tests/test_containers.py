@@ -12,7 +12,7 @@ from conftest import ROOT, write_idx_set
 
 from kfp_mnist_mxnet import __version__
 from kfp_mnist_mxnet.cli.local import reachable
-from kfp_mnist_mxnet.shipping.step import PYTHON_IMAGE
+from kfp_mnist_mxnet.compiler.step import PYTHON_IMAGE
 
 IMAGE = f"kfp-mnist-mxnet/mxnet-cpu:{__version__}"
 SMALL = [

@@ -13,7 +13,7 @@ from conftest import ROOT
 STEP = '''
 from kfp.dsl import Dataset, Input, Metrics, Output
 
-from kfp_mnist_mxnet.shipping.step import step
+from kfp_mnist_mxnet.compiler.step import step
 
 
 @step

@@ -9,8 +9,8 @@ import subprocess
 import pytest
 from conftest import ROOT
 
+from kfp_mnist_mxnet.compiler.install import CUDA_PINS, pins
 from kfp_mnist_mxnet.runtime.cuda import check_compute_capability, gpu_capabilities, load_cuda
-from kfp_mnist_mxnet.shipping.install import CUDA_PINS, pins
 
 # An interpreter that has kfp and requirements-gpu.txt: about 4 GB, so it is not in .venv.
 CUDA_PYTHON = os.environ.get("CUDA_PYTHON", "")

@@ -15,9 +15,9 @@ import pytest
 
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.cli import component_for
-from kfp_mnist_mxnet.cli.site import Site
-from kfp_mnist_mxnet.cli.target import Target
-from kfp_mnist_mxnet.shipping.install import UV, Base, install_script
+from kfp_mnist_mxnet.compiler.install import UV, Base, install_script
+from kfp_mnist_mxnet.compiler.site import Site
+from kfp_mnist_mxnet.compiler.target import Target
 
 FOUND = "import pathlib, tiny; print(tiny.__name__, pathlib.Path(tiny.__file__).parent.name)"
 

@@ -16,7 +16,7 @@ from conftest import ROOT, write_idx_set
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli import cli, local
 from kfp_mnist_mxnet.cli.interruption import Running, goes_on, interruptible, locked_log
-from kfp_mnist_mxnet.cli.target import LOCAL
+from kfp_mnist_mxnet.compiler.target import LOCAL
 
 LONG = ["--pipeline", "sweep", "-p", "epochs=100000"]
 

@@ -13,7 +13,7 @@ from conftest import COMPILED, ROOT, write_idx_set
 
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.local import scrub, secret_words
-from kfp_mnist_mxnet.cli.target import file_name
+from kfp_mnist_mxnet.compiler.target import file_name
 from kfp_mnist_mxnet.data.names import STANDARD_NAMES
 from kfp_mnist_mxnet.data.sources import Mirror, fetch
 from kfp_mnist_mxnet.export.registration import TOKEN

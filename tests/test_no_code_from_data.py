@@ -10,6 +10,8 @@ import pytest
 from conftest import Artifacts, write_idx_set
 from kfp import dsl
 
+from kfp_mnist_mxnet.compiler.bundle import ROOT
+from kfp_mnist_mxnet.compiler.step import STEPS
 from kfp_mnist_mxnet.components import COMPONENTS
 from kfp_mnist_mxnet.components.compare import compare
 from kfp_mnist_mxnet.components.evaluate import evaluate
@@ -19,8 +21,6 @@ from kfp_mnist_mxnet.components.merge import merge
 from kfp_mnist_mxnet.components.predict import predict
 from kfp_mnist_mxnet.model.symbol import ALLOWED_OPERATORS
 from kfp_mnist_mxnet.reports.page import Picture, Section, write_report
-from kfp_mnist_mxnet.shipping.bundle import ROOT
-from kfp_mnist_mxnet.shipping.step import STEPS
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "yaml", "runpy"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "literal_eval", "system", "popen"}

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli import cli
 from kfp_mnist_mxnet.cli.parameters import KINDS, local_parameters, parse_parameters
-from kfp_mnist_mxnet.cli.target import LOCAL, Target
+from kfp_mnist_mxnet.compiler.target import LOCAL, Target
 
 DEEP = "[" * 100_000 + "]" * 100_000
 REFUSED = {

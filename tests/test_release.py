@@ -24,11 +24,11 @@ from packaging.requirements import Requirement
 
 from kfp_mnist_mxnet import __version__
 from kfp_mnist_mxnet.cli import cli, command
-from kfp_mnist_mxnet.cli.target import file_name
+from kfp_mnist_mxnet.compiler.install import CPU_PINS, UV, pins, resource
+from kfp_mnist_mxnet.compiler.target import file_name
 from kfp_mnist_mxnet.components import COMPONENTS
 from kfp_mnist_mxnet.pipeline import PIPELINES
 from kfp_mnist_mxnet.runtime.mxnet_compatibility import INSTALL_MXNET
-from kfp_mnist_mxnet.shipping.install import CPU_PINS, UV, pins, resource
 
 IMAGES = ("mxnet-cpu", "mxnet-gpu")
 DIGESTS = {image: f"sha256:{hashlib.sha256(image.encode()).hexdigest()}" for image in IMAGES}

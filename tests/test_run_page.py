@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.graph import Box, arrange, arrows, places, read_graph, unroll
 from kfp_mnist_mxnet.cli.page import number
-from kfp_mnist_mxnet.cli.target import LOCAL
+from kfp_mnist_mxnet.compiler.target import LOCAL
 
 
 def boxes_of(name: str) -> list[Box]:

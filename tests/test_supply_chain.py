@@ -7,8 +7,8 @@ import pytest
 from conftest import ROOT
 
 import kfp_mnist_mxnet.components  # noqa: F401 (each notes its step)
-from kfp_mnist_mxnet.shipping.install import CPU_PINS, LOCK, pins, step_pins, with_needs
-from kfp_mnist_mxnet.shipping.step import STEPS
+from kfp_mnist_mxnet.compiler.install import CPU_PINS, LOCK, pins, step_pins, with_needs
+from kfp_mnist_mxnet.compiler.step import STEPS
 
 IMAGES = sorted(path.parent for path in ROOT.glob("images/*/Dockerfile"))
 

@@ -12,6 +12,9 @@ from conftest import write_idx_set
 from kfp import dsl
 from step_process import Step, sentence
 
+from kfp_mnist_mxnet.compiler import programs
+from kfp_mnist_mxnet.compiler.programs import ARTIFACT
+from kfp_mnist_mxnet.compiler.step import STEPS, bundle_of
 from kfp_mnist_mxnet.components.compare import compare
 from kfp_mnist_mxnet.components.evaluate import evaluate
 from kfp_mnist_mxnet.components.export import export
@@ -22,9 +25,6 @@ from kfp_mnist_mxnet.components.plan import plan
 from kfp_mnist_mxnet.components.predict import predict
 from kfp_mnist_mxnet.components.train import train
 from kfp_mnist_mxnet.components.upload import upload
-from kfp_mnist_mxnet.shipping import programs
-from kfp_mnist_mxnet.shipping.programs import ARTIFACT
-from kfp_mnist_mxnet.shipping.step import STEPS, bundle_of
 
 SMALL: dict[str, Any] = {
     "epochs": 1,

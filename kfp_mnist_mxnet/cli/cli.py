@@ -28,8 +28,8 @@ from kfp_mnist_mxnet.cli.command import (
 # A command imports what it needs: the pipelines import kfp and are made, which takes a second.
 if TYPE_CHECKING:
     from kfp_mnist_mxnet.cli.cluster import Connection
-    from kfp_mnist_mxnet.cli.site import Site
-    from kfp_mnist_mxnet.cli.target import Target
+    from kfp_mnist_mxnet.compiler.site import Site
+    from kfp_mnist_mxnet.compiler.target import Target
 
 HOST = "URL of the UI or API."
 POLL = "Seconds between looks."
@@ -51,7 +51,7 @@ def for_cluster(pipeline: str, target: str, site: "Site", **where: str) -> Any:
     Raises:
         click.UsageError: options that do not fit each other.
     """
-    from kfp_mnist_mxnet.cli.target import step_names
+    from kfp_mnist_mxnet.compiler.target import step_names
 
     made = made_pipeline(pipeline, chosen_target(target, site=site, **where))
     steps = step_names(made.pipeline_spec)
@@ -66,12 +66,13 @@ def component_for(name: str, site: "Site") -> Any:
     Raises:
         click.UsageError: there is no such component, or the site has what only a pipeline can have.
     """
+    from kfp_mnist_mxnet.cli.site import check_component
+    from kfp_mnist_mxnet.compiler.step import STEPS
     from kfp_mnist_mxnet.components import COMPONENTS
-    from kfp_mnist_mxnet.shipping.step import STEPS
 
     if name not in COMPONENTS:
         raise click.UsageError(f"no component {name!r}: {nearest(name, COMPONENTS)}")
-    site.check_component()
+    check_component(site)
     return STEPS[name].alone(site.base)
 
 
@@ -92,7 +93,7 @@ def which_parameters(**target: Any) -> Callable[..., Any]:
     """Return the option -p; the shell completes the parameters of pipelines for this target."""
 
     def inputs(pipeline: str) -> Mapping[str, Any]:
-        from kfp_mnist_mxnet.cli.target import Target
+        from kfp_mnist_mxnet.compiler.target import Target
 
         return made_pipeline(pipeline, Target(**target)).component_spec.inputs
 
@@ -137,7 +138,7 @@ def compile_command(
     pipeline: str, component: str, target: str, output: str, site: "Site", **where: str
 ) -> None:
     """Write the YAML of a pipeline, to upload in the Kubeflow UI, or of a component."""
-    from kfp_mnist_mxnet.cli.target import file_name, write_yaml
+    from kfp_mnist_mxnet.compiler.target import file_name, write_yaml
 
     if component and any(where.values()):
         raise click.UsageError(
@@ -191,7 +192,7 @@ def run_command(
     from kfp_mnist_mxnet.cli.local import run
     from kfp_mnist_mxnet.cli.model_uri import check_model_here
     from kfp_mnist_mxnet.cli.parameters import check_parameters, local_parameters, parse_parameters
-    from kfp_mnist_mxnet.cli.target import LOCAL, Target
+    from kfp_mnist_mxnet.compiler.target import LOCAL, Target
     from kfp_mnist_mxnet.errors import MissingLibrary
     from kfp_mnist_mxnet.runtime.mxnet_compatibility import check_installed
 

@@ -18,7 +18,7 @@ import kfp
 import kfp_server_api
 import urllib3
 
-from kfp_mnist_mxnet.cli.target import write_yaml
+from kfp_mnist_mxnet.compiler.target import write_yaml
 from kfp_mnist_mxnet.storage.http import untrusted
 
 CONFLICT = 409  # another request has made it

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
-from kfp_mnist_mxnet.cli.site import USER, Site, site_options
+from kfp_mnist_mxnet.cli.site import USER, check_installs, site_options
+from kfp_mnist_mxnet.compiler.install import PROJECT
+from kfp_mnist_mxnet.compiler.site import Site
 from kfp_mnist_mxnet.errors import InvalidInput
-from kfp_mnist_mxnet.shipping.install import PROJECT
 from kfp_mnist_mxnet.storage.secret import checked_secret
 
 if TYPE_CHECKING:  # it imports kfp
-    from kfp_mnist_mxnet.cli.target import Target
+    from kfp_mnist_mxnet.compiler.target import Target
 
 PIPELINES = ("batch_predict", "sweep", "train")
 # The extra that each module is of.
@@ -231,7 +232,7 @@ def chosen_target(
     Raises:
         click.UsageError: options that do not fit each other.
     """
-    from kfp_mnist_mxnet.cli.target import Target
+    from kfp_mnist_mxnet.compiler.target import Target
 
     if package and (image or gpu_image):
         raise click.UsageError("--package is for the public image, not for --image")
@@ -243,7 +244,7 @@ def chosen_target(
         raise click.UsageError("--target gpu takes --image and --gpu-image together, or neither")
     if target == "cpu" and (gpu_image or node_selector):
         raise click.UsageError("--gpu-image and --node-selector are for --target gpu")
-    site.check_installs(image)
+    check_installs(site, image)
     key, _, value = (node_selector or "").partition("=")
     if node_selector and not (key and value):
         raise click.UsageError(f"--node-selector must be KEY=VALUE, got {node_selector!r}")

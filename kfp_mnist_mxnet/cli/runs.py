@@ -122,7 +122,7 @@ def note_lost(run: Run) -> None:
     from kfp_mnist_mxnet import pipeline
     from kfp_mnist_mxnet.cli.graph import places, read_graph
     from kfp_mnist_mxnet.cli.local import finish, save_run
-    from kfp_mnist_mxnet.cli.target import LOCAL
+    from kfp_mnist_mxnet.compiler.target import LOCAL
 
     run.record.update(status="FAILED", error=LOST)
     made = (make(LOCAL) for make in pipeline.PIPELINES.values())

@@ -1,18 +1,15 @@
-"""What an organisation has of its own in place of what is public: mirrors, secrets, sizes, proxies.
+"""The options by which a user says what an organisation has of its own: see compiler/site.py."""
 
-docs/admin.md says what each is for.
-"""
-
-import dataclasses
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
 
+from kfp_mnist_mxnet.compiler.install import PUBLIC, PYTHON_IMAGE, Base
+from kfp_mnist_mxnet.compiler.site import Resources, S3Secret, Site
 from kfp_mnist_mxnet.errors import InvalidInput
-from kfp_mnist_mxnet.shipping.install import PUBLIC, PYTHON_IMAGE, Base
 from kfp_mnist_mxnet.storage.address import Address
 
 Value = TypeVar("Value")
@@ -39,70 +36,32 @@ NAMES_A_FILE = re.compile(r"_(FILE|PATH|DIR)$", re.IGNORECASE)
 USER = re.compile(r"//[^/\s]*@|^[^/@\s]+:[^/@\s]+@")  # user:password@host, with a scheme or without
 
 
-@dataclasses.dataclass(frozen=True)
-class S3Secret:
-    """The Secret that has the credentials of an object store, and the keys in it that have them.
+def check_component(site: Site) -> None:
+    """Check that a component alone can be compiled for a site.
 
-    By default the one in which Kubeflow Pipelines keeps those of its own store.
+    Raises:
+        click.UsageError: the site has what is set on a task of a pipeline.
     """
-
-    name: str = "mlpipeline-minio-artifact"
-    access_key: str = "accesskey"
-    secret_key: str = "secretkey"  # noqa: S105 (the name of a key, not a secret)
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """The environment variable of a step for each key."""
-        return {self.access_key: "AWS_ACCESS_KEY_ID", self.secret_key: "AWS_SECRET_ACCESS_KEY"}
+    if site != Site(base=site.base):
+        raise click.UsageError(
+            "--s3-secret, --pull-secret, --resources and --env are for a pipeline: with "
+            "--component set them on the task in the pipeline of your own"
+        )
 
 
-@dataclasses.dataclass(frozen=True)
-class Resources:
-    """CPUs and memory of a step, as Kubernetes writes them; empty for the pipeline's own."""
+def check_installs(site: Site, image: str) -> None:
+    """Check that a site has nothing for steps that install packages if none does.
 
-    cpu: str = ""
-    memory: str = ""
+    image: of the steps, that has all packages; empty if they install them.
 
-
-@dataclasses.dataclass(frozen=True)
-class Site:
-    """What is an organisation's own: chosen once, when the pipeline is made.
-
-    pull_secrets: names of the Secrets with which the cluster pulls the images of steps.
-    resources: of steps, by name of the component. env: environment variables of every step.
+    Raises:
+        click.UsageError: it has.
     """
-
-    base: Base = PUBLIC
-    s3_secret: S3Secret = S3Secret()
-    pull_secrets: tuple[str, ...] = ()
-    resources: Mapping[str, Resources] = dataclasses.field(default_factory=dict)
-    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-    def check_component(self) -> None:
-        """Check that a component alone can be compiled for it.
-
-        Raises:
-            click.UsageError: it has what is set on a task of a pipeline.
-        """
-        if self != Site(base=self.base):
-            raise click.UsageError(
-                "--s3-secret, --pull-secret, --resources and --env are for a pipeline: with "
-                "--component set them on the task in the pipeline of your own"
-            )
-
-    def check_installs(self, image: str) -> None:
-        """Check that it has nothing for steps that install packages if none does.
-
-        image: of the steps, that has all packages; empty if they install them.
-
-        Raises:
-            click.UsageError: it has.
-        """
-        if image and self.base != PUBLIC:
-            raise click.UsageError(
-                "--index and --base-image are for steps that install packages, not for --image, "
-                "which has them"
-            )
+    if image and site.base != PUBLIC:
+        raise click.UsageError(
+            "--index and --base-image are for steps that install packages, not for --image, "
+            "which has them"
+        )
 
 
 class Index(click.ParamType):

@@ -16,9 +16,9 @@ from typing import Any
 from kfp import dsl
 
 import kfp_mnist_mxnet
-from kfp_mnist_mxnet.shipping import programs
-from kfp_mnist_mxnet.shipping.bundle import Bundle, Imports, find_imports
-from kfp_mnist_mxnet.shipping.install import PUBLIC, PYTHON_IMAGE, Base, install_script, step_pins
+from kfp_mnist_mxnet.compiler import programs
+from kfp_mnist_mxnet.compiler.bundle import Bundle, Imports, find_imports
+from kfp_mnist_mxnet.compiler.install import PUBLIC, PYTHON_IMAGE, Base, install_script, step_pins
 
 ANY_ARTIFACT = "system.Artifact@0.0.1"
 STEPS: dict[str, "Step"] = {}

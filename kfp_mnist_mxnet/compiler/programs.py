@@ -5,8 +5,8 @@ installed  the image has the library, or pip installs it
 local      the library of this Python environment
 """
 
-from kfp_mnist_mxnet.shipping.bundle import SAFE, UNSAFE, Bundle, module_name
-from kfp_mnist_mxnet.shipping.install import PROJECT
+from kfp_mnist_mxnet.compiler.bundle import SAFE, UNSAFE, Bundle, module_name
+from kfp_mnist_mxnet.compiler.install import PROJECT
 
 ARTIFACT = "library"  # the output and the input by which the bundle gets to the other steps
 TEXT, SHA256 = "BUNDLE-TEXT", "BUNDLE-SHA256"  # what stands in a program until they are known

@@ -17,10 +17,10 @@ from kfp import compiler, dsl
 from kfp.compiler import pipeline_spec_builder
 
 import kfp_mnist_mxnet
-from kfp_mnist_mxnet.cli.site import Resources, Site
-from kfp_mnist_mxnet.shipping.install import PROJECT
-from kfp_mnist_mxnet.shipping.programs import ARTIFACT
-from kfp_mnist_mxnet.shipping.step import fill_in, step_of
+from kfp_mnist_mxnet.compiler.install import PROJECT
+from kfp_mnist_mxnet.compiler.programs import ARTIFACT
+from kfp_mnist_mxnet.compiler.site import Resources, Site
+from kfp_mnist_mxnet.compiler.step import fill_in, step_of
 
 GPU = "nvidia.com/gpu"
 GPU_TOLERATION = {"key": GPU, "operator": "Exists", "effect": "NoSchedule"}

@@ -1,1 +1,0 @@
-"""How code travels: from a function to the command of a step."""
