@@ -12,7 +12,7 @@ def compare(
     metrics: Output[Metrics],
     sweep_report: Output[HTML],
 ):
-    """Choose the model with the best validation accuracy, the earliest of equals.
+    """Choose the model with the best validation accuracy; of equals the first.
 
     A trial that diverged counts as the worst.
 

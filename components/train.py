@@ -48,8 +48,9 @@ def train(
         device: One of auto (all GPUs, else the CPU), cpu, gpu (all GPUs).
         allow_divergence: Whether a training that diverges succeeds, with a model that says so and
             can't predict: compare takes it for the worst of a sweep.
-        checkpoint_uri: Where training is saved after each epoch, and goes on from if it was
-            interrupted: a directory, s3://bucket/prefix or minio://bucket/prefix; empty for none.
+        checkpoint_uri: Where a checkpoint is saved after each epoch, from which an interrupted
+            training resumes: a directory, s3://bucket/prefix or minio://bucket/prefix; empty for
+            none.
         s3_endpoint: host:port of the S3 server, with http:// if it has no TLS; empty for
             AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines.
             Credentials come from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
@@ -62,7 +63,7 @@ def train(
 
     Raises:
         ValueError: A hyperparameter is out of range or does not fit the data, the data can't be
-            read, or the checkpoint is damaged or of another training.
+            read, or the checkpoint is damaged or belongs to a different training run.
         FloatingPointError: The loss, a parameter or an output became NaN or infinite.
     """
     import logging

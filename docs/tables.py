@@ -33,8 +33,8 @@ PIPELINE_OWN = {
     "minio://bucket/prefix; empty for nowhere.",
     "export_onnx": "Whether the model is exported to ONNX: true or false.",
     "gpu_count": "How many GPUs training asks for, as text.",
-    "gpu_node_selector": "Labels of the nodes that training may run on.",
-    "gpu_tolerations": "Taints of the nodes that training may run on.",
+    "gpu_node_selector": "Node selector of the training pod.",
+    "gpu_tolerations": "Tolerations of the training pod.",
     "min_accuracy": "Below this accuracy on the test images predict and export do not run.",
     "model_uri": "Directory of the model, a path or the address of an artifact.",
     "registry_uri": "http(s)://host:port of a Kubeflow Model Registry that gets the exported "

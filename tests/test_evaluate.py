@@ -230,7 +230,7 @@ def test_report_shows_what_it_promises(artifacts, trained, hard_data):
     assert re.findall("<h2>(.*)</h2>", page) == [
         "Confusion matrix",
         "The most confident mistakes",
-        "Each class",
+        "Per-class metrics",
         "Reliability",
     ]
     assert page.count("<figure>") == 24

@@ -181,7 +181,7 @@ def test_a_step_at_its_memory_limit_fails_in_one_sentence(tmp_path):
     (tmp_path / "out").mkdir()
     done = step.run(tmp_path / "out", tmp_path, Fault(memory=150 << 20))
     assert done.returncode == 1, done.stdout
-    assert "OutOfMemory: the memory is used up: give the step more of it" in sentence(done)
+    assert "OutOfMemory: out of memory: raise the memory limit of the step" in sentence(done)
     assert changes(tmp_path / "out") == {}
 
 
@@ -212,8 +212,8 @@ def test_a_clock_that_jumps_back_gives_every_run_a_directory_of_its_own(tmp_path
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [
-        (-9, "killed by SIGKILL, as the system does when the memory is used up"),
-        (137, "killed by SIGKILL, as the system does when the memory is used up"),
+        (-9, "killed by SIGKILL, as the system does when it runs out of memory"),
+        (137, "killed by SIGKILL, as the system does when it runs out of memory"),
         (-15, "killed by SIGTERM"),
         (1, ""),
     ],

@@ -426,7 +426,7 @@ def test_sends_the_token_with_every_question_and_never_shows_it(api, monkeypatch
         ),
         (
             f"Epoch[0] 12 s left\n{LAUNCHER}exit status 137\n",
-            "killed by SIGKILL, as the system does when the memory is used up",
+            "killed by SIGKILL, as the system does when it runs out of memory",
         ),
         (f"Epoch[0] 12 s left\n{LAUNCHER}signal: killed\n", "killed"),
         (

@@ -372,7 +372,7 @@ def killed_by(status: int) -> str:
     number = -status if status < 0 else status - 128
     if number not in set(signal.Signals):
         return ""
-    often = ", as the system does when the memory is used up" if number == signal.SIGKILL else ""
+    often = ", as the system does when it runs out of memory" if number == signal.SIGKILL else ""
     return f"killed by {signal.Signals(number).name}{often}"
 
 

@@ -1,4 +1,4 @@
-"""What a set of predictions is worth: the share that is right, and each class by itself."""
+"""What a set of predictions is worth: accuracy, and metrics of each class."""
 
 import math
 import statistics

@@ -60,7 +60,7 @@ class Trial:
 
 
 def best_of(trials: Sequence[Trial]) -> int:
-    """Return the index of the trial with the best validation accuracy, the earliest of equals.
+    """Return the index of the trial with the best validation accuracy; of equals the first.
 
     Raises:
         InvalidInput: every trial diverged.

@@ -133,7 +133,7 @@ class Card:
         return [
             table(("score", "value"), facts.items()),
             *(f"On the data {escaped(info.source)}, SHA-256:\n", f"{escaped(info.sha256)}\n"),
-            "### Each class\n",
+            "### Per-class metrics\n",
             table(("class", "images", "precision", "recall", "F1"), rows),
         ]
 

@@ -142,9 +142,9 @@ class Hyperparameters:
     epochs: int = given(
         0,
         Count(least=0),
-        "How often each image is seen; 0: as long as the validation accuracy says that it pays.",
+        "Number of epochs; 0 stops when the validation accuracy plateaus.",
     )
-    batch_size: int = given(128, Count(), "Images of one update, shared by all GPUs.")
+    batch_size: int = given(128, Count(), "Global batch size, split across all devices.")
     learning_rate: float = given(
         0.1, Number(positive=True), "Learning rate, the highest of the schedule."
     )
@@ -158,12 +158,8 @@ class Hyperparameters:
     weight_decay: float = given(
         1e-4, Number(), "Weight decay (L2) of the weights, not of the biases."
     )
-    dropout: float = given(
-        0.0, Number(below=1), "Share of the inputs of the last layer that are dropped."
-    )
-    label_smoothing: float = fixed(
-        0.0, "Share of the probability that training aims to give to the wrong classes."
-    )
+    dropout: float = given(0.0, Number(below=1), "Dropout rate before the output layer.")
+    label_smoothing: float = fixed(0.0, "Label smoothing factor.")
     augmentation: float = given(
         0.75,
         Number(),

@@ -55,7 +55,7 @@ def write_data_report(path: pathlib.Path, splits: Mapping[str, Ingested]) -> Non
                 rows=[(name, f"{count:,}") for name, count in count_duplicates(hashes)],
             ),
             Section(
-                "Origin",
+                "Provenance",
                 head=("split", "source", "SHA-256 of images and labels"),
                 rows=[(n, split.info.source, split.info.sha256) for n, split in splits.items()],
             ),

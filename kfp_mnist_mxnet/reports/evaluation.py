@@ -114,7 +114,7 @@ def classes_section(labels: np.ndarray, probabilities: np.ndarray, names: Sequen
         for name, images, *values in figures_of_classes(labels, probabilities.argmax(1), names)
     ]
     head = ("label", "images", "precision", "recall", "F1")
-    return Section("Each class", head=head, rows=rows)
+    return Section("Per-class metrics", head=head, rows=rows)
 
 
 def reliability_section(calibration: Calibration) -> Section:
@@ -125,8 +125,8 @@ def reliability_section(calibration: Calibration) -> Section:
     axes.plot([0, 1], [0, 1], linestyle="--", color="#888888", label="calibrated")
     probabilities, accuracies = calibration.probability[filled], calibration.accuracy[filled]
     axes.plot(probabilities, accuracies, marker="o", label="model")
-    axes.set_xlabel("probability of the predicted label")
-    axes.set_ylabel("share that is right")
+    axes.set_xlabel("confidence: probability of the predicted label")
+    axes.set_ylabel("accuracy")
     axes.legend(frameon=False)
     edges = [f"{i / BINS:.0%} to {(i + 1) / BINS:.0%}" for i in range(BINS)]
     columns = (calibration.count, calibration.probability, calibration.accuracy)
@@ -137,7 +137,7 @@ def reliability_section(calibration: Calibration) -> Section:
     ]
     return Section(
         "Reliability",
-        "Where the line is below the diagonal, the model is surer than it should be.",
+        "Below the diagonal the model is overconfident: more confident than accurate.",
         figure=figure_svg(figure, "Reliability diagram"),
         head=("probability", "images", "mean probability", "right"),
         rows=rows,

@@ -29,7 +29,7 @@ def staged(*artifacts: Artifact) -> Iterator[list[pathlib.Path]]:
 
     Raises:
         DiskFull: the disk is full.
-        OutOfMemory: the memory is used up.
+        OutOfMemory: there is no memory left.
     """
     suffix = f".partial-{uuid.uuid4().hex[:8]}"
     pairs = [(pathlib.Path(a.path + suffix), pathlib.Path(a.path)) for a in artifacts]
@@ -50,7 +50,7 @@ def staged(*artifacts: Artifact) -> Iterator[list[pathlib.Path]]:
             raise DiskFull(f"the disk of {place} is full: give the step more room") from error
         if number == errno.ENOMEM:
             raise OutOfMemory(
-                f"the memory is used up: give the step more of it ({error!r})"
+                f"out of memory: raise the memory limit of the step ({error!r})"
             ) from error
         raise
     finally:

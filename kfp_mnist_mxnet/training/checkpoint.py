@@ -44,8 +44,8 @@ class Checkpoint:
         """Return what was saved, None where nothing was.
 
         Raises:
-            InvalidInput: it is damaged, or belongs to another training; the message says what
-                differs.
+            InvalidInput: it is damaged, or belongs to a different training run; the message says
+                what differs.
         """
         content = self.store.read(FILE)
         if content is None:
@@ -70,8 +70,8 @@ class Checkpoint:
         ]
         if differences:
             raise InvalidInput(
-                f"the checkpoint {self.name} is of another training: {'; '.join(differences)}; "
-                "choose another checkpoint_uri or remove it"
+                f"the checkpoint {self.name} belongs to a different training run: "
+                f"{'; '.join(differences)}; choose another checkpoint_uri or remove it"
             )
         return Progress(arrays, epochs)
 

@@ -100,7 +100,7 @@ class Trainer:
 
         Raises:
             Diverged: the loss, a parameter or an output became NaN or infinite.
-            InvalidInput: the checkpoint is damaged or of another training.
+            InvalidInput: the checkpoint is damaged or belongs to a different training run.
         """
         self.resume(checkpoint)
         for epochs in self.plan.rounds:
@@ -142,7 +142,7 @@ class Trainer:
         """Start the optimizer, where the checkpoint ends if there is one.
 
         Raises:
-            InvalidInput: the checkpoint is damaged or of another training.
+            InvalidInput: the checkpoint is damaged or belongs to a different training run.
         """
         progress = checkpoint.load(self.identity) if checkpoint else None
         if checkpoint and progress:
