@@ -23,7 +23,7 @@ from typing import Any
 
 LIMIT = 1 << 20  # bytes of a Workflow; etcd takes no more than 1.5 MiB
 SAFE_SHARE = 0.9  # of the limit that an estimate may reach
-HARDER = 1.17  # is a real node to compress than one from here, by Go's deflate: measured
+HARDER = 1.22  # is a real node to compress than one from here, by Go's deflate: measured
 
 TEMPLATES = 32_000  # bytes of the templates that every Workflow has, and of its arguments' names
 UUID = 32  # characters of an id
