@@ -424,4 +424,4 @@ def test_each_shard_is_a_task_of_its_own():
     assert loop["dependentTasks"] == ["importer", "ingest-images"]
     assert list(spec["components"]["comp-for-loop-1"]["dag"]["tasks"]) == ["predict"]
     assert "for-loop-1" in tasks["merge"]["dependentTasks"]
-    assert tasks["upload"]["dependentTasks"] == ["merge"]
+    assert tasks["upload"]["dependentTasks"] == ["ingest-images", "merge"]  # for the library

@@ -54,7 +54,9 @@ def test_resumed_training_ends_with_the_same_bytes(tmp_path, optimizer, contexts
 def test_refuses_a_checkpoint_of_other_hyperparameters(tmp_path):
     checkpoint = FileStore(str(tmp_path))
     train(checkpoint, {})
-    with pytest.raises(ValueError, match=r"different training run: dropout was 0\.4 and is 0\.1 now; "):
+    with pytest.raises(
+        ValueError, match=r"different training run: dropout was 0\.4 and is 0\.1 now; "
+    ):
         train(checkpoint, {"dropout": 0.1})
 
 

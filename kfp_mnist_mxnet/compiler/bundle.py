@@ -69,30 +69,30 @@ def find_imports(source: str) -> Imports:
     Raises:
         ModuleNotFoundError: it, or what it imports, imports a module that the library lacks.
     """
-    finder = modulefinder.ModuleFinder(path=[str(ROOT)])
     with tempfile.TemporaryDirectory() as directory:
-        script = pathlib.Path(directory, "script.py")
-        script.write_text(source, encoding="utf-8")
-        finder.run_script(str(script))
+        root = pathlib.Path(directory)
+        # Alone: where the library is installed, all other packages lie beside it.
+        (root / LIBRARY).symlink_to(ROOT / LIBRARY)
+        (root / "script.py").write_text(source, encoding="utf-8")
+        finder = modulefinder.ModuleFinder(path=[directory])
+        finder.run_script(str(root / "script.py"))
+        modules = [
+            pathlib.Path(module.__file__)  # type: ignore[attr-defined]
+            for name, module in finder.modules.items()
+            if name.partition(".")[0] == LIBRARY
+        ]
+        templates = [
+            path
+            for place in {module.parent for module in modules}
+            for path in place.iterdir()
+            if path.suffix in (".html", ".css")
+        ]
+    files = frozenset(path.relative_to(root).as_posix() for path in (*modules, *templates))
     missing, _ = finder.any_missing_maybe()
     if lacking := [name for name in missing if name.partition(".")[0] == LIBRARY]:
         raise ModuleNotFoundError(f"there is no module {lacking[0]}, which a step imports")
-    modules = [
-        pathlib.Path(module.__file__)  # type: ignore[attr-defined]
-        for name, module in finder.modules.items()
-        if name.partition(".")[0] == LIBRARY
-    ]
-    templates = [
-        path
-        for place in {module.parent for module in modules}
-        for path in place.iterdir()
-        if path.suffix in (".html", ".css")
-    ]
     packages = {name.partition(".")[0] for name in missing} - sys.stdlib_module_names - {"kfp"}
-    return Imports(
-        frozenset(path.relative_to(ROOT).as_posix() for path in (*modules, *templates)),
-        frozenset(DISTRIBUTIONS.get(name, name) for name in packages),
-    )
+    return Imports(files, frozenset(DISTRIBUTIONS.get(name, name) for name in packages))
 
 
 @dataclasses.dataclass(frozen=True)
