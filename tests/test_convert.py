@@ -119,12 +119,21 @@ def test_finds_the_parts_of_a_folder(tmp_path, folders, counts):
     assert converted(tmp_path, tmp_path / "photos")[0].counts == counts
 
 
-def test_a_class_may_have_the_name_of_a_part(tmp_path):
-    for name in ("test", "apple"):
+@pytest.mark.parametrize("names", [("apple", "test"), ("car", "train"), ("test", "train")])
+def test_a_class_may_have_the_name_of_a_part(tmp_path, names):
+    for name in names:
         (tmp_path / "photos" / name).mkdir(parents=True)
         for i, image in enumerate(pixels(5)):
             Image.fromarray(image).save(tmp_path / "photos" / name / f"{i}.png")
-    assert converted(tmp_path, tmp_path / "photos")[0].class_names == ["apple", "test"]
+    assert converted(tmp_path, tmp_path / "photos")[0].class_names == list(names)
+
+
+def test_what_lies_beside_the_parts_is_told(tmp_path):
+    for folder in ("train", "test", "extra"):
+        write_folder(tmp_path / "photos" / folder)
+    (tmp_path / "photos" / "readme.txt").touch()
+    about, _ = converted(tmp_path, tmp_path / "photos")
+    assert about.notes == ["2 left out, in no part of the data set: extra, readme.txt"]
 
 
 def test_images_alone_are_made_ready_to_predict(tmp_path):
@@ -157,6 +166,15 @@ def test_what_is_no_image_is_left_out_and_told(tmp_path):
         "1 left out, in no folder of a class: stray.png",
         "1 left out, can't be read (damaged): top/cut.png",
     ]
+
+
+def test_what_is_left_out_can_not_write_on_the_terminal(tmp_path):
+    source = write_folder(tmp_path / "photos")
+    (source / "top" / "\x1b[2J.txt").touch()
+    code, output = command(source, tmp_path / "out")
+    assert code == 0
+    assert "1 left out, no image" in output
+    assert "\x1b" not in output
 
 
 def test_examples_of_what_is_left_out_are_few(tmp_path):
@@ -256,13 +274,14 @@ def medmnist(train, test):
     }
 
 
-@pytest.mark.parametrize("names", [keras, medmnist])
+@pytest.mark.parametrize(("names", "held_out"), [(keras, 0), (medmnist, 1)])
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_converts_npz(tmp_path, names, save):
+def test_converts_npz(tmp_path, names, held_out, save):
     save(tmp_path / "data.npz", **names((pixels(24), labels(24)), (pixels(9), labels(9))))
     about, arrays = converted(tmp_path, tmp_path / "data.npz")
-    assert about.counts == {"train": [8] * 3, "test": [3] * 3}
-    assert (arrays["train-images"] == pixels(24)).all()
+    assert about.counts == {"train": [8 + held_out] * 3, "test": [3] * 3}  # ingest holds out again
+    assert (arrays["train-images"][:24] == pixels(24)).all()
+    assert (arrays["train-images"][24:] == pixels(9)[: 3 * held_out]).all()
     assert (arrays["t10k-labels"] == labels(9)).all()
     assert not (tmp_path / "out/class_names.txt").exists()  # the labels are the names
 
@@ -298,6 +317,13 @@ def test_converts_npy_of_any_order_and_type(tmp_path, change):
     for row, image in zip(listed(tmp_path / "out", "train"), arrays["train-images"], strict=True):
         number = int(row["file"].removeprefix("images[").removesuffix("]"))
         assert (image == images[number]).all()
+
+
+@pytest.mark.parametrize("kind", [bool, np.float32])
+def test_black_and_white_as_0_and_1_stands_for_0_to_255(tmp_path, kind):
+    np.savez(tmp_path / "data.npz", images=(pixels(30) > 150).astype(kind), labels=labels(30))
+    _, arrays = converted(tmp_path, tmp_path / "data.npz")
+    assert set(arrays["train-images"].flat) == {0, 255}
 
 
 def test_labels_are_numbered_without_a_gap(tmp_path):
@@ -338,6 +364,20 @@ def test_converts_csv_files(tmp_path, names, head):
     assert listed(tmp_path / "out", "t10k")[0]["file"] == f"{test}:{1 + head}"
 
 
+@pytest.mark.parametrize(
+    ("names", "counts"),
+    [
+        (("train", "valid", "test"), {"train": [10] * 3, "test": [3] * 3}),
+        (("train", "val"), {"train": [8] * 3, "test": [2] * 3}),
+    ],
+)
+def test_csv_files_to_validate_are_to_train_or_else_to_test(tmp_path, names, counts):
+    for name, count in (("train", 24), ("val", 6), ("valid", 6), ("test", 9)):
+        if name in names:
+            write_csv(tmp_path / "data" / f"{name}.csv", count)
+    assert converted(tmp_path, tmp_path / "data")[0].counts == counts
+
+
 def test_kaggles_test_file_has_no_labels_and_is_converted_alone(tmp_path):
     write_csv(tmp_path / "kaggle/train.csv", 30)
     write_csv(tmp_path / "kaggle/test.csv", 9, labelled=False)
@@ -355,6 +395,11 @@ def test_kaggles_test_file_has_no_labels_and_is_converted_alone(tmp_path):
 def no_images(path):
     path.mkdir()
     (path / "notes.txt").touch()
+
+
+def two_folders_to_train(path):
+    write_folder(path / "train")
+    write_folder(path / "training")
 
 
 def one_class(path):
@@ -395,6 +440,7 @@ def no_zip(path):
     ("name", "make", "message"),
     [
         ("source", no_images, "has no images: expected a folder for each class.*notes.txt"),
+        ("source", two_folders_to_train, "has two folders to train: train and training"),
         ("source", one_class, "there are 1 classes to train on, expected 2 to 256"),
         ("source", only_in_test, "there are images of 'roof' to test with, but none to train on"),
         ("source", too_many_classes, "there are 257 classes"),
@@ -432,6 +478,16 @@ def no_zip(path):
             "source.npz",
             saved(images=np.array([{}] * 4), labels=labels(4)),
             "images can't be read: .*objects",
+        ),
+        (
+            "source.npz",
+            saved(images=pixels(6), labels=np.full(6, np.inf)),
+            "must be of whole numbers or text",
+        ),
+        (
+            "source.npz",
+            saved(train_x=pixels(6), images=pixels(6), train_y=labels(6), labels=labels(6)),
+            "has two arrays of images to train",
         ),
         (
             "source.npz",

@@ -249,8 +249,10 @@ def convert_command(
     of images alone is made ready for batch_predict. DIRECTORY is new.
     """
     from kfp_mnist_mxnet.cli.conversion import convert_images
+    from kfp_mnist_mxnet.conversion.convert import Options
 
-    convert_images(source, directory, size, channels, test_fraction, seed)
+    wanted = {None: 0, "grey": 1, "rgb": 3}[channels]
+    convert_images(source, directory, Options(size, wanted, test_fraction, seed))
 
 
 @main.command("runs", epilog=examples("runs"))

@@ -5,26 +5,19 @@ import pathlib
 import click
 
 from kfp_mnist_mxnet.cli.command import program
+from kfp_mnist_mxnet.cli.logs import clean
 from kfp_mnist_mxnet.conversion.convert import Converted, Options, convert
 from kfp_mnist_mxnet.errors import InvalidInput
 
 SHOWN = 40  # classes
 
 
-def convert_images(
-    source: str,
-    directory: str,
-    size: tuple[int, int] | None,
-    channels: str | None,
-    test_fraction: float | None,
-    seed: int,
-) -> None:
+def convert_images(source: str, directory: str, options: Options) -> None:
     """Convert a source, say what was written, what was left out and what comes next.
 
     Raises:
         click.ClickException: the source or an option is refused.
     """
-    options = Options(size, {None: 0, "grey": 1, "rgb": 3}[channels], test_fraction, seed)
     try:
         converted = convert(pathlib.Path(source), pathlib.Path(directory), options)
     except InvalidInput as error:
@@ -49,7 +42,7 @@ def described(converted: Converted) -> list[str]:
                 lines.append(f"  {label:>3}  {name}  {' + '.join(f'{n:,}' for n in counts)}")
         if len(converted.class_names) > SHOWN:
             lines.append(f"  ... and {len(converted.class_names) - SHOWN} more")
-    return lines + converted.notes
+    return lines + [clean(note) for note in converted.notes]
 
 
 def use(name: str, converted: Converted) -> str:

@@ -13,12 +13,11 @@ from PIL import Image
 from kfp_mnist_mxnet.conversion.images import (
     TEST,
     TRAIN,
-    VALIDATION,
-    WORDS,
     Layout,
     Notes,
     Part,
     Source,
+    part_in,
     prepared,
 )
 from kfp_mnist_mxnet.data.idx import BLOCK, channel_order, to_uint8
@@ -54,13 +53,11 @@ def read_arrays(path: pathlib.Path, scratch: pathlib.Path) -> Source:
         paths = sorted(p for p in path.iterdir() if p.suffix in (".npz", ".npy"))
     arrays: dict[tuple[str, str], Stored] = {}
     for name, array in (entry for p in paths for entry in stored_arrays(p, scratch)):
-        words = re.findall("[a-z]+[0-9]*[a-z]*", name.lower())
-        kinds = {KINDS[word] for word in words if word in KINDS}
-        parts = {WORDS[word] for word in words if word in WORDS} or {""}
-        if len(kinds) != 1 or len(parts) != 1:
+        kinds = {KINDS[word] for word in re.findall("[a-z]+", name.lower()) if word in KINDS}
+        if len(kinds) != 1:
             notes.add("its name does not say what it is", name)
             continue
-        key = parts.pop(), kinds.pop()
+        key = part_in(name), kinds.pop()
         if key in arrays:
             raise InvalidInput(
                 f"{path} has two arrays of {' '.join(key).strip()}: {arrays[key].name} and {name}"
@@ -123,11 +120,11 @@ def parts_of(
     parts = {}
     for name in sorted(names):
         images, labels = arrays[name, IMAGES], arrays.get((name, LABELS))
-        called = {"": TRAIN if labels else TEST, VALIDATION: TEST}.get(name, name)
-        if called in parts or (name == VALIDATION and TEST in names):
-            notes.add("there are other images to test with", images.name)
-        elif labels is None and len(names) > 1:
+        called = name or (TRAIN if labels else TEST)
+        if labels is None and len(names) > 1:
             notes.add("no labels", images.name)
+        elif called in parts:
+            raise InvalidInput(f"{path} has two arrays of images to {called}, one is {images.name}")
         else:
             parts[called] = new_part(images, labels)
     return parts
@@ -165,17 +162,17 @@ def new_part(images: Stored, labels: Stored | None) -> Part:
 
 
 def is_unit(images: Stored) -> bool:
-    """Tell whether an array has truth values, or fractions from 0 to 1, for 0 to 255.
+    """Tell whether an array has truth values, or numbers from 0.0 to 1.0, for 0 to 255.
 
     Raises:
         InvalidInput: it is not of numbers.
     """
-    if images.values.dtype.kind not in "buif":
+    kind = images.values.dtype.kind
+    if kind not in "buif":
         raise InvalidInput(f"{images.name} must be of numbers, got {images.values.dtype}")
-    if images.values.dtype.kind != "f":
-        return images.values.dtype.kind == "b"
-    whole = all((block == np.floor(block)).all() for block in blocks(images.values))
-    return not whole and all(((block >= 0) & (block <= 1)).all() for block in blocks(images.values))
+    return kind == "b" or (
+        kind == "f" and all(((block >= 0) & (block <= 1)).all() for block in blocks(images.values))
+    )
 
 
 def blocks(array: np.ndarray) -> Iterator[np.ndarray]:
@@ -197,7 +194,7 @@ def class_labels(labels: Stored, count: int) -> list[str]:
             f"{labels.name} has the shape {values.shape}, expected a label for each of the "
             f"{count} images"
         )
-    if values.dtype.kind == "f" and (values == np.floor(values)).all():
+    if values.dtype.kind == "f" and (np.isfinite(values) & (values == np.floor(values))).all():
         values = values.astype(np.int64)
     if values.dtype.kind not in "buiUS":
         raise InvalidInput(

@@ -12,7 +12,6 @@ from PIL import Image
 from kfp_mnist_mxnet.conversion.images import (
     TEST,
     TRAIN,
-    VALIDATION,
     WORDS,
     Layout,
     Notes,
@@ -22,6 +21,7 @@ from kfp_mnist_mxnet.conversion.images import (
 )
 from kfp_mnist_mxnet.errors import InvalidInput
 
+HIDDEN = "._"  # what files and folders begin with that nobody put there
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 GREY = ("1", "L", "LA", "I;16", "I;16B", "I;16L")
 COLOUR = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
@@ -39,46 +39,54 @@ def read_folder(directory: pathlib.Path) -> Source:
     """Return the images of a folder.
 
     directory: has a folder for each class, or train/ and test/ with these folders in each, or only
-    images, whose classes are then unknown. Without test/, val/ is taken for it; else its images
-    are for training.
+    images, whose classes are then unknown.
 
     Raises:
         InvalidInput: there are no images, or training images without classes.
     """
     notes = Notes()
-    parts: dict[str, list[Found]] = {}
-    for name, place in part_folders(directory):
-        parts.setdefault(name, []).extend(find_images(place, directory, notes))
-    labelled = {
-        name: [image for image in found if image.class_name is not None]
-        for name, found in parts.items()
+    found = {
+        name: list(find_images(place, directory, notes))
+        for name, place in part_folders(directory, notes).items()
     }
-    if not any(labelled.values()) and len(parts) == 1:
-        return Source({TEST: new_part(parts.popitem()[1], directory, notes, False)}, notes)
-    for found in parts.values():
-        for image in found:
+    if found.keys() == {TRAIN} and not any(image.class_name for image in found[TRAIN]):
+        return Source({TEST: new_part(found[TRAIN], directory, notes, labelled=False)}, notes)
+    parts = {}
+    for name, images in found.items():
+        for image in images:
             if image.class_name is None:
                 notes.add("in no folder of a class", shown(image.path, directory))
-    return Source(
-        {
-            name: new_part(found, directory, notes, True)
-            for name, found in labelled.items()
-            if found
-        },
-        notes,
-    )
+        if labelled := [image for image in images if image.class_name is not None]:
+            parts[name] = new_part(labelled, directory, notes, labelled=True)
+    return Source(parts, notes)
 
 
-def part_folders(directory: pathlib.Path) -> list[tuple[str, pathlib.Path]]:
-    """Return the name and the place of each part: train and test, or the whole as train."""
-    places = {WORDS.get(place.name.lower()): place for place in sorted(directory.iterdir())}
-    if TRAIN not in places or not places[TRAIN].is_dir():
-        return [(TRAIN, directory)]
-    parts = [(TRAIN, places[TRAIN])]
-    if validation := places.get(VALIDATION):
-        parts.append((TRAIN if TEST in places else TEST, validation))
-    if TEST in places:
-        parts.append((TEST, places[TEST]))
+def part_folders(directory: pathlib.Path, notes: Notes) -> dict[str, pathlib.Path]:
+    """Return the name and the folder of each part, or the whole as train.
+
+    A folder is one of a part if it has folders in it and a name that says so: train may also be
+    what a class is called. What lies beside parts goes to the notes.
+
+    Raises:
+        InvalidInput: two folders are the same part.
+    """
+    parts: dict[str, pathlib.Path] = {}
+    others = []
+    for place in sorted(directory.iterdir()):
+        name = WORDS.get(place.name.lower())
+        if name is None or not place.is_dir():
+            others.append(place.name)
+        elif name in parts:
+            raise InvalidInput(
+                f"{directory} has two folders to {name}: {parts[name].name} and {place.name}"
+            )
+        else:
+            parts[name] = place
+    if TRAIN not in parts or not any(place.is_dir() for place in parts[TRAIN].iterdir()):
+        return {TRAIN: directory}
+    for other in others:
+        if other[0] not in HIDDEN:
+            notes.add("in no part of the data set", other)
     return parts
 
 
@@ -88,9 +96,9 @@ def find_images(place: pathlib.Path, root: pathlib.Path, notes: Notes) -> Iterat
     The class is the name of the first folder below the part; hidden files are passed over.
     """
     for directory, folders, files in os.walk(place):
-        folders[:] = sorted(name for name in folders if name[0] not in "._")
+        folders[:] = sorted(name for name in folders if name[0] not in HIDDEN)
         inside = pathlib.Path(directory).relative_to(place).parts
-        for name in sorted(name for name in files if name[0] not in "._"):
+        for name in sorted(name for name in files if name[0] not in HIDDEN):
             path = pathlib.Path(directory, name)
             try:
                 layout = read_layout(path)

@@ -1,6 +1,7 @@
 """What the kinds of sources have in common: parts, and images of one size and colour."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,12 @@ WORDS = {
     **dict.fromkeys(("test", "testing", "t10k"), TEST),
     **dict.fromkeys(("val", "valid", "validation", "dev"), VALIDATION),
 }
+
+
+def part_in(text: str) -> str:
+    """Return the part of a data set that a name speaks of, empty if it speaks of none."""
+    words = re.findall("[a-z0-9]+", text.lower())
+    return next((WORDS[word] for word in words if word in WORDS), "")
 
 
 class Layout(NamedTuple):
@@ -48,13 +55,37 @@ class Part:
     channels: int
     read: Callable[[Layout], Iterator[tuple[int, np.ndarray]]]
 
+    def __add__(self, other: "Part") -> "Part":
+        """Return the part that has the images of both, of which all or none have labels."""
+        count = len(self.origins)
 
-@dataclasses.dataclass
+        def read(layout: Layout) -> Iterator[tuple[int, np.ndarray]]:
+            yield from self.read(layout)
+            yield from ((count + i, image) for i, image in other.read(layout))
+
+        return Part(
+            [*self.origins, *other.origins],
+            None if self.labels is None else [*self.labels, *(other.labels or ())],
+            self.size if self.size == other.size else None,
+            max(self.channels, other.channels),
+            read,
+        )
+
+
 class Source:
-    """What was found: `train`, `test` or both by name; notes: what was left out, and why."""
+    """What was found: train, test or both by name; notes: what was left out, and why.
 
-    parts: dict[str, Part]
-    notes: "Notes"
+    parts: also `validation`, which is for training where there are images to test with, as ingest
+    holds out its own; else it is for testing.
+    """
+
+    def __init__(self, parts: dict[str, Part], notes: "Notes") -> None:
+        self.parts, self.notes = dict(parts), notes
+        validation = self.parts.pop(VALIDATION, None)
+        if validation and TEST in self.parts and TRAIN in self.parts:
+            self.parts[TRAIN] += validation
+        elif validation:
+            self.parts[TEST] = validation
 
 
 class Notes:

@@ -13,12 +13,11 @@ from PIL import Image
 from kfp_mnist_mxnet.conversion.images import (
     TEST,
     TRAIN,
-    VALIDATION,
-    WORDS,
     Layout,
     Notes,
     Part,
     Source,
+    part_in,
     prepared,
 )
 from kfp_mnist_mxnet.data.idx import to_uint8
@@ -52,16 +51,15 @@ def read_tables(path: pathlib.Path) -> Source:
     parts: dict[str, Part] = {}
     for file in paths:
         columns = find_columns(file)
-        words = re.findall("[a-z0-9]+", file.stem.lower())
-        name = next((WORDS[word] for word in words if word in WORDS), TRAIN)
-        if name == VALIDATION or (columns.label is None and len(paths) == 1):
+        name = part_in(file.stem) or TRAIN
+        if columns.label is None and len(paths) == 1:
             name = TEST
         if not columns.pixels:
             notes.add("no columns of pixels", file.name)
         elif columns.label is None and len(paths) > 1:
             notes.add("no column of labels (to predict them, convert the file alone)", file.name)
         elif name in parts:
-            raise InvalidInput(f"{path} has two files to {name}: name them train and test")
+            raise InvalidInput(f"{path} has two files to {name}, one is {file.name}")
         else:
             parts[name] = new_part(file, columns)
     if not parts:
