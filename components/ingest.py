@@ -88,8 +88,8 @@ def ingest(
             tempfile.TemporaryDirectory() as downloads,
             staged(*artifacts, data_report) as (*directories, report),
         ):
-            where = (pathlib.Path(downloads), s3_endpoint)
-            files = fetch(mirror, names, *where)
+            place = pathlib.Path(downloads)
+            files = fetch(mirror, names, place, s3_endpoint)
             splits = ingest_files(
                 files,
                 expected,
@@ -97,7 +97,7 @@ def ingest(
                 validation_fraction,
                 seed,
                 mirror.shown,
-                class_names or fetch_class_names(mirror, *where),
+                class_names or fetch_class_names(mirror, place, s3_endpoint),
             )
             write_data_report(report, splits)
             if mirror.is_mnist:

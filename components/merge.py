@@ -31,7 +31,7 @@ def merge(
     """
     import logging
 
-    from kfp_mnist_mxnet.data.class_names import known_names
+    from kfp_mnist_mxnet.data.class_names import name_classes
     from kfp_mnist_mxnet.prediction.shards import (
         count_hits,
         join_shards,
@@ -46,7 +46,7 @@ def merge(
     with staged(predictions, merge_report) as (directory, report):
         join_shards(directory, ordered, num_images)
         scores = {"images": num_images, **count_hits(directory, true)}
-        names = known_names([], ordered[0].num_classes, ordered[0].class_names)
+        names = name_classes(ordered[0].class_names, ordered[0].num_classes)
         write_merge_report(report, directory, names, scores, len(shards))
     if "accuracy" in scores:
         logging.info("accuracy %.4f, %d errors", scores["accuracy"], scores["errors"])

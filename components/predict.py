@@ -20,8 +20,8 @@ def predict(
 
     Predictions are a directory: probabilities.npy, float32 (N, classes); labels.npy, uint8 (N,);
     predictions.csv with the columns index, label, probability and, where the model's classes have
-    names, class_name, which class_names.txt lists. An image set may be split over
-    several tasks: the files of all shards, one after the other, are those of a single task.
+    names, class_name, which class_names.txt lists. An image set may be split over several tasks:
+    the files of all shards, one after the other, are those of a single task.
 
     Args:
         model: Model directory, as train writes it.
@@ -43,7 +43,7 @@ def predict(
     import logging
     import time
 
-    from kfp_mnist_mxnet.data.class_names import known_names
+    from kfp_mnist_mxnet.data.class_names import name_classes
     from kfp_mnist_mxnet.data.dataset import read_images
     from kfp_mnist_mxnet.prediction.predictions import tell_unknown_classes, write_predictions
     from kfp_mnist_mxnet.prediction.predictor import Predictor
@@ -65,7 +65,7 @@ def predict(
         started = time.perf_counter()
         write_predictions(directory, predictor, images, first=start)
         speed = len(images) / (time.perf_counter() - started)
-        names = known_names([], predictor.info.num_classes, predictor.info.class_names)
+        names = name_classes(predictor.info.class_names, predictor.info.num_classes)
         write_preview(page, directory, images, names, facts, first=start)
     metrics.log_metric("images", len(images))
     metrics.log_metric("images_per_second", speed)

@@ -15,7 +15,8 @@ from typing import Any
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from kfp_mnist_mxnet.cli.component import described
-from kfp_mnist_mxnet.compiler.target import Target, step_name
+from kfp_mnist_mxnet.compiler.step import containers_of
+from kfp_mnist_mxnet.compiler.target import Target
 from kfp_mnist_mxnet.components import COMPONENTS
 from kfp_mnist_mxnet.model.hyperparameters import DESCRIPTIONS, LEFT_OPEN, RECIPES
 from kfp_mnist_mxnet.model.symbol import ALLOWED_OPERATORS
@@ -118,13 +119,10 @@ def sizes() -> str:
     """Return what each step requests of CPUs and memory, and its limits."""
     found: dict[tuple[str, ...], list[str]] = {}
     for name in ("train", "sweep", "batch_predict"):
-        executors = PIPELINES[name](Target()).pipeline_spec.deployment_spec["executors"]
-        for key in executors:
-            if "container" in executors[key]:
-                resources = executors[key]["container"]["resources"]
-                kinds = ("CpuRequest", "CpuLimit", "MemoryRequest", "MemoryLimit")
-                size = (resources[f"resource{kind}"] for kind in kinds)
-                found.setdefault((f"`{step_name(key)}`", *size), []).append(name)
+        for step, container in containers_of(PIPELINES[name](Target()).pipeline_spec):
+            kinds = ("CpuRequest", "CpuLimit", "MemoryRequest", "MemoryLimit")
+            size = (container["resources"][f"resource{kind}"] for kind in kinds)
+            found.setdefault((f"`{step}`", *size), []).append(name)
     rows = [[step, ", ".join(used), *size] for (step, *size), used in sorted(found.items())]
     return table(["step", "of", "CPU request", "limit", "memory request", "limit"], rows)
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from conftest import COMPILED, ROOT
 from google.protobuf import json_format
-from workflow_size import estimate_size
+from workflow_size import LIMIT, estimate_size
 
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.compiler.bundle import (
@@ -25,8 +25,11 @@ from kfp_mnist_mxnet.compiler.bundle import (
     find_imports,
     strip_source,
 )
-from kfp_mnist_mxnet.compiler.step import STEPS, step_of
+from kfp_mnist_mxnet.compiler.programs import is_unfinished
+from kfp_mnist_mxnet.compiler.step import STEPS, containers_of, step_of
 from kfp_mnist_mxnet.compiler.target import LOCAL, Target
+from kfp_mnist_mxnet.components.ingest import ingest
+from kfp_mnist_mxnet.components.plan import plan
 from kfp_mnist_mxnet.limits import check_iterations
 from kfp_mnist_mxnet.pipeline import MAX_SHARDS, MAX_TRIALS
 
@@ -180,8 +183,9 @@ def test_the_first_step_carries_the_bundle_and_the_others_a_few_lines(name):
     sizes = sorted((len(program), step) for step, program in programs(name).items())
     *others, (largest, first) = sizes
     assert first in ("exec-ingest", "exec-ingest-images")
-    assert largest <= 60_000
-    assert max(size for size, _ in others) <= 1000
+    assert largest <= 59_000
+    assert max(size for size, _ in others) <= 700
+    assert sum(size for size, _ in sizes) <= 63_000
     assert (COMPILED / name).stat().st_size < 130_000
 
 
@@ -198,6 +202,29 @@ def test_what_is_committed_fits_into_a_workflow(name):
     spec = next(yaml.safe_load_all((COMPILED / name).read_text()))
     iterations = {"sweep": MAX_TRIALS[0], "batch": MAX_SHARDS[0]}.get(re.split("[-_.]", name)[0], 1)
     assert estimate_size(spec, iterations).is_safe
+
+
+@pytest.mark.parametrize("name", ["pipeline.yaml", "pipeline-cpu.yaml"])
+def test_a_run_of_train_is_not_compressed_so_that_its_steps_are_listed_to_the_end(name):
+    spec = next(yaml.safe_load_all((COMPILED / name).read_text()))
+    # What was measured is 1.06 of the estimate: docs/how-code-travels.md.
+    assert 1.06 * estimate_size(spec).plain < LIMIT
+
+
+def test_a_component_may_be_in_a_pipeline_twice():
+    target = Target()
+
+    @target.pipeline(name="twice")
+    def twice():
+        steps = target.steps()
+        data = steps.add(ingest, pipeline.INGEST)
+        splits = {name: data.outputs[name] for name in ("train_data", "validation_data")}
+        for needs in (pipeline.PLAN, pipeline.JUDGE):
+            steps.add(plan, needs, **splits, trials=[{}])
+
+    containers = containers_of(twice.pipeline_spec)
+    assert sorted(name for name, _ in containers) == ["ingest", "plan", "plan"]
+    assert not any(is_unfinished(container["command"][-1]) for _, container in containers)
 
 
 @pytest.mark.parametrize(("name", "most"), [("sweep", MAX_TRIALS), ("batch_predict", MAX_SHARDS)])

@@ -51,10 +51,10 @@ def for_cluster(pipeline: str, target: str, site: "Site", **where: str) -> Any:
     Raises:
         click.UsageError: options that do not fit each other.
     """
-    from kfp_mnist_mxnet.compiler.target import step_names
+    from kfp_mnist_mxnet.compiler.step import containers_of
 
     made = made_pipeline(pipeline, chosen_target(target, site=site, **where))
-    steps = step_names(made.pipeline_spec)
+    steps = sorted({name for name, _ in containers_of(made.pipeline_spec)})
     for step in sorted(set(site.resources) - set(steps)):
         raise click.UsageError(f"--resources: no step {step!r}: {nearest(step, steps)}")
     return made

@@ -64,7 +64,7 @@ class Json(click.ParamType):
         return content
 
 
-class Place(typing.NamedTuple):
+class ArtifactParameter(typing.NamedTuple):
     """An artifact that a component takes or gives: its kind, whether it is given, and a list."""
 
     kind: type[dsl.Artifact]
@@ -137,17 +137,21 @@ def log_to_stdout() -> None:
     )
 
 
-def place_of(parameter: inspect.Parameter) -> Place | None:
+def place_of(parameter: inspect.Parameter) -> ArtifactParameter | None:
     """Return what a parameter of a component is, if it is an artifact."""
     kind, *notes = typing.get_args(parameter.annotation) or (None,)
     direction = notes[0] if notes else None
     if direction not in (InputAnnotation, OutputAnnotation):
         return None
     many = typing.get_origin(kind) is list
-    return Place(typing.get_args(kind)[0] if many else kind, direction is InputAnnotation, many)
+    return ArtifactParameter(
+        typing.get_args(kind)[0] if many else kind, direction is InputAnnotation, many
+    )
 
 
-def option(parameter: inspect.Parameter, place: Place | None, text: str) -> click.Option:
+def option(
+    parameter: inspect.Parameter, place: ArtifactParameter | None, text: str
+) -> click.Option:
     """Return the option of a parameter; place: what it is, if it is an artifact."""
     about: dict[str, Any] = {"help": text, "show_default": True}
     needed = parameter.default is inspect.Parameter.empty
@@ -170,7 +174,7 @@ def option_type(annotation: Any) -> Any:
     return Json(kind) if kind in (list, dict) else annotation
 
 
-def artifact(name: str, place: Place, given: Any, scratch: pathlib.Path) -> Any:
+def artifact(name: str, place: ArtifactParameter, given: Any, scratch: pathlib.Path) -> Any:
     """Return an artifact as a component takes it, None for an input that was left out.
 
     given: a path, several, or None; scratch: for outputs that nobody asked for.

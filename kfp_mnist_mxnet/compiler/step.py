@@ -84,7 +84,7 @@ class Step:
     def first(self, base: Base = PUBLIC, cuda: bool = False) -> Any:
         """Return the component that carries what all steps of a pipeline import.
 
-        Its program is finished by fill_in, as are those of the later steps.
+        Its program is finished by finish_programs, as are those of the later steps.
         """
         made = self.embedded(programs.carrier(self.name, hands_on=True), base, cuda)
         library = dsl.structures.OutputSpec(ANY_ARTIFACT)
@@ -145,18 +145,26 @@ def bundle_of(*steps: Step) -> Bundle:
     return Bundle.of({step.name: step.source for step in steps}, files)
 
 
-def fill_in(spec: Any) -> None:
+def containers_of(spec: Any) -> list[tuple[str, Any]]:
+    """Return the name of the step and the container of each executor of a pipeline.
+
+    spec: kfp's protobuf message.
+    """
+    executors = spec.deployment_spec["executors"].values()
+    containers = [executor["container"] for executor in executors if "container" in executor]
+    return [(container["args"][-1], container) for container in containers]  # --function_to_execute
+
+
+def finish_programs(spec: Any) -> None:
     """Put the bundle of a pipeline's steps into their programs.
 
     spec: kfp's protobuf message, which is changed.
     """
-    executors = spec.deployment_spec["executors"].values()
-    containers = [executor["container"] for executor in executors if "container" in executor]
-    commands = {
-        container["args"][-1]: container["command"]  # the last argument is the function's name
-        for container in containers
+    unfinished = [
+        (name, container["command"])
+        for name, container in containers_of(spec)
         if programs.is_unfinished(container["command"][-1])
-    }
-    bundle = bundle_of(*(STEPS[name] for name in sorted(commands)))
-    for command in commands.values():
+    ]
+    bundle = bundle_of(*(STEPS[name] for name in sorted({name for name, _ in unfinished})))
+    for _, command in unfinished:
         command[len(command) - 1] = programs.with_bundle(command[-1], bundle)

@@ -20,7 +20,7 @@ import kfp_mnist_mxnet
 from kfp_mnist_mxnet.compiler.install import PROJECT
 from kfp_mnist_mxnet.compiler.programs import ARTIFACT
 from kfp_mnist_mxnet.compiler.site import Resources, Site
-from kfp_mnist_mxnet.compiler.step import fill_in, step_of
+from kfp_mnist_mxnet.compiler.step import finish_programs, step_of
 
 GPU = "nvidia.com/gpu"
 GPU_TOLERATION = {"key": GPU, "operator": "Exists", "effect": "NoSchedule"}
@@ -80,7 +80,7 @@ class Target:
         def decorate(function: Callable[..., Any]) -> Any:
             made = dsl.pipeline(**about)(function)
             spec = made.pipeline_spec
-            fill_in(spec)
+            finish_programs(spec)
             for name in unused_parameters(made):
                 del made.component_spec.inputs[name]
                 del spec.root.input_definitions.parameters[name]
@@ -196,7 +196,7 @@ def unused_parameters(made: Any) -> list[str]:
     described = json_format.MessageToDict(made.pipeline_spec.root.dag)
     described |= json_format.MessageToDict(made.platform_spec)
     taken = re.findall(r'"(?:componentI|i)nputParameter": "([^"]+)"', json.dumps(described))
-    return sorted(set(made.component_spec.inputs) - set(taken))
+    return sorted(set(made.component_spec.inputs or ()) - set(taken))
 
 
 def drop_new_fields(task: dsl.PipelineTask) -> None:
@@ -245,17 +245,6 @@ def dags_of(spec: Any) -> list[Any]:
     """Return the graph of a pipeline, and of each loop and condition in it."""
     inner = [component.dag for component in spec.components.values() if component.HasField("dag")]
     return [spec.root.dag, *inner]
-
-
-def step_name(executor: str) -> str:
-    """Return the name of the step of an executor: exec-ingest-images is of ingest_images."""
-    return re.sub(r"^exec-|-\d+$", "", executor).replace("-", "_")
-
-
-def step_names(spec: Any) -> list[str]:
-    """Return the names of a pipeline's steps. spec: kfp's protobuf message."""
-    executors = spec.deployment_spec["executors"]
-    return sorted({step_name(key) for key in executors if "container" in executors[key]})
 
 
 def file_name(pipeline: str, gpu: bool) -> str:

@@ -6,6 +6,7 @@ predictions.csv    the columns index, label, probability, and class_name, where 
 class_names.txt    one a line, where names are known
 """
 
+import csv
 import pathlib
 
 import numpy as np
@@ -27,31 +28,28 @@ def write_predictions(
     """
     directory.mkdir()
     names = predictor.info.class_names
-    ends = [f",{csv_field(name)}" for name in names] or [""] * predictor.info.num_classes
+    ends = [[name] for name in names] or [[]] * predictor.info.num_classes
     if names:
         write_class_names(directory, names)
     with (
         open(directory / "probabilities.npy", "wb") as probabilities_file,
         open(directory / "labels.npy", "wb") as labels_file,
-        open(directory / "predictions.csv", "w", newline="") as csv_file,
+        open(directory / "predictions.csv", "w", encoding="utf-8", newline="") as csv_file,
     ):
         write_npy_header(probabilities_file, np.float32, (len(images), predictor.info.num_classes))
         write_npy_header(labels_file, np.uint8, (len(images),))
-        csv_file.write("index,label,probability" + (",class_name\n" if names else "\n"))
+        rows = csv.writer(csv_file, lineterminator="\n")
+        rows.writerow(["index", "label", "probability", *(["class_name"] if names else [])])
         for probabilities in predictor.probabilities(images):
             labels = probabilities.argmax(1).astype(np.uint8)
             probabilities_file.write(probabilities.data)
             labels_file.write(labels.data)
-            indexes = range(first, first + len(labels))
-            rows = zip(indexes, labels.tolist(), probabilities.max(1).tolist(), strict=True)
-            csv_file.writelines(f"{i},{label},{best:.6f}{ends[label]}\n" for i, label, best in rows)
+            likeliest = zip(labels.tolist(), probabilities.max(1).tolist(), strict=True)
+            rows.writerows(
+                (i, label, f"{best:.6f}", *ends[label])
+                for i, (label, best) in enumerate(likeliest, first)
+            )
             first += len(labels)
-
-
-def csv_field(text: str) -> str:
-    """Return a text as a field of a CSV file (RFC 4180)."""
-    quoted = text.replace('"', '""')
-    return f'"{quoted}"' if set(text) & set(',"') else text
 
 
 def tell_unknown_classes(directory: str, num_classes: int) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter
 
-from kfp_mnist_mxnet.data.class_names import known_names
+from kfp_mnist_mxnet.data.class_names import name_classes
 from kfp_mnist_mxnet.data.ingestion import Ingested, empty_classes
 from kfp_mnist_mxnet.data.statistics import count_duplicates, moments
 from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, short
@@ -21,7 +21,7 @@ def write_data_report(path: pathlib.Path, splits: Mapping[str, Ingested]) -> Non
     histogram = splits["train"].statistics.histogram
     columns = [split.info.class_counts for split in splits.values()]
     info = splits["train"].info
-    names = known_names([], info.num_classes, info.class_names)
+    names = name_classes(info.class_names, info.num_classes)
     counts = list(zip(names, *columns, strict=True))
     hashes = {name: split.statistics.hashes for name, split in splits.items()}
     write_report(
