@@ -1,17 +1,17 @@
 """Write the 1,797 digits of scikit-learn, 8 x 8 pixels, as IDX files: data to try things on."""
 
 import pathlib
-import struct
 import sys
 
 import numpy as np
 from sklearn.datasets import load_digits
 
+from kfp_mnist_mxnet.conversion.idx_writer import idx_header
+
 
 def write_idx(path: pathlib.Path, array: np.ndarray) -> None:
     """Write a uint8 array in the IDX format."""
-    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 0x08, array.ndim, *array.shape)
-    path.write_bytes(header + array.tobytes())
+    path.write_bytes(idx_header(*array.shape) + array.tobytes())
 
 
 def main(directory: pathlib.Path) -> None:

@@ -17,9 +17,13 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import pathlib
+import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+import yaml
 
 LIMIT = 1 << 20  # bytes of a Workflow; etcd takes no more than 1.5 MiB
 SAFE_SHARE = 0.9  # of the limit that an estimate may reach
@@ -239,3 +243,10 @@ class Nodes:
         """Return text that stands nowhere else, as ids and addresses do."""
         seed = hashlib.sha512(str(next(self.numbers)).encode()).hexdigest()
         return (seed * (length // len(seed) + 1))[:length]
+
+
+if __name__ == "__main__":
+    for file, iterations in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+        spec = next(yaml.safe_load_all(pathlib.Path(file).read_text()))
+        size = estimate_size(spec, int(iterations))
+        print(f"{file}, {iterations}: {size.plain:,} bytes, {size.compressed:,} compressed")
