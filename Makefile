@@ -13,7 +13,7 @@
 # make licences  write the licences of the packages in the images again (4 GB for CUDA)
 # make wheel  build the wheel that the images install, in dist/
 # make release-dry-run  make every file of a release, twice, in dist/; and the images, if it can
-# make stranger  install the wheel on a bare Python, in a container if it can, and use it
+# make smoke-test-wheel  install the wheel on a bare Python, in a container if it can, and use it
 # make images build the images (docker or podman; REGISTRY, IMAGES, TAG, BUILD_ARGS)
 
 BIN := .venv/bin
@@ -27,7 +27,7 @@ SECONDS ?= 600
 ENGINE ?= $(shell command -v docker || command -v podman)
 
 .PHONY: run test cuda-test check audit fuzz yaml docs notebook pictures locks newest licences wheel images \
-	release-dry-run stranger
+	release-dry-run smoke-test-wheel
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
@@ -44,7 +44,7 @@ check: .venv/ready
 	$(BIN)/zizmor --quiet --offline --persona pedantic .github/workflows
 
 audit: .venv/ready
-	for pins in images/*/requirements.txt kfp_mnist_mxnet/cli/model_server.txt; do \
+	for pins in images/*/requirements.txt kfp_mnist_mxnet/cli/serve/model_server.txt; do \
 	$(BIN)/python -m pip_audit --progress-spinner off --disable-pip --no-deps --requirement $$pins \
 	$$(sed -n 's/^\([A-Z][^ ]*\) .*/--ignore-vuln \1/p' .ci/accepted-vulnerabilities) || exit 1; done
 
@@ -58,16 +58,16 @@ yaml: .venv/ready
 	$(BIN)/python scripts/compile.py
 
 docs: .venv/ready
-	$(BIN)/python docs/tables.py
+	$(BIN)/python scripts/tables.py
 
 notebook: .venv/ready
-	$(BIN)/python docs/notebook.py
+	$(BIN)/python scripts/notebook.py
 
 pictures: .venv/ready
 	$(BIN)/python pipeline.py run --output-dir build/pictures/train
 	$(BIN)/python pipeline.py run --pipeline sweep --output-dir build/pictures/sweep -p epochs=2 \
 	-p trials='$(TRIALS)'
-	$(BIN)/python docs/pictures.py build/pictures/train/latest build/pictures/sweep/latest
+	$(BIN)/python scripts/pictures.py build/pictures/train/latest build/pictures/sweep/latest
 
 locks: .venv/ready
 	$(BIN)/python scripts/lock.py
@@ -87,7 +87,7 @@ licences: .venv/ready
 
 wheel: .venv/ready
 	rm -f dist/*.whl
-	$(BIN)/python release/make.py wheel dist
+	$(BIN)/python scripts/release.py wheel dist
 
 # Without a cache: podman's does not see that a file that is mounted has changed, such as the wheel.
 images: wheel
@@ -99,12 +99,12 @@ images: wheel
 release-dry-run: .venv/ready
 	rm -rf dist build/again
 	for directory in dist build/again; do \
-	$(BIN)/python release/make.py all $$directory --registry $(REGISTRY) || exit 1; done
+	$(BIN)/python scripts/release.py all $$directory --registry $(REGISTRY) || exit 1; done
 	diff --recursive dist build/again
 	@if test -n "$(ENGINE)"; then $(MAKE) images; else echo "no docker or podman: no images"; fi
 
-stranger: .venv/ready
-	$(BIN)/python release/stranger.py --engine '$(ENGINE)'
+smoke-test-wheel: .venv/ready
+	$(BIN)/python scripts/smoke_test_wheel.py --engine '$(ENGINE)'
 
 .venv-cuda/ready: images/mxnet-gpu/requirements.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-cuda

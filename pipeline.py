@@ -282,6 +282,6 @@ PIPELINES: dict[str, Callable[[Target], Any]] = {
 }
 
 if __name__ == "__main__":
-    from kfp_mnist_mxnet.cli import cli
+    from kfp_mnist_mxnet.cli.main import main
 
-    cli.main()
+    main()

@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/predict.py [--torch-python PATH] [--json]
 
-Each contestant predicts the same 10,000 images in a process of its own; they take turns, and the
+Each worker predicts the same 10,000 images in a process of its own; they take turns, and the
 best of the rounds counts. From uint8 images in memory to probabilities in a NumPy array:
 
 suite     Predictor.probabilities with the default network, batches of 288
@@ -51,8 +51,8 @@ from typing import Any
 
 import click
 import numpy as np
-from contestants import Contestant, serve
 from kfp import dsl
+from workers import Worker, serve
 
 ROOT = pathlib.Path(__file__).absolute().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -147,7 +147,7 @@ WORKERS = {"suite": suite, "tutorial": tutorial, "peak_mib": peak_mib}
 
 
 def work(name: str, directory: pathlib.Path) -> None:
-    """Be a contestant: run once for each line that comes in, and tell how long it took."""
+    """Be a worker: run once for each line that comes in, and tell how long it took."""
     run = WORKERS[name](directory)
     if name == "peak_mib":
         serve(run)
@@ -162,7 +162,7 @@ def work(name: str, directory: pathlib.Path) -> None:
 
 
 def race(directory: pathlib.Path, torch_python: str, rounds: int) -> dict[str, float]:
-    """Return contestant to images per second, the best of the rounds."""
+    """Return worker to images per second, the best of the rounds."""
     images = made_up_images(10_000)
     np.save(directory / "images.npy", images)
     commands = {
@@ -172,13 +172,13 @@ def race(directory: pathlib.Path, torch_python: str, rounds: int) -> dict[str, f
     if torch_python:
         script = str(ROOT / "benchmarks" / "predict_torch.py")
         commands["torch"] = [torch_python, script, str(directory)]
-    contestants = {name: Contestant(command) for name, command in commands.items()}
+    workers = {name: Worker(command) for name, command in commands.items()}
     try:
-        times = [{name: one.turn() for name, one in contestants.items()} for _ in range(rounds)]
+        times = [{name: one.turn() for name, one in workers.items()} for _ in range(rounds)]
     finally:
-        for one in contestants.values():
+        for one in workers.values():
             one.stop()
-    return {name: len(images) / min(time[name] for time in times) for name in contestants}
+    return {name: len(images) / min(time[name] for time in times) for name in workers}
 
 
 def measure_memory(directory: pathlib.Path, count: int) -> dict[str, float]:
@@ -190,18 +190,18 @@ def measure_memory(directory: pathlib.Path, count: int) -> dict[str, float]:
     with open(path, "wb") as file:
         write_npy_header(file, np.uint8, (count, *SHAPE))
         file.truncate(file.tell() + count * 28 * 28)  # a hole: it takes no room on the disk
-    contestant = Contestant(
+    worker = Worker(
         [sys.executable, __file__, "--worker", "peak_mib", "--directory", str(directory)]
     )
     try:
-        return contestant.turn()
+        return worker.turn()
     finally:
-        contestant.stop()
+        worker.stop()
 
 
 @click.command()
 @click.option("--torch-python", default="", help="A Python that has PyTorch. [default: this one]")
-@click.option("--rounds", default=7, show_default=True, help="Turns of each contestant.")
+@click.option("--rounds", default=7, show_default=True, help="Turns of each worker.")
 @click.option("--sizes", default="10000,600000,6000000", show_default=True, help="Image sets.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object in the last line.")
 @click.option("--worker", type=click.Choice(list(WORKERS)), hidden=True)

@@ -18,7 +18,7 @@ import urllib3
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from kfp_mnist_mxnet.cli.serving import JSON, Served, exported, free_port, running
+from kfp_mnist_mxnet.cli.serve.server import JSON, Served, exported, free_port, running
 from kfp_mnist_mxnet.export.verification import made_up_images
 from kfp_mnist_mxnet.prediction.batches import BATCH_SIZE
 from kfp_mnist_mxnet.prediction.predictor import Predictor

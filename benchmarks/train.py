@@ -265,7 +265,7 @@ def torch_rate(directory: str, settings: str) -> Callable[[], float]:
     """Return a function that trains the same network in PyTorch, in samples per second."""
     import numpy as np
     import torch
-    from front_torch import build, new_optimizer
+    from time_to_accuracy_torch import build, new_optimizer
 
     from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters
 

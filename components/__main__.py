@@ -2,7 +2,7 @@
 
 import click
 
-from kfp_mnist_mxnet.cli.component import command
+from kfp_mnist_mxnet.cli.component_command import command
 from kfp_mnist_mxnet.components import COMPONENTS
 
 main = click.Group(

@@ -4,7 +4,7 @@ requirements.lock               .venv, on every supported Python, with hashes
 kfp_mnist_mxnet/compiler/lock.txt  which package needs which: of this a step on the public Python
                                 image installs its part
 images/*/requirements.txt       what an image installs, with hashes
-kfp_mnist_mxnet/cli/model_server.txt  KServe's model server, in an environment of its own
+kfp_mnist_mxnet/cli/serve/model_server.txt  KServe's model server, in an environment of its own
 
 In a step and in an image kfp comes without its dependencies: it needs none of them there.
 """

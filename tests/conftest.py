@@ -17,8 +17,8 @@ from kfp import dsl
 
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.graph import read_graph
-from kfp_mnist_mxnet.cli.local import new_record
-from kfp_mnist_mxnet.cli.page import write_page
+from kfp_mnist_mxnet.cli.local.page import write_page
+from kfp_mnist_mxnet.cli.local.record import new_record
 from kfp_mnist_mxnet.compiler.target import LOCAL
 from kfp_mnist_mxnet.components.compare import compare
 from kfp_mnist_mxnet.components.evaluate import evaluate

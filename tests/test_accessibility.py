@@ -5,8 +5,8 @@ import pathlib
 import pytest
 from conftest import REPORTS
 
-from kfp_mnist_mxnet.cli.comparison import compare_runs
-from kfp_mnist_mxnet.cli.runs import read_run
+from kfp_mnist_mxnet.cli.local.comparison import compare_runs
+from kfp_mnist_mxnet.cli.local.runs import read_run
 
 
 def faults(page, axe: pathlib.Path) -> list[str]:

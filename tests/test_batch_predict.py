@@ -16,8 +16,7 @@ import yaml
 from conftest import COMPILED, ROOT, damage_model, write_idx, write_idx_set
 from kfp import dsl
 
-from kfp_mnist_mxnet.cli.model_uri import check_model_here, check_model_there
-from kfp_mnist_mxnet.cli.parameters import local_parameters
+from kfp_mnist_mxnet.cli.parameters import check_model_here, check_model_there, local_parameters
 from kfp_mnist_mxnet.components.ingest_images import ingest_images
 from kfp_mnist_mxnet.components.merge import merge
 from kfp_mnist_mxnet.components.predict import predict
@@ -334,10 +333,17 @@ def test_a_model_that_a_cluster_can_not_see_is_refused_at_once(uri):
         check_model_there({"model_uri": uri})
 
 
-@pytest.mark.parametrize("uri", ["", "/nonexistent", "file:///nonexistent"])
-def test_a_directory_that_is_no_model_is_refused_at_once(tmp_path, uri):
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_directory_that_is_no_model_is_refused_at_once(tmp_path, scheme):
     with pytest.raises(click.UsageError, match="is not a model: it has no file"):
-        check_model_here(local_parameters({"model_uri": uri or str(tmp_path)}, tmp_path))
+        check_model_here(local_parameters({"model_uri": f"{scheme}{tmp_path}"}, tmp_path))
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_model_that_is_not_there_is_refused_at_once(tmp_path, scheme):
+    uri = f"{scheme}{tmp_path}/none"
+    with pytest.raises(click.UsageError, match=f"no run '{uri}' in {tmp_path}"):
+        check_model_here(local_parameters({"model_uri": uri}, tmp_path))
 
 
 def test_a_model_that_can_be_had_is_taken(trained, tmp_path):

@@ -18,13 +18,7 @@ from google.protobuf import json_format
 from workflow_size import LIMIT, estimate_size
 
 from kfp_mnist_mxnet import pipeline
-from kfp_mnist_mxnet.compiler.bundle import (
-    SAFE,
-    UNSAFE,
-    Bundle,
-    find_imports,
-    strip_source,
-)
+from kfp_mnist_mxnet.compiler.bundle import SAFE, UNSAFE, Bundle, find_imports, strip_source
 from kfp_mnist_mxnet.compiler.programs import is_unfinished
 from kfp_mnist_mxnet.compiler.step import STEPS, containers_of, step_of
 from kfp_mnist_mxnet.compiler.target import LOCAL, Target

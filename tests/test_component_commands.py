@@ -16,7 +16,7 @@ import yaml
 from click.testing import CliRunner
 from conftest import ROOT, write_idx_set
 
-from kfp_mnist_mxnet.cli.component import command
+from kfp_mnist_mxnet.cli.component_command import command
 from kfp_mnist_mxnet.components import COMPONENTS
 from kfp_mnist_mxnet.components.__main__ import main
 from kfp_mnist_mxnet.components.train import train

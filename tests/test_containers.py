@@ -11,8 +11,8 @@ import pytest
 from conftest import ROOT, write_idx_set
 
 from kfp_mnist_mxnet import __version__
-from kfp_mnist_mxnet.cli.local import reachable
-from kfp_mnist_mxnet.compiler.step import PYTHON_IMAGE
+from kfp_mnist_mxnet.cli.local.steps import reachable
+from kfp_mnist_mxnet.compiler.install import PYTHON_IMAGE
 
 IMAGE = f"kfp-mnist-mxnet/mxnet-cpu:{__version__}"
 SMALL = [

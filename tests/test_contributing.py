@@ -70,7 +70,7 @@ def test_a_component_takes_its_own_file_and_its_place_in_a_pipeline(checkout):
     )
     python(checkout, "scripts/compile.py")
     assert (checkout / "compiled" / "components" / "count.yaml").is_file()
-    python(checkout, "docs/tables.py")
+    python(checkout, "scripts/tables.py")
     assert "| `count` | Count images. |" in (checkout / "README.md").read_text()
     python(checkout, "pipeline.py", "compile")
     assert "exec-count" in (checkout / "pipeline.yaml").read_text()
@@ -85,7 +85,7 @@ def test_a_hyperparameter_takes_its_rule_and_a_parameter_of_component_and_pipeli
     pipeline = checkout / "pipeline.py"
     edit(pipeline, "        dropout: float = -1.0,\n", "        clip: float = -1.0,\n")
     edit(pipeline, "            dropout=dropout,\n", "            clip=clip,\n")
-    python(checkout, "docs/tables.py")
+    python(checkout, "scripts/tables.py")
     for document in ("README.md", "docs/components.md"):
         assert "Highest norm of a gradient." in (checkout / document).read_text()
     python(checkout, "pipeline.py", "compile")

@@ -11,7 +11,7 @@ from conftest import write_idx, write_idx_set
 from kfp import dsl
 from PIL import Image
 
-from kfp_mnist_mxnet.cli.cli import main
+from kfp_mnist_mxnet.cli.main import main
 from kfp_mnist_mxnet.components.evaluate import evaluate
 from kfp_mnist_mxnet.components.export import export
 from kfp_mnist_mxnet.components.merge import merge

@@ -22,7 +22,8 @@ from conftest import ROOT, Artifacts, write_idx, write_idx_set
 from kfp import dsl
 from step_process import Fault, Step, sentence
 
-from kfp_mnist_mxnet.cli import local
+from kfp_mnist_mxnet.cli.local import run
+from kfp_mnist_mxnet.cli.logs import killed_by
 from kfp_mnist_mxnet.components.compare import compare
 from kfp_mnist_mxnet.components.evaluate import evaluate
 from kfp_mnist_mxnet.components.export import export
@@ -201,10 +202,10 @@ def test_a_clock_that_jumps_back_gives_every_run_a_directory_of_its_own(tmp_path
         def now(cls, tz=None):
             return cls(2026, 10, 25, next(hours))
 
-    monkeypatch.setattr(local.datetime, "datetime", Clock)
-    made = [local.new_run_directory(tmp_path) for _ in range(5)]
+    monkeypatch.setattr(run.datetime, "datetime", Clock)
+    made = [run.new_run_directory(tmp_path) for _ in range(5)]
     for directory in made:
-        local.point_latest_at(directory)
+        run.point_latest_at(directory)
     assert len(set(made)) == 5
     assert (tmp_path / "latest").resolve() == made[-1]
 
@@ -219,7 +220,7 @@ def test_a_clock_that_jumps_back_gives_every_run_a_directory_of_its_own(tmp_path
     ],
 )
 def test_the_runner_says_which_signal_ended_a_step(status, sentence):
-    assert local.killed_by(status) == sentence
+    assert killed_by(status) == sentence
 
 
 def test_a_file_that_is_truncated_while_it_is_read_is_refused(tmp_path):

@@ -20,11 +20,12 @@ from kfp_server import (
     task,
 )
 
-import kfp_mnist_mxnet.cli.cli
-import kfp_mnist_mxnet.cli.follow
-from kfp_mnist_mxnet.cli.follow import Stall
-from kfp_mnist_mxnet.cli.logs import clean, error_sentence, read_accuracy
-from kfp_mnist_mxnet.cli.tasks import Snapshot, Step
+import kfp_mnist_mxnet.cli.cluster.follow
+import kfp_mnist_mxnet.cli.main
+from kfp_mnist_mxnet.cli.cluster.follow import Stall
+from kfp_mnist_mxnet.cli.cluster.logs import error_sentence, read_accuracy
+from kfp_mnist_mxnet.cli.cluster.snapshot import Snapshot, Step
+from kfp_mnist_mxnet.cli.logs import clean
 
 ROOT_DRIVER = driver("root")
 TRAINED = [*ROOT_DRIVER, *step("ingest"), *step("train", at=20), *step("evaluate", at=40)]
@@ -81,7 +82,7 @@ def follow(api, *scenes: Scene, options: tuple[str, ...] = (), run: str = "x1"):
     """What the command prints and returns; scenes: the run at one look after the other."""
     api.scenes["x1"] = list(scenes) or api.scenes["x1"]
     command = ["follow", run, "--host", api.url, "--poll", "0.01", *options]
-    return CliRunner().invoke(kfp_mnist_mxnet.cli.cli.main, command)
+    return CliRunner().invoke(kfp_mnist_mxnet.cli.main.main, command)
 
 
 def changes(done) -> list[str]:
@@ -299,7 +300,7 @@ def test_a_pipeline_that_is_not_there_any_more_leaves_the_state_of_the_run(api):
     ],
 )
 def test_a_run_that_makes_no_progress_is_named_with_the_likely_cause(api, monkeypatch, nodes, why):
-    monkeypatch.setattr(kfp_mnist_mxnet.cli.follow, "STALLED_AFTER", 0.1)
+    monkeypatch.setattr(kfp_mnist_mxnet.cli.cluster.follow, "STALLED_AFTER", 0.1)
     done = follow(api, *[("RUNNING", nodes)] * 40, DONE)
     told = [line for line in changes(done) if "no progress" in line]
     assert len(told) == 1
@@ -307,7 +308,7 @@ def test_a_run_that_makes_no_progress_is_named_with_the_likely_cause(api, monkey
 
 
 def test_what_the_api_says_of_a_step_that_waits_is_said(api, monkeypatch):
-    monkeypatch.setattr(kfp_mnist_mxnet.cli.follow, "STALLED_AFTER", 0.1)
+    monkeypatch.setattr(kfp_mnist_mxnet.cli.cluster.follow, "STALLED_AFTER", 0.1)
     waits = without_metadata_store("train", "PENDING", status_metadata={"message": "no GPU\n"})
     api.answers = {"tasks": [waits]}
     done = follow(api, *[("RUNNING", [])] * 40, ("FAILED", []))
@@ -351,7 +352,7 @@ def test_a_host_that_stays_away_is_not_the_end_of_the_run(api, monkeypatch):
     def break_down(look, shown):
         api.state["faults"] = [503] * 11
 
-    monkeypatch.setattr(kfp_mnist_mxnet.cli.follow, "show_changes", break_down)
+    monkeypatch.setattr(kfp_mnist_mxnet.cli.cluster.follow, "show_changes", break_down)
     done = follow(api, ("RUNNING", []))
     first, last = done.stderr.splitlines()
     assert first.startswith("the run goes on; follow it again with")
@@ -389,7 +390,7 @@ def test_a_session_that_ends_while_a_run_is_followed_is_one_sentence(api, monkey
     def log_out(look, shown):
         api.instead = answer
 
-    monkeypatch.setattr(kfp_mnist_mxnet.cli.follow, "show_changes", log_out)
+    monkeypatch.setattr(kfp_mnist_mxnet.cli.cluster.follow, "show_changes", log_out)
     first, last = follow(api, ("RUNNING", [])).stderr.splitlines()
     assert first.startswith("the run goes on; follow it again with")
     assert f"answers {how}, not as the API" in last

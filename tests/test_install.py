@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from kfp_mnist_mxnet import pipeline
-from kfp_mnist_mxnet.cli.cli import component_for
+from kfp_mnist_mxnet.cli.main import component_for
 from kfp_mnist_mxnet.compiler.install import UV, Base, install_script
 from kfp_mnist_mxnet.compiler.site import Site
 from kfp_mnist_mxnet.compiler.target import Target

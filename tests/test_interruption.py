@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from conftest import ROOT, write_idx_set
 
 from kfp_mnist_mxnet import pipeline
-from kfp_mnist_mxnet.cli import cli, local
-from kfp_mnist_mxnet.cli.interruption import Running, goes_on, interruptible, locked_log
+from kfp_mnist_mxnet.cli.local import run
+from kfp_mnist_mxnet.cli.local.interruption import Running, goes_on, interruptible, locked_log
+from kfp_mnist_mxnet.cli.main import main
 from kfp_mnist_mxnet.compiler.target import LOCAL
 
 LONG = ["--pipeline", "sweep", "-p", "epochs=100000"]
@@ -130,7 +131,7 @@ def test_a_run_that_was_killed_is_told_and_noted_as_failed(tmp_path):
 
 def test_a_lost_run_of_a_pipeline_that_is_no_longer_there_is_told(made_run):
     directory = made_run(status="RUNNING", pipeline="of-another-version")
-    done = CliRunner().invoke(cli.main, ["runs", "--output-dir", str(directory.parent)])
+    done = CliRunner().invoke(main, ["runs", "--output-dir", str(directory.parent)])
     assert (done.exit_code, "FAILED" in done.output) == (0, True)
 
 
@@ -145,10 +146,10 @@ def test_an_error_of_the_runner_fails_the_run(tmp_path, monkeypatch):
     def fail(*_):
         raise TypeError("a part of kfp is another")
 
-    monkeypatch.setattr(local, "start_kfp", fail)
+    monkeypatch.setattr(run, "start_kfp", fail)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TypeError):
-        local.run(pipeline.train_pipeline(LOCAL), {}, pathlib.Path("runs"))
+        run.run(pipeline.train_pipeline(LOCAL), {}, pathlib.Path("runs"))
     record = record_of(tmp_path)
     assert record["status"] == "FAILED"
     assert record["error"] == "the runner: TypeError: a part of kfp is another"

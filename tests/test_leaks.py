@@ -12,7 +12,7 @@ import pytest
 from conftest import COMPILED, ROOT, write_idx_set
 
 from kfp_mnist_mxnet import pipeline
-from kfp_mnist_mxnet.cli.local import scrub, secret_words
+from kfp_mnist_mxnet.cli.local.redaction import scrub, secret_words
 from kfp_mnist_mxnet.compiler.target import file_name
 from kfp_mnist_mxnet.data.names import STANDARD_NAMES
 from kfp_mnist_mxnet.data.sources import Mirror, fetch

@@ -8,11 +8,7 @@ import pytest
 
 from kfp_mnist_mxnet.errors import MissingLibrary
 from kfp_mnist_mxnet.runtime import mxnet_compatibility
-from kfp_mnist_mxnet.runtime.mxnet_compatibility import (
-    DROPPED,
-    INSTALL_MXNET,
-    check_version,
-)
+from kfp_mnist_mxnet.runtime.mxnet_compatibility import DROPPED, INSTALL_MXNET, check_version
 
 STATE = """
 import importlib.util, json, sys, warnings
@@ -101,7 +97,7 @@ def test_a_package_that_is_missing_is_named(missing, message):
 
 
 def test_a_run_without_mxnet_does_not_begin(tmp_path):
-    program = f"{hidden('mxnet')}from kfp_mnist_mxnet.cli import cli\ncli.main(['run'])\n"
+    program = f"{hidden('mxnet')}from kfp_mnist_mxnet.cli.main import main\nmain(['run'])\n"
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1

@@ -10,15 +10,15 @@ import pytest
 from click.testing import CliRunner
 from conftest import ROOT
 
-from kfp_mnist_mxnet.cli import cli
-from kfp_mnist_mxnet.cli.page import write_whole
+from kfp_mnist_mxnet.cli.local.page import write_whole
+from kfp_mnist_mxnet.cli.main import main
 
 NOWHERE = ["run", "--data-uri", "/nowhere", "--output-dir"]
 MISSING = "ingest: /nowhere is missing, expected the directory of the IDX files"
 
 
 def command(*arguments) -> tuple[int, str]:
-    done = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert not done.exception or isinstance(done.exception, SystemExit)
     return done.exit_code, done.output.splitlines()[-1]
 
@@ -48,7 +48,7 @@ def test_a_file_that_cannot_be_compiled_to_is_a_usage_error(tmp_path, monkeypatc
 def test_a_run_does_without_latest_where_a_directory_has_the_name(tmp_path):
     (tmp_path / "latest").mkdir()
     (tmp_path / "latest" / "kept").touch()
-    done = CliRunner().invoke(cli.main, [*NOWHERE, str(tmp_path)])
+    done = CliRunner().invoke(main, [*NOWHERE, str(tmp_path)])
     assert f"{tmp_path}/latest does not lead to this run: it is a directory" in done.output
     assert done.output.splitlines()[-1] == MISSING
     assert [path.name for path in (tmp_path / "latest").iterdir()] == ["kept"]
@@ -60,10 +60,10 @@ def test_a_run_does_without_latest_on_a_file_system_without_links(tmp_path, monk
 
     monkeypatch.setattr(os, "symlink", refuse)
     monkeypatch.setattr(pathlib.Path, "symlink_to", refuse)
-    done = CliRunner().invoke(cli.main, [*NOWHERE, str(tmp_path)])
+    done = CliRunner().invoke(main, [*NOWHERE, str(tmp_path)])
     assert "latest does not lead to this run: Operation not permitted" in done.output
     assert done.output.splitlines()[-1] == MISSING
-    assert CliRunner().invoke(cli.main, ["runs", "--output-dir", str(tmp_path)]).exit_code == 0
+    assert CliRunner().invoke(main, ["runs", "--output-dir", str(tmp_path)]).exit_code == 0
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from kfp_mnist_mxnet import pipeline
-from kfp_mnist_mxnet.cli import cli
+from kfp_mnist_mxnet.cli.main import main
 from kfp_mnist_mxnet.cli.parameters import KINDS, local_parameters, parse_parameters
 from kfp_mnist_mxnet.compiler.target import LOCAL, Target
 
@@ -70,7 +70,7 @@ def test_what_is_said_to_be_right_is_right(name):
 @pytest.mark.parametrize("assignment", ["learning_rate=nan", "class_names=null", "export_onnx=1"])
 def test_a_refused_value_leaves_no_run(tmp_path, monkeypatch, assignment):
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(cli.main, ["run", "-p", assignment])
+    done = CliRunner().invoke(main, ["run", "-p", assignment])
     assert done.exit_code == 2
     assert not list(tmp_path.iterdir())
 
@@ -108,9 +108,9 @@ def test_a_tilde_in_an_option_stands_for_the_home_directory(monkeypatch, tmp_pat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir("/")
     written = ["compile", "--component", "merge", "--output=~/merge.yaml"]
-    assert CliRunner().invoke(cli.main, written).exit_code == 0
+    assert CliRunner().invoke(main, written).exit_code == 0
     assert (tmp_path / "merge.yaml").is_file()
-    listed = CliRunner().invoke(cli.main, ["runs", "--output-dir=~/runs"])
+    listed = CliRunner().invoke(main, ["runs", "--output-dir=~/runs"])
     assert f"no run in {tmp_path}/runs" in listed.output
 
 
@@ -135,14 +135,14 @@ def test_a_model_that_is_not_on_this_machine_is_refused_before_a_run(
 ):
     monkeypatch.chdir(tmp_path)
     run = ["run", "--pipeline", "batch_predict", "-p", f"model_uri={uri}"]
-    done = CliRunner().invoke(cli.main, run)
+    done = CliRunner().invoke(main, run)
     assert (done.exit_code, message in done.output) == (2, True)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_help_lists_the_parameters_of_the_pipeline_that_is_chosen(name):
-    text = CliRunner().invoke(cli.main, ["run", "--pipeline", name, "--help"]).output
+    text = CliRunner().invoke(main, ["run", "--pipeline", name, "--help"]).output
     listed = text.partition(f"Parameters of {name} ")[2].partition("Examples:")[0]
     for parameter, spec in pipeline.PIPELINES[name](LOCAL).component_spec.inputs.items():
         assert f"\n  {parameter} " in listed

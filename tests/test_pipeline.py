@@ -11,9 +11,8 @@ from workflow_size import dags
 
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.graph import places, read_graph
-from kfp_mnist_mxnet.cli.local import step_environment
-from kfp_mnist_mxnet.compiler.install import CPU_PINS, CUDA_PINS, pins
-from kfp_mnist_mxnet.compiler.step import PYTHON_IMAGE
+from kfp_mnist_mxnet.cli.local.steps import step_environment
+from kfp_mnist_mxnet.compiler.install import CPU_PINS, CUDA_PINS, PYTHON_IMAGE, pins
 from kfp_mnist_mxnet.compiler.target import Target, file_name, write_yaml
 from kfp_mnist_mxnet.components.train import train
 from kfp_mnist_mxnet.model.hyperparameters import LEFT_OPEN

@@ -23,7 +23,8 @@ from conftest import COMPILED, ROOT, write_idx_set
 from packaging.requirements import Requirement
 
 from kfp_mnist_mxnet import __version__
-from kfp_mnist_mxnet.cli import cli, command
+from kfp_mnist_mxnet.cli import options as command
+from kfp_mnist_mxnet.cli.main import main
 from kfp_mnist_mxnet.compiler.install import CPU_PINS, UV, pins, resource
 from kfp_mnist_mxnet.compiler.target import file_name
 from kfp_mnist_mxnet.components import COMPONENTS
@@ -37,7 +38,7 @@ REGISTRY = "registry.example/team"
 
 def make(checkout: pathlib.Path, directory: pathlib.Path, **environment: str) -> pathlib.Path:
     """Make every file of a release as make release-dry-run does, for images with digests."""
-    program = [sys.executable, "release/make.py", "all", str(directory), "--registry", REGISTRY]
+    program = [sys.executable, "scripts/release.py", "all", str(directory), "--registry", REGISTRY]
     for image, digest in DIGESTS.items():
         program += ["--digest", f"{image}={digest}"]
     subprocess.run(program, cwd=checkout, check=True, env={**os.environ, **environment})
@@ -104,7 +105,7 @@ def test_the_checksums_are_those_of_every_other_file(release):
 
 def test_a_release_is_not_made_among_other_files(tmp_path):
     (tmp_path / "old.whl").touch()
-    program = [sys.executable, "release/make.py", "all", str(tmp_path), "--registry", REGISTRY]
+    program = [sys.executable, "scripts/release.py", "all", str(tmp_path), "--registry", REGISTRY]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert f"{tmp_path} is not empty" in done.stderr
@@ -243,7 +244,7 @@ def test_the_installed_command_does_not_care_what_a_project_has(installed, tmp_p
     ],
 )
 def test_what_can_not_be_compiled_is_named(arguments, message):
-    done = CliRunner().invoke(cli.main, ["compile", *arguments])
+    done = CliRunner().invoke(main, ["compile", *arguments])
     assert done.exit_code == 2
     assert message in done.output
 
@@ -253,7 +254,7 @@ def test_the_names_of_the_pipelines_are_known_without_them():
 
 
 def test_help_comes_at_once(installed):
-    program = "import sys, kfp_mnist_mxnet.cli.cli; print(*{'kfp', 'numpy'} & set(sys.modules))"
+    program = "import sys, kfp_mnist_mxnet.cli.main; print(*{'kfp', 'numpy'} & set(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], env=installed, stdout=subprocess.PIPE)
     assert loaded.stdout == b"\n"
     seconds = []
@@ -276,9 +277,9 @@ def test_help_comes_at_once(installed):
 )
 def test_a_command_says_which_extra_it_needs(package, extra, arguments):
     program = (
-        f"import sys; sys.modules[{package!r}] = None; import kfp_mnist_mxnet.cli.cli as cli; "
+        f"import sys; sys.modules[{package!r}] = None; from kfp_mnist_mxnet.cli.main import main; "
     )
-    program += "cli.main()"
+    program += "main()"
     command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
@@ -288,8 +289,8 @@ def test_a_command_says_which_extra_it_needs(package, extra, arguments):
     assert line.endswith(f" is not installed: {way_out}")
 
 
-def test_a_stranger_who_can_not_install_the_wheel_gets_one_sentence():
-    program = [sys.executable, "release/stranger.py", "--engine", ""]
+def test_a_user_who_can_not_install_the_wheel_gets_one_sentence():
+    program = [sys.executable, "scripts/smoke_test_wheel.py", "--engine", ""]
     environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
     done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
@@ -302,7 +303,7 @@ def test_a_stranger_who_can_not_install_the_wheel_gets_one_sentence():
 
 def test_every_place_has_the_same_version(wheel, trained):
     assert metadata(wheel)["Version"] == __version__
-    assert CliRunner().invoke(cli.main, ["--version"]).output == f"{__version__}\n"
+    assert CliRunner().invoke(main, ["--version"]).output == f"{__version__}\n"
     model = json.loads((pathlib.Path(trained["model"].path) / "model.json").read_text())
     assert model["versions"]["kfp-mnist-mxnet"] == __version__
     for path in COMPILED.rglob("*.yaml"):
@@ -337,7 +338,7 @@ def test_a_release_is_of_its_tag_and_has_a_date(tmp_path, tag, dated, message):
     date = "2026-01-31" if dated else "unreleased"
     changes = f"# Changelog\n\n## [{__version__}] - {date}\n\n- All of it.\n\n## [0.1.0] - x\n"
     (tmp_path / "CHANGELOG.md").write_text(changes)
-    program = [sys.executable, "release/make.py"]
+    program = [sys.executable, "scripts/release.py"]
     checked = subprocess.run([*program, "check", tag], cwd=tmp_path, capture_output=True, text=True)
     assert checked.stderr == (f"Error: {message}\n" if message else "")
     assert checked.returncode == bool(message)

@@ -10,8 +10,9 @@ import pytest
 from playwright.sync_api import expect
 
 from kfp_mnist_mxnet import pipeline
-from kfp_mnist_mxnet.cli.graph import Box, arrange, arrows, places, read_graph, unroll
-from kfp_mnist_mxnet.cli.page import number
+from kfp_mnist_mxnet.cli.graph import Box, places, read_graph
+from kfp_mnist_mxnet.cli.local.layout import arrange, arrows, unroll
+from kfp_mnist_mxnet.cli.local.page import number
 from kfp_mnist_mxnet.compiler.target import LOCAL
 
 

@@ -7,12 +7,12 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from kfp_mnist_mxnet.cli import cli
-from kfp_mnist_mxnet.cli.runs import find_run, run_directories
+from kfp_mnist_mxnet.cli.local.runs import find_run, run_directories
+from kfp_mnist_mxnet.cli.main import main
 
 
 def command(*arguments) -> tuple[int, str]:
-    done = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
     return done.exit_code, done.output
 
 

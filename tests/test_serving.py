@@ -21,7 +21,7 @@ import urllib3
 import yaml
 from conftest import ROOT
 
-from kfp_mnist_mxnet.cli.serving import (
+from kfp_mnist_mxnet.cli.serve.server import (
     JSON,
     Exported,
     Served,

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from conftest import COMPILED
 from kfp_server import serving
 
-from kfp_mnist_mxnet.cli import cli
+from kfp_mnist_mxnet.cli.main import main
 
 INDEX = "https://pypi.example/simple"
 MIRROR = "mirror.example/library/python:3.13"
@@ -22,7 +22,7 @@ EVERYTHING = [
 
 
 def invoke(*options: str) -> tuple[int, str]:
-    done = CliRunner().invoke(cli.main, ["compile", *options])
+    done = CliRunner().invoke(main, ["compile", *options])
     return done.exit_code, done.output
 
 
@@ -150,7 +150,7 @@ def test_what_is_the_default_changes_no_byte(compiled):
 def test_submit_takes_the_same_options():
     with serving() as api:
         options = ["--index", INDEX, "--base-image", MIRROR, *EVERYTHING]
-        done = CliRunner().invoke(cli.main, ["submit", "--host", api.url, *options])
+        done = CliRunner().invoke(main, ["submit", "--host", api.url, *options])
         assert done.exit_code == 0, done.output
         text = api.state["yaml"]
     assert {container["image"] for container in containers(text).values()} == {MIRROR}

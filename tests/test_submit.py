@@ -11,7 +11,7 @@ import yaml
 from conftest import COMPILED, ROOT, use_tls
 from kfp_server import serving
 
-from kfp_mnist_mxnet.cli.cluster import one_sentence
+from kfp_mnist_mxnet.cli.cluster.client import one_sentence
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.storage.secret import checked_secret
 

@@ -6,7 +6,7 @@ from conftest import COMPILED, ROOT
 from kfp.components import load_component_from_file
 
 from kfp_mnist_mxnet import pipeline
-from kfp_mnist_mxnet.compiler.step import PYTHON_IMAGE
+from kfp_mnist_mxnet.compiler.install import PYTHON_IMAGE
 from kfp_mnist_mxnet.compiler.target import Target, write_yaml
 from kfp_mnist_mxnet.components import COMPONENTS
 

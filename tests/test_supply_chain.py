@@ -54,7 +54,7 @@ def test_an_audit_leaves_out_what_is_accepted(tmp_path):
     python = tmp_path / ".venv" / "bin" / "python"
     python.write_text('#!/bin/sh\necho "$@"\n')
     python.chmod(0o755)
-    for name in ("images/mxnet-cpu/requirements.txt", "kfp_mnist_mxnet/cli/model_server.txt"):
+    for name in ("images/mxnet-cpu/requirements.txt", "kfp_mnist_mxnet/cli/serve/model_server.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     accepted = tmp_path / ".ci" / "accepted-vulnerabilities"
@@ -65,7 +65,10 @@ def test_an_audit_leaves_out_what_is_accepted(tmp_path):
     assert said.stdout.splitlines() == [
         "-m pip_audit --progress-spinner off --disable-pip --no-deps "
         f"--requirement {pins} --ignore-vuln CVE-2024-1"
-        for pins in ("images/mxnet-cpu/requirements.txt", "kfp_mnist_mxnet/cli/model_server.txt")
+        for pins in (
+            "images/mxnet-cpu/requirements.txt",
+            "kfp_mnist_mxnet/cli/serve/model_server.txt",
+        )
     ]
 
 

@@ -4,6 +4,7 @@ import os
 import pathlib
 import pty
 import re
+import select
 import subprocess
 import sys
 import time
@@ -13,8 +14,8 @@ from click.testing import CliRunner
 from conftest import ROOT, write_idx_set
 from rich.console import Console
 
-from kfp_mnist_mxnet.cli import cli
-from kfp_mnist_mxnet.cli.terminal import Display
+from kfp_mnist_mxnet.cli.local.display import Display
+from kfp_mnist_mxnet.cli.main import main
 
 LOGGED = "[KFP Executor 2026-01-31 12:00:00,000 {}]: {}\n"
 BATCH = "Epoch[1] Batch [0-84]\tSpeed: 1286.60 samples/sec\taccuracy=0.775112\t80 s left"
@@ -29,12 +30,16 @@ def on_a_terminal(command: list[str], typed: bytes = b"", until: bytes = b"", **
         os.close(its)
         os.write(ours, typed)
         written, deadline = b"", time.monotonic() + 120
-        while not (until and until in written) and time.monotonic() < deadline:
+        while not (until and until in written):
+            if not select.select([ours], [], [], max(0, deadline - time.monotonic()))[0]:
+                break
             try:
                 written += os.read(ours, 65536)
             except OSError:  # its end is closed: the command has ended
                 break
-        if until:
+        else:
+            process.kill()
+        if time.monotonic() >= deadline:
             process.kill()
     os.close(ours)
     return written.decode()
@@ -122,11 +127,11 @@ def test_the_live_table_tells_what_has_ended_and_what_waits():
     assert lines[2:] == [["predict", "waiting"]]
 
 
-@pytest.mark.parametrize("command", cli.main.commands)
+@pytest.mark.parametrize("command", main.commands)
 def test_help_has_examples_that_are_valid(command):
-    text = CliRunner().invoke(cli.main, [command, "--help"]).output
+    text = CliRunner().invoke(main, [command, "--help"]).output
     lines = re.findall(r"^    main (\S+)(.*)", text, re.MULTILINE)
-    options = {name for option in cli.main.commands[command].params for name in option.opts}
+    options = {name for option in main.commands[command].params for name in option.opts}
     assert lines
     for name, rest in lines:
         assert name == command
@@ -147,7 +152,7 @@ def test_help_has_examples_that_are_valid(command):
     ],
 )
 def test_a_wrong_name_gets_the_nearest_right_one(arguments, message):
-    done = CliRunner().invoke(cli.main, arguments)
+    done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 2
     assert message in done.output
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from kfp_mnist_mxnet.cli.command import nearest
-from kfp_mnist_mxnet.cli.runs import find_run
+from kfp_mnist_mxnet.cli.local.runs import find_run
+from kfp_mnist_mxnet.cli.options import nearest
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.export.layout import check_model_name
+from kfp_mnist_mxnet.model.info import read_whole
 from kfp_mnist_mxnet.storage.address import (
     Address,
     parse_destination,
@@ -201,3 +202,35 @@ def model_directory(uri: str, output_dir: pathlib.Path) -> pathlib.Path:
     if not found:
         raise click.UsageError(f"model_uri: the run {run.name} has no model")
     return found
+
+
+def check_model_here(parameters: dict[str, Any]) -> None:
+    """Check that the model of a run on this machine, if it has one, is whole.
+
+    parameters: from local_parameters, which has found its directory.
+
+    Raises:
+        click.UsageError: it is no model, or is damaged.
+    """
+    if "model_uri" not in parameters:
+        return
+    try:
+        read_whole(parameters["model_uri"])
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from None
+
+
+def check_model_there(parameters: dict[str, Any]) -> None:
+    """Check that the model of a run on a cluster, if it has one, has an address there.
+
+    Raises:
+        click.UsageError: it is a path or empty.
+    """
+    if "model_uri" not in parameters:
+        return
+    uri = parameters["model_uri"]
+    if "://" not in uri or uri.startswith("file://"):
+        raise click.UsageError(
+            "model_uri must be the address of a model in an object store, such as "
+            f"s3://bucket/model, got {uri!r}: the steps do not see this machine"
+        )

@@ -11,12 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kfp_mnist_mxnet.data.class_names import check_class_names
-from kfp_mnist_mxnet.data.dataset import (
-    DatasetInfo,
-    ImageWriter,
-    check_room,
-    finish_dataset,
-)
+from kfp_mnist_mxnet.data.dataset import DatasetInfo, ImageWriter, check_room, finish_dataset
 from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.names import Files, spellings
 from kfp_mnist_mxnet.data.statistics import PixelStatistics, hash_images

@@ -5,12 +5,7 @@ import math
 import numpy as np
 
 from kfp_mnist_mxnet.errors import DamagedFile
-from kfp_mnist_mxnet.model.info import (
-    PARAMETERS_FILE,
-    SYMBOL_FILE,
-    ModelInfo,
-    read_whole,
-)
+from kfp_mnist_mxnet.model.info import PARAMETERS_FILE, SYMBOL_FILE, ModelInfo, read_whole
 from kfp_mnist_mxnet.model.module import bind_for_prediction
 from kfp_mnist_mxnet.model.parameters import parse_parameters
 from kfp_mnist_mxnet.model.symbol import check_symbol

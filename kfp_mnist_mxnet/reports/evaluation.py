@@ -7,11 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kfp_mnist_mxnet.evaluation.calibration import BINS, Calibration, calibrate
-from kfp_mnist_mxnet.evaluation.classes import (
-    count_confusions,
-    figures_of_classes,
-    wilson_interval,
-)
+from kfp_mnist_mxnet.evaluation.classes import count_confusions, figures_of_classes, wilson_interval
 from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, short
 from kfp_mnist_mxnet.reports.page import Picture, Section, heat, heat_map, write_report
 from kfp_mnist_mxnet.reports.pictures import picture

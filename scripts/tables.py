@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from kfp_mnist_mxnet.cli.component import described
+from kfp_mnist_mxnet.cli.component_command import described
 from kfp_mnist_mxnet.compiler.step import containers_of
 from kfp_mnist_mxnet.compiler.target import Target
 from kfp_mnist_mxnet.components import COMPONENTS

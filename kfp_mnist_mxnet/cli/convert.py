@@ -4,8 +4,8 @@ import pathlib
 
 import click
 
-from kfp_mnist_mxnet.cli.command import program
 from kfp_mnist_mxnet.cli.logs import clean
+from kfp_mnist_mxnet.cli.options import program
 from kfp_mnist_mxnet.conversion.convert import Converted, Options, convert
 from kfp_mnist_mxnet.errors import InvalidInput
 

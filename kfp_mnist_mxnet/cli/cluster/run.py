@@ -12,9 +12,9 @@ import urllib3
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from kfp_mnist_mxnet.cli.cluster import NotTheApi, address, get, kind_of, patiently
+from kfp_mnist_mxnet.cli.cluster.client import NotTheApi, address, get, kind_of, patiently
+from kfp_mnist_mxnet.cli.cluster.snapshot import Snapshot, Step, read_snapshot
 from kfp_mnist_mxnet.cli.graph import Box, Place, places, read_graph
-from kfp_mnist_mxnet.cli.tasks import Snapshot, Step, read_snapshot
 
 REFUSED = (kfp_server_api.ApiException, urllib3.exceptions.HTTPError)
 

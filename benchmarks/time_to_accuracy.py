@@ -1,9 +1,9 @@
 """Seconds of training to a test accuracy on MNIST: the suite's recipes and PyTorch.
 
-    .venv/bin/python benchmarks/front.py [--contestant NAME ...] [--torch-python PATH] [--seeds N]
-                                         [--picture PATH] [--json]
+    .venv/bin/python benchmarks/time_to_accuracy.py [--program NAME ...] [--torch-python PATH]
+                                                    [--seeds N] [--picture PATH] [--json]
 
-Each point is a number of epochs, a mean over the seeds; contestants take turns, in a process for
+Each point is a number of epochs, a mean over the seeds; workers take turns, in a process for
 each seed. All train on the same 60,000 images with the same network, batches, schedule and warps:
 
 default   the component with the recipe `default`
@@ -28,9 +28,9 @@ EPOCHS = {"default": (1, 2, 4, 8), "best": (25, 33), "torch": (1, 2, 4, 8), "tun
 
 
 class Point(NamedTuple):
-    """Mean seconds and mean test accuracy of a contestant after so many epochs."""
+    """Mean seconds and mean test accuracy of a worker after so many epochs."""
 
-    contestant: str
+    worker: str
     epochs: int
     seconds: float
     accuracy: float
@@ -56,21 +56,21 @@ def settings_of(recipe: str, epochs: int) -> str:
     return json.dumps(chosen.to_dict())
 
 
-def run_once(directory: str, contestant: str, epochs: int, seed: int, torch: str) -> Any:
-    """Train a contestant in a process of its own; return seconds and test accuracy."""
-    if contestant in ("torch", "tuned"):
-        form = "plain" if contestant == "torch" else "tuned"
-        script = str(pathlib.Path(__file__).with_name("front_torch.py"))
+def run_once(directory: str, worker: str, epochs: int, seed: int, torch: str) -> Any:
+    """Train a worker in a process of its own; return seconds and test accuracy."""
+    if worker in ("torch", "tuned"):
+        form = "plain" if worker == "torch" else "tuned"
+        script = str(pathlib.Path(__file__).with_name("time_to_accuracy_torch.py"))
         command = [torch, script, directory, settings_of("default", epochs), str(seed), form]
     else:
-        command = [sys.executable, __file__, "--run", directory, contestant, str(epochs), str(seed)]
+        command = [sys.executable, __file__, "--run", directory, worker, str(epochs), str(seed)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(directory: str, torch: str, seeds: int, contestants: list[str]) -> list[Point]:
-    """Return the points of all contestants; they take turns."""
-    plan = [(name, epochs) for name in contestants for epochs in EPOCHS[name]]
+def measure(directory: str, torch: str, seeds: int, workers: list[str]) -> list[Point]:
+    """Return the points of all workers; they take turns."""
+    plan = [(name, epochs) for name in workers for epochs in EPOCHS[name]]
     runs: dict[tuple[str, int], list[dict[str, float]]] = {point: [] for point in plan}
     for seed in range(seeds):
         for name, epochs in plan:
@@ -87,13 +87,13 @@ def measure(directory: str, torch: str, seeds: int, contestants: list[str]) -> l
     ]
 
 
-def seconds_to(goal: float, points: list[Point], contestant: str) -> str:
-    """Return the seconds of a contestant's fastest point that reaches an accuracy, a dash if none.
+def seconds_to(goal: float, points: list[Point], worker: str) -> str:
+    """Return the seconds of a worker's fastest point that reaches an accuracy, a dash if none.
 
-    The recipes of the suite count as one contestant, `suite`.
+    The recipes of the suite count as one worker, `suite`.
     """
-    names = ("default", "best") if contestant == "suite" else (contestant,)
-    reached = [p.seconds for p in points if p.contestant in names and p.accuracy >= goal]
+    names = ("default", "best") if worker == "suite" else (worker,)
+    reached = [p.seconds for p in points if p.worker in names and p.accuracy >= goal]
     return f"{min(reached):.1f}" if reached else "-"
 
 
@@ -110,7 +110,7 @@ def draw(points: list[Point], path: pathlib.Path) -> None:
         "tuned": "PyTorch, compiled, channels last",
     }
     for name, label in labels.items():
-        own = sorted(p for p in points if p.contestant == name)
+        own = sorted(p for p in points if p.worker == name)
         if own:
             seconds, mistakes = zip(
                 *((p.seconds, 100 * (1 - p.accuracy)) for p in own), strict=True
@@ -136,11 +136,11 @@ def main() -> None:
     """Measure all and print a table, or with --json one object too."""
     parser = argparse.ArgumentParser(description="Seconds to an accuracy, beside PyTorch.")
     parser.add_argument(
-        "--contestant", action="append", choices=list(EPOCHS), help="only this; repeatable"
+        "--program", action="append", choices=list(EPOCHS), help="only this; repeatable"
     )
     parser.add_argument("--torch-python", default=sys.executable, help="a Python that has torch")
     parser.add_argument("--seeds", type=int, default=5, help="runs of each point; default 5")
-    parser.add_argument("--picture", type=pathlib.Path, help="draw the front here (PNG or SVG)")
+    parser.add_argument("--picture", type=pathlib.Path, help="draw the curves here (PNG or SVG)")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--run", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -150,17 +150,17 @@ def main() -> None:
         print(json.dumps(train_and_score(directory, **parameters)))
         return
     torch_is_there = has_torch(options.torch_python)
-    asked = options.contestant or list(EPOCHS)
-    contestants = [n for n in asked if torch_is_there or n in ("default", "best")]
+    asked = options.program or list(EPOCHS)
+    workers = [n for n in asked if torch_is_there or n in ("default", "best")]
     with tempfile.TemporaryDirectory() as scratch:
         directory = str(ingest_data(pathlib.Path(scratch, "data"), 1))
         prepare(directory)
-        points = measure(directory, options.torch_python, options.seeds, contestants)
+        points = measure(directory, options.torch_python, options.seeds, workers)
     for point in points:
-        print(f"{point.contestant:8} {point.epochs:3} epochs {point.seconds:7.1f} s", end="  ")
+        print(f"{point.worker:8} {point.epochs:3} epochs {point.seconds:7.1f} s", end="  ")
         print(f"{point.accuracy:.4f}")
     print(f"{'seconds to':12}" + "".join(f"{goal:>8}" for goal in GOALS))
-    for name in ("suite", *(n for n in contestants if n in ("torch", "tuned"))):
+    for name in ("suite", *(n for n in workers if n in ("torch", "tuned"))):
         print(f"{name:12}" + "".join(f"{seconds_to(g, points, name):>8}" for g in GOALS))
     if options.picture:
         draw(points, options.picture)

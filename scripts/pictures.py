@@ -11,7 +11,7 @@ import sys
 
 from playwright.sync_api import Browser, sync_playwright
 
-DOCS = pathlib.Path(__file__).parent
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
 
 
 def photograph(

@@ -1,4 +1,4 @@
-"""Go the way of somebody who has a bare Python 3.11 and the wheel: run `make stranger`.
+"""Install the wheel on a bare Python and use it as its user would: run `make smoke-test-wheel`.
 
 pip installs the wheel from a directory and the rest from its index, a pipeline runs on the digits
 of scikit-learn, its page opens, and the YAMLs that the wheel writes go into pipelines. It is all in
@@ -29,7 +29,7 @@ from kfp_mnist_mxnet import __version__
 
 ROOT = pathlib.Path(__file__).parents[1]
 IMAGE = "docker.io/library/python:3.11"
-FOREIGN = "docs/foreign_pipeline.py"  # what a stranger copies from the docs
+FOREIGN = "docs/foreign_pipeline.py"  # what a user copies from the docs
 SMALL = ("epochs=2", "batch_size=32", "kernels=[3]", "filters=[16]")
 CHANCE = 0.1  # the accuracy of a guess among ten classes
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -39,7 +39,7 @@ NETWORK = ("PIP_", "SSL_", "http_", "https_", "no_proxy", "HTTP_", "HTTPS_", "NO
 
 @dataclasses.dataclass
 class Place:
-    """A bare Python 3.11 in the stranger's directory.
+    """A bare Python in the user's directory.
 
     start: the words before a command that start it there.
     variables: the environment of those words, None for this process's.
@@ -72,8 +72,10 @@ def called(command: list[str], name: str, variables: dict[str, str] | None = Non
 
 
 def bring(directory: pathlib.Path) -> None:
-    """Put into an empty directory what the stranger has: the wheel, in dist, digits, a pipeline."""
-    called([sys.executable, str(ROOT / "release/make.py"), "wheel", f"{directory}/dist"], "wheel")
+    """Put into an empty directory what a user has: the wheel, in dist, digits, a pipeline."""
+    called(
+        [sys.executable, str(ROOT / "scripts/release.py"), "wheel", f"{directory}/dist"], "wheel"
+    )
     for name in ("docs", "compiled/components"):
         (directory / name).mkdir(parents=True)
     shutil.copyfile(ROOT / FOREIGN, directory / FOREIGN)
@@ -86,8 +88,8 @@ def container(engine: str, directory: pathlib.Path) -> Iterator[Place]:
     run = [engine, "run", "--detach", "--rm", IMAGE, "sleep", "infinity"]
     name = called(run, f"{engine} run {IMAGE}").splitlines()[-1]
     try:
-        called([engine, "cp", f"{directory}/.", f"{name}:/stranger"], f"{engine} cp")
-        start = [engine, "exec", "--workdir", "/stranger", name]
+        called([engine, "cp", f"{directory}/.", f"{name}:/user"], f"{engine} cp")
+        start = [engine, "exec", "--workdir", "/user", name]
         yield Place(f"in a container of {IMAGE}", start)
     finally:
         called([engine, "kill", name], f"{engine} kill")
@@ -198,7 +200,7 @@ def main(engine: str) -> None:
     """Install the wheel on a bare Python and use it, up to the first thing that is wrong."""
     with contextlib.ExitStack() as stack:
         scratch = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        directory = scratch / "stranger"
+        directory = scratch / "user"
         bring(directory)
         there = container(engine, directory) if answers(engine) else environment(directory)
         place = stack.enter_context(there)

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
-from kfp_mnist_mxnet.cli.site import USER, check_installs, site_options
 from kfp_mnist_mxnet.compiler.install import PROJECT
-from kfp_mnist_mxnet.compiler.site import Site
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.storage.secret import checked_secret
 
 if TYPE_CHECKING:  # it imports kfp
-    from kfp_mnist_mxnet.compiler.target import Target
+    pass
 
 PIPELINES = ("batch_predict", "sweep", "train")
 # The extra that each module is of.
@@ -201,59 +199,3 @@ def secret(ctx: click.Context, param: click.Parameter, value: str | None) -> str
         return checked_secret(f"{param.envvar} or {param.opts[0]}", value or "") or None
     except InvalidInput as error:
         raise click.UsageError(str(error)) from None
-
-
-def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that choose where its steps run."""
-    for option in (
-        site_options,
-        click.option("--node-selector", metavar="KEY=VALUE", help="Label of the GPU nodes, fixed."),
-        click.option("--gpu-image", default="", help="The same for training on a GPU."),
-        click.option("--image", default="", help="Image with the library: no pip at the start."),
-        click.option(
-            "--package",
-            default="",
-            metavar="REQUIREMENT",
-            help="Wheel of the library that pip installs: name==version, or its address.",
-        ),
-        click.option(
-            "--target", type=click.Choice(["gpu", "cpu"]), default="gpu", show_default=True
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def chosen_target(
-    target: str, image: str, gpu_image: str, package: str, node_selector: str, site: Site
-) -> "Target":
-    """Return the target that the options of a command choose.
-
-    Raises:
-        click.UsageError: options that do not fit each other.
-    """
-    from kfp_mnist_mxnet.compiler.target import Target
-
-    if package and (image or gpu_image):
-        raise click.UsageError("--package is for the public image, not for --image")
-    if set(package) & set("'\"\\$` "):
-        raise click.UsageError(f"--package must be one word, got {package!r}")
-    if USER.search(package):
-        raise click.UsageError("--package must have no credentials: they would stand in the YAML")
-    if target == "gpu" and bool(image) != bool(gpu_image):
-        raise click.UsageError("--target gpu takes --image and --gpu-image together, or neither")
-    if target == "cpu" and (gpu_image or node_selector):
-        raise click.UsageError("--gpu-image and --node-selector are for --target gpu")
-    check_installs(site, image)
-    key, _, value = (node_selector or "").partition("=")
-    if node_selector and not (key and value):
-        raise click.UsageError(f"--node-selector must be KEY=VALUE, got {node_selector!r}")
-    fixed = (key, value) if node_selector else None
-    return Target(
-        gpu=target == "gpu",
-        image=image,
-        gpu_image=gpu_image,
-        package=package,
-        node_selector=fixed,
-        site=site,
-    )

@@ -1,10 +1,8 @@
 """What a run shows on the terminal: live where there is one, else a line for what matters."""
 
 import contextlib
-import io
 import pathlib
 import re
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,26 +15,13 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-MARKS = {
-    "SUCCEEDED": ("✓", "green"),
-    "FAILED": ("✗", "red"),
-    "SKIPPED": ("-", "dim"),
-    "RUNNING": ("…", "cyan"),
-}
+from kfp_mnist_mxnet.cli.console import mark, new_console, plain_table
+
 LOGGED = re.compile(r"\[KFP Executor \S+ \S+ ([A-Z]+)\]: (.*)")
-IDLE = re.compile(r"\[KFP Executor \S+ \S+ INFO\]: did nothing: (.*)")
 KFP_ITSELF = re.compile(r"(Looking for|Loading KFP|Got executor|Wrote executor)")
 BATCH = re.compile(r"Epoch\[(\d+)\] Batch .*\saccuracy=(\S+)\s+(\d+) s left")
 VALIDATION = re.compile(r"Epoch\[\d+\] Validation-accuracy=(\S+)")
 DOWNLOAD = re.compile(r"(\S+):\s+(\d+)%\|.*\[(?:[^<\]]*<([\d:]+))?")
-
-
-def new_console() -> Console:
-    """Return a console on standard output, as wide as its lines where that is no terminal."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a sign that it can't show must not end a run
-        sys.stdout.reconfigure(errors="replace")
-    wide = None if sys.stdout.isatty() else 1000
-    return Console(file=sys.stdout, width=wide, highlight=False)
 
 
 class Display:
@@ -156,18 +141,6 @@ class Activity:
         return mark(self.status), Text(name), f"{self.seconds:.1f} s", "", Text(said, "dim")
 
 
-def idle_reason(log: str) -> str:
-    """Return what a step that had nothing to do needs, as its log says it; empty if it did it."""
-    found = IDLE.search(log)
-    return found[1].strip() if found else ""
-
-
-def mark(status: str, word: bool = False) -> Text:
-    """Return the sign of a status in its colour, with the word behind it if asked for."""
-    sign, style = MARKS.get(status, ("?", ""))
-    return Text(f"{sign} {status}" if word else sign, style)
-
-
 def show_end(directory: pathlib.Path, record: dict[str, Any]) -> None:
     """Print how a run ended: seconds of each step, accuracy, where to look, the error last."""
     console = new_console()
@@ -190,11 +163,3 @@ def show_end(directory: pathlib.Path, record: dict[str, Any]) -> None:
     if "error" in record:
         error = Console(stderr=True, highlight=False, soft_wrap=True)
         error.print(Text(record["error"], "red"))
-
-
-def plain_table(*head: str) -> Table:
-    """Return a table without borders that can be read by a person and by awk."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in head:
-        table.add_column(name, overflow="fold")
-    return table

@@ -10,24 +10,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import kfp_mnist_mxnet
-from kfp_mnist_mxnet.cli.command import (
+from kfp_mnist_mxnet.cli.options import (
     COMPLETION,
     PIPELINES,
     Assignment,
     Commands,
     Place,
     Size,
-    chosen_target,
     examples,
     nearest,
     secret,
-    target_options,
     written,
 )
+from kfp_mnist_mxnet.cli.target_options import chosen_target, target_options
 
 # A command imports what it needs: the pipelines import kfp and are made, which takes a second.
 if TYPE_CHECKING:
-    from kfp_mnist_mxnet.cli.cluster import Connection
+    from kfp_mnist_mxnet.cli.cluster.client import Connection
     from kfp_mnist_mxnet.compiler.site import Site
     from kfp_mnist_mxnet.compiler.target import Target
 
@@ -66,7 +65,7 @@ def component_for(name: str, site: "Site") -> Any:
     Raises:
         click.UsageError: there is no such component, or the site has what only a pipeline can have.
     """
-    from kfp_mnist_mxnet.cli.site import check_component
+    from kfp_mnist_mxnet.cli.target_options import check_component
     from kfp_mnist_mxnet.compiler.step import STEPS
     from kfp_mnist_mxnet.components import COMPONENTS
 
@@ -189,9 +188,13 @@ def run_command(
     verbose: bool,
 ) -> None:
     """Run a pipeline on this machine and make a page of it."""
-    from kfp_mnist_mxnet.cli.local import run
-    from kfp_mnist_mxnet.cli.model_uri import check_model_here
-    from kfp_mnist_mxnet.cli.parameters import check_parameters, local_parameters, parse_parameters
+    from kfp_mnist_mxnet.cli.local.run import run
+    from kfp_mnist_mxnet.cli.parameters import (
+        check_model_here,
+        check_parameters,
+        local_parameters,
+        parse_parameters,
+    )
     from kfp_mnist_mxnet.compiler.target import LOCAL, Target
     from kfp_mnist_mxnet.errors import MissingLibrary
     from kfp_mnist_mxnet.runtime.mxnet_compatibility import check_installed
@@ -248,7 +251,7 @@ def convert_command(
     CSV file, or a directory of them, with a label and the pixels of an image in each row. A folder
     of images alone is made ready for batch_predict. DIRECTORY is new.
     """
-    from kfp_mnist_mxnet.cli.conversion import convert_images
+    from kfp_mnist_mxnet.cli.convert import convert_images
     from kfp_mnist_mxnet.conversion.convert import Options
 
     wanted = {None: 0, "grey": 1, "rgb": 3}[channels]
@@ -259,14 +262,14 @@ def convert_command(
 @where_runs_are
 def runs_command(output_dir: str) -> None:
     """List the runs on this machine."""
-    from kfp_mnist_mxnet.cli.runs import show_runs
+    from kfp_mnist_mxnet.cli.local.runs import show_runs
 
     show_runs(pathlib.Path(output_dir))
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, word: str) -> list[str]:
     """Return the ids of runs that start as a word does, for the shell."""
-    from kfp_mnist_mxnet.cli.runs import LATEST, run_directories
+    from kfp_mnist_mxnet.cli.local.runs import LATEST, run_directories
 
     output_dir = pathlib.Path(ctx.params.get("output_dir") or "runs")
     names = [LATEST, *(path.name for path in run_directories(output_dir))]
@@ -288,8 +291,8 @@ def compare_command(a: str, b: str, output_dir: str) -> None:
 
     A and B are each the id of a run, its directory or `latest`.
     """
-    from kfp_mnist_mxnet.cli.comparison import compare_runs
-    from kfp_mnist_mxnet.cli.runs import find_run
+    from kfp_mnist_mxnet.cli.local.comparison import compare_runs
+    from kfp_mnist_mxnet.cli.local.runs import find_run
 
     root = pathlib.Path(output_dir)
     compare_runs(find_run(root, a), find_run(root, b), root)
@@ -307,7 +310,7 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         insecure: bool,
         **others: Any,
     ) -> Any:
-        from kfp_mnist_mxnet.cli.cluster import Connection, with_scheme
+        from kfp_mnist_mxnet.cli.cluster.client import Connection, with_scheme
 
         connection = Connection(with_scheme(host), token, cookies, ssl_ca_cert, insecure)
         return command(connection=connection, **others)
@@ -341,7 +344,7 @@ def serve_command(model: str, output_dir: str, port: int, once: bool) -> None:
 
     MODEL is the id of a run, its directory, `latest`, or the directory of a model.
     """
-    from kfp_mnist_mxnet.cli.serving import serve
+    from kfp_mnist_mxnet.cli.serve.server import serve
 
     with tempfile.TemporaryDirectory() as scratch:
         serve(model, pathlib.Path(output_dir), port, pathlib.Path(scratch), once)
@@ -377,10 +380,10 @@ def submit_command(
     **where: str,
 ) -> None:
     """Upload a pipeline to Kubeflow and start or schedule a run of it."""
-    from kfp_mnist_mxnet.cli import cluster
-    from kfp_mnist_mxnet.cli.follow import watch
-    from kfp_mnist_mxnet.cli.model_uri import check_model_there
-    from kfp_mnist_mxnet.cli.parameters import check_parameters, parse_parameters
+    from kfp_mnist_mxnet.cli.cluster.client import one_sentence
+    from kfp_mnist_mxnet.cli.cluster.follow import watch
+    from kfp_mnist_mxnet.cli.cluster.submit import submit
+    from kfp_mnist_mxnet.cli.parameters import check_model_there, check_parameters, parse_parameters
 
     if wait and cron:
         raise click.UsageError("--wait is for a run, not for a schedule (--cron)")
@@ -389,9 +392,9 @@ def submit_command(
     check_parameters(made, parameters)
     check_model_there(parameters)
     host = connection.host
-    with cluster.one_sentence(host):
+    with one_sentence(host):
         client = connection.open()
-        run_id = cluster.submit(client, host, made, parameters, experiment, cron, namespace)
+        run_id = submit(client, host, made, parameters, experiment, cron, namespace)
         if wait:
             sys.exit(watch(client, host, run_id, poll))
 
@@ -409,8 +412,8 @@ def follow_command(connection: "Connection", poll: float, run: str) -> None:
 
     RUN is its id or its address, as submit prints it.
     """
-    from kfp_mnist_mxnet.cli.cluster import one_sentence
-    from kfp_mnist_mxnet.cli.follow import watch
+    from kfp_mnist_mxnet.cli.cluster.client import one_sentence
+    from kfp_mnist_mxnet.cli.cluster.follow import watch
 
     with one_sentence(connection.host):
         run_id = run.rstrip("/").rpartition("/")[2]

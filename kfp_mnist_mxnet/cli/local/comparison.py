@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from rich.text import Text
 
-from kfp_mnist_mxnet.cli.page import number, text
-from kfp_mnist_mxnet.cli.runs import Run
-from kfp_mnist_mxnet.cli.terminal import new_console, plain_table
+from kfp_mnist_mxnet.cli.console import new_console, plain_table
+from kfp_mnist_mxnet.cli.local.page import number, text
+from kfp_mnist_mxnet.cli.local.runs import Run
 from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure
 from kfp_mnist_mxnet.reports.page import Section, heat_map, write_report
 

@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kfp_mnist_mxnet.cli.cluster import NotTheApi
-from kfp_mnist_mxnet.cli.command import program
-from kfp_mnist_mxnet.cli.graph import Place, unmet
-from kfp_mnist_mxnet.cli.local import why_not
-from kfp_mnist_mxnet.cli.logs import clean, error_sentence, read_accuracy
-from kfp_mnist_mxnet.cli.remote import REFUSED, Run
-from kfp_mnist_mxnet.cli.tasks import UNFINISHED, Snapshot, Step
-from kfp_mnist_mxnet.cli.terminal import idle_reason, mark, new_console, plain_table
+from kfp_mnist_mxnet.cli.cluster.client import NotTheApi
+from kfp_mnist_mxnet.cli.cluster.logs import error_sentence, read_accuracy
+from kfp_mnist_mxnet.cli.cluster.run import REFUSED, Run
+from kfp_mnist_mxnet.cli.cluster.snapshot import UNFINISHED, Snapshot, Step
+from kfp_mnist_mxnet.cli.console import mark, new_console, plain_table
+from kfp_mnist_mxnet.cli.graph import Place, unmet, why_not
+from kfp_mnist_mxnet.cli.logs import clean, idle_reason
+from kfp_mnist_mxnet.cli.options import program
 
 STALLED_AFTER = 180.0  # seconds in which nothing changes and no step runs, until it is said
 STALLED_AGAIN = 600.0  # seconds until it is said again

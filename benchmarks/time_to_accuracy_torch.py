@@ -1,4 +1,4 @@
-"""PyTorch's turn in benchmarks/front.py: the suite's network, schedule and warps.
+"""PyTorch's turn in benchmarks/time_to_accuracy.py: the suite's network, schedule and warps.
 
 It needs torch and numpy only, besides this repository. Arguments: the directory of the data sets,
 a JSON object of hyperparameters, the seed, and `plain` or `tuned`. Tuned is what PyTorch's own

@@ -9,10 +9,10 @@ from typing import Any
 import click
 from rich.text import Text
 
-from kfp_mnist_mxnet.cli.command import nearest
-from kfp_mnist_mxnet.cli.interruption import goes_on
-from kfp_mnist_mxnet.cli.page import text
-from kfp_mnist_mxnet.cli.terminal import mark, new_console, plain_table
+from kfp_mnist_mxnet.cli.console import mark, new_console, plain_table
+from kfp_mnist_mxnet.cli.local.interruption import goes_on
+from kfp_mnist_mxnet.cli.local.page import text
+from kfp_mnist_mxnet.cli.options import nearest
 
 LATEST = "latest"  # beside the runs, a link to the latest of them
 LOST = "it ended without a word: its process was killed, or the disk was full"
@@ -121,7 +121,7 @@ def note_lost(run: Run) -> None:
     """Note in a run, in its run.json and on its page that its process is gone, without a word."""
     from kfp_mnist_mxnet import pipeline
     from kfp_mnist_mxnet.cli.graph import places, read_graph
-    from kfp_mnist_mxnet.cli.local import finish, save_run
+    from kfp_mnist_mxnet.cli.local.record import finish, save_run
     from kfp_mnist_mxnet.compiler.target import LOCAL
 
     run.record.update(status="FAILED", error=LOST)

@@ -9,6 +9,7 @@ import click
 
 from kfp_mnist_mxnet.compiler.install import PUBLIC, PYTHON_IMAGE, Base
 from kfp_mnist_mxnet.compiler.site import Resources, S3Secret, Site
+from kfp_mnist_mxnet.compiler.target import Target
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.storage.address import Address
 
@@ -253,3 +254,59 @@ def site_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         sited = option(sited)
     return sited
+
+
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that choose where its steps run."""
+    for option in (
+        site_options,
+        click.option("--node-selector", metavar="KEY=VALUE", help="Label of the GPU nodes, fixed."),
+        click.option("--gpu-image", default="", help="The same for training on a GPU."),
+        click.option("--image", default="", help="Image with the library: no pip at the start."),
+        click.option(
+            "--package",
+            default="",
+            metavar="REQUIREMENT",
+            help="Wheel of the library that pip installs: name==version, or its address.",
+        ),
+        click.option(
+            "--target", type=click.Choice(["gpu", "cpu"]), default="gpu", show_default=True
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_target(
+    target: str, image: str, gpu_image: str, package: str, node_selector: str, site: Site
+) -> "Target":
+    """Return the target that the options of a command choose.
+
+    Raises:
+        click.UsageError: options that do not fit each other.
+    """
+    from kfp_mnist_mxnet.compiler.target import Target
+
+    if package and (image or gpu_image):
+        raise click.UsageError("--package is for the public image, not for --image")
+    if set(package) & set("'\"\\$` "):
+        raise click.UsageError(f"--package must be one word, got {package!r}")
+    if USER.search(package):
+        raise click.UsageError("--package must have no credentials: they would stand in the YAML")
+    if target == "gpu" and bool(image) != bool(gpu_image):
+        raise click.UsageError("--target gpu takes --image and --gpu-image together, or neither")
+    if target == "cpu" and (gpu_image or node_selector):
+        raise click.UsageError("--gpu-image and --node-selector are for --target gpu")
+    check_installs(site, image)
+    key, _, value = (node_selector or "").partition("=")
+    if node_selector and not (key and value):
+        raise click.UsageError(f"--node-selector must be KEY=VALUE, got {node_selector!r}")
+    fixed = (key, value) if node_selector else None
+    return Target(
+        gpu=target == "gpu",
+        image=image,
+        gpu_image=gpu_image,
+        package=package,
+        node_selector=fixed,
+        site=site,
+    )

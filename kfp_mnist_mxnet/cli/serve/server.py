@@ -19,7 +19,7 @@ import onnx
 import urllib3
 from uv import find_uv_bin
 
-from kfp_mnist_mxnet.cli.runs import find_run
+from kfp_mnist_mxnet.cli.local.runs import find_run
 from kfp_mnist_mxnet.data.dataset import read_images
 from kfp_mnist_mxnet.export.layout import INPUT, LABELS_FILE, MODEL_FILE, VERSION
 from kfp_mnist_mxnet.model.info import INFO_FILE

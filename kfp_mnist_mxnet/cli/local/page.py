@@ -11,7 +11,8 @@ from typing import Any
 
 import jinja2
 
-from kfp_mnist_mxnet.cli.graph import Box, arrange, arrows, unroll
+from kfp_mnist_mxnet.cli.graph import Box
+from kfp_mnist_mxnet.cli.local.layout import arrange, arrows, unroll
 from kfp_mnist_mxnet.reports.page import shared_style
 
 SIGNS = {"SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "RUNNING": "…", "WAITING": "○"}

@@ -1,8 +1,8 @@
 """What training, evaluation and prediction lose where others want the CPUs too.
 
-    .venv/bin/python benchmarks/neighbours.py [--torch-python PATH] [--rounds N] [--json]
+    .venv/bin/python benchmarks/cpu_contention.py [--torch-python PATH] [--rounds N] [--json]
 
-Contestants, each a process that waits while another one is measured; images in a second:
+Workers, each a process that waits while another one is measured; images in a second:
 
 train     the component's training loop with the default recipe
 evaluate  the component on the 10,000 test images, as its metrics say
@@ -10,9 +10,9 @@ predict   the component on the 10,000 test images, as its metrics say
 tutorial  the tutorial's training, Module.fit with MXNet's own choice of threads
 torch     the network, batch size and optimizer of train in PyTorch; left out where there is none
 
-Neighbours, processes that only count: none; one; one for each CPU; one for each CPU that counts for
-half of every 100 ms. The table has images in a second without neighbours, and how many times as
-long each takes beside them: medians of the rounds.
+Competing processes that only count: none; one; one for each CPU; one for each CPU that counts for
+half of every 100 ms. The table has images in a second without them, and how many times as long each
+takes beside them: medians of the rounds.
 """
 
 import argparse
@@ -26,8 +26,8 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from contestants import Contestant, serve
 from train import ROOT, has_torch, ingest_data, prepared, torch_rate, tutorial_rate
+from workers import Worker, serve
 
 BUSY = "while True: pass"
 BURSTS = """
@@ -39,8 +39,8 @@ while True:
 """
 
 
-def neighbours(cpus: int) -> dict[str, list[str]]:
-    """Return the programs of the neighbours by what they are called."""
+def competing_programs(cpus: int) -> dict[str, list[str]]:
+    """Return the programs that compete for the CPUs, by what they are called."""
     return {
         "alone": [],
         "one busy": [BUSY],
@@ -117,7 +117,7 @@ WORKERS: dict[str, Callable[..., Callable[[], float]]] = {
 
 
 def race(directory: str, torch_python: str, rounds: int) -> dict[str, dict[str, float]]:
-    """Return contestant and neighbours to images in a second: the median of the rounds."""
+    """Return worker and competing processes to images in a second: the median of the rounds."""
     settings = train_model(directory)
     commands = {
         name: [sys.executable, __file__, "--worker", name, directory]
@@ -126,21 +126,21 @@ def race(directory: str, torch_python: str, rounds: int) -> dict[str, dict[str, 
     }
     if has_torch(torch_python):
         commands["torch"] = [torch_python, __file__, "--worker", "torch", directory, settings]
-    contestants = {name: Contestant(command) for name, command in commands.items()}
+    workers = {name: Worker(command) for name, command in commands.items()}
     cpus = len(os.sched_getaffinity(0))
-    rates: dict[str, dict[str, list[float]]] = {name: {} for name in contestants}
+    rates: dict[str, dict[str, list[float]]] = {name: {} for name in workers}
     try:
         for _ in range(rounds + 1):  # the first warms up
-            for place, programs in neighbours(cpus).items():
+            for place, programs in competing_programs(cpus).items():
                 busy = [subprocess.Popen([sys.executable, "-c", program]) for program in programs]
-                for name, contestant in contestants.items():
-                    rates[name].setdefault(place, []).append(contestant.turn())
+                for name, worker in workers.items():
+                    rates[name].setdefault(place, []).append(worker.turn())
                 for process in busy:
                     process.kill()
                     process.wait()
     finally:
-        for contestant in contestants.values():
-            contestant.stop()
+        for worker in workers.values():
+            worker.stop()
     return {
         name: {place: statistics.median(values[1:]) for place, values in places.items()}
         for name, places in rates.items()
@@ -149,7 +149,9 @@ def race(directory: str, torch_python: str, rounds: int) -> dict[str, dict[str, 
 
 def main() -> None:
     """Measure all beside all and print a table, or with --json one object too."""
-    parser = argparse.ArgumentParser(description="Measure what neighbours on the CPUs cost.")
+    parser = argparse.ArgumentParser(
+        description="Measure what processes that compete for the CPUs cost."
+    )
     parser.add_argument("--torch-python", default=sys.executable, help="a Python that has torch")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each; default 5")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
@@ -163,7 +165,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         directory = str(ingest_data(pathlib.Path(scratch, "data"), 1))
         rates = race(directory, options.torch_python, options.rounds)
-    places = list(neighbours(1))
+    places = list(competing_programs(1))
     print(f"{'':9} {'images/s':>9} " + " ".join(f"{place:>9}" for place in places[1:]))
     for name, values in rates.items():
         times = " ".join(f"{values['alone'] / values[place]:9.2f}" for place in places[1:])

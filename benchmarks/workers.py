@@ -1,6 +1,6 @@
-"""Contestants of a benchmark: processes that wait for their turn, so that one is busy at a time.
+"""Workers of a benchmark: processes that wait for their turn, so that one is busy at a time.
 
-A contestant prints `ready`, then for each line that comes in what it measured, as JSON.
+A worker prints `ready`, then for each line that comes in what it measured, as JSON.
 """
 
 import json
@@ -12,14 +12,14 @@ from typing import Any
 
 
 def serve(turn: Callable[[], Any]) -> None:
-    """Be a contestant: take a turn for each line that comes in."""
+    """Be a worker: take a turn for each line that comes in."""
     print("ready", flush=True)
     for _ in sys.stdin:
         print(json.dumps(turn()), flush=True)
 
 
-class Contestant:
-    """A contestant's process, from the command that starts it; ready when it is made.
+class Worker:
+    """A worker's process, from the command that starts it; ready when it is made.
 
     Raises:
         SystemExit: it ended by itself.

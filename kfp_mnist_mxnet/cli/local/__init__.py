@@ -1,0 +1,1 @@
+"""Runs on this machine: run, runs, compare, and the page of a run."""

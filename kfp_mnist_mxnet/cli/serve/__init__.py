@@ -1,0 +1,1 @@
+"""Serves a model on this machine by KServe's model server."""
