@@ -143,18 +143,19 @@ def parameters() -> str:
 
 
 def sizes() -> str:
-    """Return what each step requests of CPUs and memory, and its limits."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    """Return what steps request of CPUs and memory, and their limits; a row for each size."""
+    found: dict[tuple[str, ...], set[str]] = {}
     for name in ("train", "sweep", "batch_predict"):
         for step, container in containers_of(PIPELINES[name](Target()).pipeline_spec):
             sizes = container["resources"]
-            size = (
-                f"{sizes[f'resourceCpu{which}']}, {sizes[f'resourceMemory{which}']}"
+            size = tuple(
+                f"{sizes[f'resourceCpu{which}']} CPU, {sizes[f'resourceMemory{which}']}"
                 for which in ("Request", "Limit")
             )
-            found.setdefault((f"`{step}`", *size), []).append(name)
-    rows = [[step, ", ".join(used), *size] for (step, *size), used in sorted(found.items())]
-    return table(["step", "pipelines", "requests", "limits"], rows)
+            sharded = step == "predict" and name == "batch_predict"
+            found.setdefault(size, set()).add(f"`{step}`" + " (of `batch_predict`)" * sharded)
+    rows = sorted([", ".join(sorted(steps)), *size] for size, steps in found.items())
+    return table(["steps", "requests", "limits"], rows)
 
 
 def operators() -> str:
