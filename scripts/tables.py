@@ -9,12 +9,11 @@ import json
 import pathlib
 import re
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from kfp_mnist_mxnet.cli.component_command import described
 from kfp_mnist_mxnet.compiler.step import containers_of
 from kfp_mnist_mxnet.compiler.target import Target
 from kfp_mnist_mxnet.components import COMPONENTS
@@ -23,37 +22,60 @@ from kfp_mnist_mxnet.model.symbol import ALLOWED_OPERATORS
 from kfp_mnist_mxnet.pipeline import PIPELINES
 
 ROOT = pathlib.Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/admin.md", "docs/cluster.md", "docs/components.md")
+DOCUMENTS = ("README.md", "docs/admin.md", "docs/components.md")
 SECTION = re.compile(r"(<!-- make docs: ([a-z_ ]+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 
-# What a pipeline takes that no component does, or that goes to several.
+
+class Parameter(NamedTuple):
+    """A parameter as a table shows it."""
+
+    name: str
+    text: str
+    type: str
+    default: str
+
+    def row(self) -> list[str]:
+        """Return its cells."""
+        return [f"`{self.name}`", f"{self.type}, {self.default}", self.text]
+
+
+def described_by(step: str, parameter: str) -> str:
+    """Return what a component says of one of its parameters."""
+    return COMPONENTS[step].component_spec.inputs[parameter].description
+
+
+# Parameters of a pipeline that no component has, or that go to components that describe them
+# differently.
 PIPELINE_OWN = {
-    "class_names": COMPONENTS["ingest"].component_spec.inputs["class_names"].description,
-    "data_sha256": COMPONENTS["ingest"].component_spec.inputs["sha256"].description,
-    "destination_uri": "Where the predictions are uploaded: s3://bucket/prefix or "
-    "minio://bucket/prefix; empty for nowhere.",
-    "export_onnx": "Whether the model is exported to ONNX: true or false.",
-    "gpu_count": "How many GPUs training asks for, as text.",
+    "class_names": described_by("ingest", "class_names"),
+    "data_sha256": described_by("ingest", "sha256"),
+    "destination_uri": described_by("upload", "destination_uri"),
+    "export_onnx": "Whether the model is exported to ONNX.",
+    "gpu_count": "Number of GPUs that training requests, as text.",
     "gpu_node_selector": "Node selector of the training pod.",
     "gpu_tolerations": "Tolerations of the training pod.",
-    "min_accuracy": "Below this accuracy on the test images predict and export do not run.",
+    "min_accuracy": "Below this accuracy on the test images predict, export and register do not "
+    "run.",
     "model_uri": "Directory of the model, a path or the address of an artifact.",
-    "registry_uri": "http(s)://host:port of a Kubeflow Model Registry that gets the exported "
-    "model; empty for none.",
-    "seed": "Chooses which images are held out, the first parameters and all that is random.",
+    "seed": "Seed of the held-out split, the initial weights and everything else that is random.",
 }
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """Return a table in Markdown."""
     head = list(head)
-    lines = [" | ".join(row) for row in (head, ["---"] * len(head), *rows)]
-    return "".join(f"| {' '.join(line.split())} |\n" for line in lines)
+    lines = [f"| {' '.join(' | '.join(row).split())} |\n" for row in (head, *rows)]
+    return "".join([lines[0], "|---" * len(head) + "|\n", *lines[1:]])
 
 
 def code(values: Iterable[Any]) -> str:
     """Return values as code, with commas between them; a dash for none."""
     return ", ".join(f"`{value}`" for value in values) or "-"
+
+
+def one_line(text: str) -> str:
+    """Return a text without its line breaks, and with < that no HTML begins with."""
+    return " ".join(text.split()).replace("<", "&lt;")
 
 
 def first_sentence(text: str) -> str:
@@ -73,32 +95,27 @@ def is_artifact(spec: Any) -> bool:
 
 
 def steps() -> str:
-    """Return what each component does, takes and gives."""
-    rows = []
-    for name, component in COMPONENTS.items():
-        spec = component.component_spec
-        takes = [key for key, value in spec.inputs.items() if is_artifact(value)]
-        gives = [key for key in spec.outputs if key != "Output"]
-        result = spec.outputs.get("Output")
-        if result:
-            gives.append(f"Output: {kind(result)}")
-        does, _ = described(inspect.getdoc(component.python_func) or "")
-        rows.append([f"`{name}`", first_sentence(does), code(takes), code(gives)])
-    return table(["step", "what it does", "takes", "gives"], rows)
+    """Return what each component does."""
+    rows = [[f"`{name}`", summary(component)] for name, component in COMPONENTS.items()]
+    return table(["component", "what it does"], rows)
 
 
 def recipes() -> str:
     """Return each hyperparameter with what the recipes set it to."""
     values = [recipe.to_dict() for recipe in RECIPES.values()]
     rows = [
-        [f"`{name}`", *(str(recipe[name]) for recipe in values), first_sentence(text)]
+        [
+            f"`{name}`",
+            *(str(recipe[name]) for recipe in values),
+            first_sentence(text) + " Recipe only." * (name not in LEFT_OPEN),
+        ]
         for name, text in DESCRIPTIONS.items()
     ]
-    return table(["hyperparameter", *RECIPES, ""], rows)
+    return table(["hyperparameter", *RECIPES, "description"], rows)
 
 
-def parameters(name: str) -> str:
-    """Return the parameters of a pipeline, but for hyperparameters that recipes set."""
+def parameters_of(name: str) -> Iterator[Parameter]:
+    """Yield the parameters of a pipeline, but for the hyperparameters of train."""
     pipeline = PIPELINES[name](Target(gpu=True))
     used = set(pipeline.pipeline_spec.components)
     steps = [key for key in COMPONENTS if f"comp-{key}".replace("_", "-") in used]
@@ -107,24 +124,38 @@ def parameters(name: str) -> str:
         for step in reversed(steps)  # what the first step says of a parameter counts
         for parameter, spec in COMPONENTS[step].component_spec.inputs.items()
     }
-    rows = [
-        [f"`{key}`", default_of(spec), first_sentence({**texts, **PIPELINE_OWN}[key])]
-        for key, spec in pipeline.component_spec.inputs.items()
-        if name != "train" or key not in LEFT_OPEN
-    ]
-    return table(["parameter", "default", ""], rows)
+    for key, spec in pipeline.component_spec.inputs.items():
+        if name != "train" or key not in LEFT_OPEN:
+            yield parameter(key, spec, {**texts, **PIPELINE_OWN}[key])
+
+
+def parameters() -> str:
+    """Return the parameters of the pipelines, each text once, with the pipelines that have it."""
+    found: dict[Parameter, list[str]] = {}
+    for name in PIPELINES:
+        for each in parameters_of(name):
+            found.setdefault(each, []).append(name)
+    rows = []
+    for each, names in found.items():
+        name, kind, text = each.row()
+        rows.append([name, "all" if len(names) == len(PIPELINES) else ", ".join(names), kind, text])
+    return table(["parameter", "pipelines", "type, default", "description"], rows)
 
 
 def sizes() -> str:
-    """Return what each step requests of CPUs and memory, and its limits."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    """Return what steps request of CPUs and memory, and their limits; a row for each size."""
+    found: dict[tuple[str, ...], set[str]] = {}
     for name in ("train", "sweep", "batch_predict"):
         for step, container in containers_of(PIPELINES[name](Target()).pipeline_spec):
-            kinds = ("CpuRequest", "CpuLimit", "MemoryRequest", "MemoryLimit")
-            size = (container["resources"][f"resource{kind}"] for kind in kinds)
-            found.setdefault((f"`{step}`", *size), []).append(name)
-    rows = [[step, ", ".join(used), *size] for (step, *size), used in sorted(found.items())]
-    return table(["step", "of", "CPU request", "limit", "memory request", "limit"], rows)
+            sizes = container["resources"]
+            size = tuple(
+                f"{sizes[f'resourceCpu{which}']} CPU, {sizes[f'resourceMemory{which}']}"
+                for which in ("Request", "Limit")
+            )
+            sharded = step == "predict" and name == "batch_predict"
+            found.setdefault(size, set()).add(f"`{step}`" + " (of `batch_predict`)" * sharded)
+    rows = sorted([", ".join(sorted(steps)), *size] for size, steps in found.items())
+    return table(["steps", "requests", "limits"], rows)
 
 
 def operators() -> str:
@@ -133,34 +164,46 @@ def operators() -> str:
 
 
 def contracts() -> str:
-    """Return a section for each component: inputs, outputs, parameters, errors."""
+    """Return a section for each component: inputs, outputs and parameters."""
     return "\n".join(contract(name, component) for name, component in COMPONENTS.items())
 
 
 def contract(name: str, component: Any) -> str:
-    """Return the section of one component."""
+    """Return the section of one component; what the tables describe is only named."""
     spec = component.component_spec
-    about, texts = described(inspect.getdoc(component.python_func) or "")
-    inputs = {key: value for key, value in spec.inputs.items() if is_artifact(value)}
-    others = {key: value for key, value in spec.inputs.items() if key not in inputs}
-    parts = [f"### {name}\n\n{about.strip()}\n"]
-    for title, values in (("input", inputs), ("output", spec.outputs)):
-        rows = [[f"`{key}`", kind(value), value.description] for key, value in values.items()]
-        if rows:
-            parts.append(table([title, "type", ""], rows))
-    if others:
-        rows = [
-            [f"`{key}`", kind(value), default_of(value), value.description]
-            for key, value in others.items()
-        ]
-        parts.append(table(["parameter", "type", "default", ""], rows))
-    errors = [f"`{key}`: {text}\n" for key, text in texts.items() if key.endswith("Error")]
-    return "\n".join([*parts, "\n".join(errors)])
+    shared = {each[:3] for pipeline in PIPELINES for each in parameters_of(pipeline)}
+    lines, own, elsewhere, hyperparameters = [], [], [], []
+    for key, value in spec.inputs.items():
+        each = parameter(key, value, value.description)
+        if is_artifact(value):
+            lines.append(f"- Input `{key}`, {kind(value)}: {one_line(each.text)}\n")
+        elif DESCRIPTIONS.get(key) == each.text:
+            hyperparameters.append(f"`{key}`")
+        elif each[:3] in shared:
+            elsewhere.append(f"`{key}`" + " (required)" * (each.default == "required"))
+        else:
+            own.append(f"- Parameter `{key}`, {each.type}, {each.default}: {one_line(each.text)}\n")
+    for key, value in spec.outputs.items():
+        lines.append(f"- Output `{key}`, {kind(value)}: {one_line(value.description)}\n")
+    for title, keys in (("Hyperparameters", hyperparameters), ("Parameters", elsewhere)):
+        if keys:
+            own.insert(0, f"- [{title}](#{title.lower()}): {', '.join(keys)}\n")
+    return f"### {name}\n\n{summary(component)}\n\n{''.join(lines + own)}"
+
+
+def summary(component: Any) -> str:
+    """Return the first sentence of a component's docstring."""
+    return first_sentence(inspect.getdoc(component.python_func) or "")
+
+
+def parameter(name: str, spec: Any, text: str) -> Parameter:
+    """Return a parameter of a component or a pipeline."""
+    return Parameter(name, text, kind(spec), default_of(spec))
 
 
 def default_of(spec: Any) -> str:
-    """Return the default of a parameter as JSON; a dash where it must be given."""
-    return f"`{json.dumps(spec.default)}`" if spec.optional else "-"
+    """Return the default of a parameter as JSON."""
+    return f"`{json.dumps(spec.default)}`" if spec.optional else "required"
 
 
 def filled(text: str) -> str:

@@ -711,6 +711,6 @@ def test_bad_inputs_are_counted():
     tables += [BAD_SYMBOLS, BAD_PARAMETER_FILES, BAD_MODEL_JSON, BAD_TRIALS_MODELS, BAD_CSV]
     tables += [BAD_CHECKPOINTS, BAD_ARRAYS, BAD_TRIALS]
     count = sum(map(len, tables)) + len(BAD_ENTRIES) * 8
-    text = pathlib.Path(__file__).parents[1].joinpath("docs", "bad-input.md").read_text()
+    text = pathlib.Path(__file__).parents[1].joinpath("SECURITY.md").read_text()
     assert re.search(rf"\b{count} bad files and parameters\b", text)
     assert count >= 60

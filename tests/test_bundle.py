@@ -201,7 +201,7 @@ def test_what_is_committed_fits_into_a_workflow(name):
 @pytest.mark.parametrize("name", ["pipeline.yaml", "pipeline-cpu.yaml"])
 def test_a_run_of_train_is_not_compressed_so_that_its_steps_are_listed_to_the_end(name):
     spec = next(yaml.safe_load_all((COMPILED / name).read_text()))
-    # What was measured is 1.06 of the estimate: docs/how-code-travels.md.
+    # What was measured is 1.06 of the estimate: docs/cluster.md.
     assert 1.06 * estimate_size(spec).plain < LIMIT
 
 

@@ -61,17 +61,28 @@ def test_a_block_says_what_it_is(document):
 
 
 def test_the_tables_are_fresh():
-    tables = runpy.run_path(str(ROOT / "docs" / "tables.py"))
+    tables = runpy.run_path(str(ROOT / "scripts" / "tables.py"))
     for name in tables["DOCUMENTS"]:
         text = (ROOT / name).read_text()
         assert "<!-- make docs: " in text
         assert tables["filled"](text) == text, "make docs"
 
 
-def test_every_file_that_is_named_is_there():
+def headings(document: pathlib.Path) -> set[str]:
+    """The anchors that GitHub makes of a document's headings."""
+    titles = re.findall(r"^#+ (.+)$", document.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+def test_every_file_and_heading_that_is_named_is_there():
     for document in DOCUMENTS:
-        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-            assert (document.parent / link).exists(), (document, link)
+        text = document.read_text()
+        for link, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text):
+            target = document.parent / link if link else document
+            assert target.exists(), (document, link)
+            assert not anchor or anchor in headings(target), (document, link, anchor)
+        for path in re.findall(r"`((?:tests|benchmarks|scripts|docs)/[\w./-]+)`", text):
+            assert (ROOT / path).exists(), (document, path)
 
 
 def test_every_picture_is_shown():

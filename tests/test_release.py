@@ -333,7 +333,7 @@ def test_the_documents_name_this_version():
     ],
 )
 def test_a_release_is_of_its_tag_and_has_a_date(tmp_path, tag, dated, message):
-    for name in ("release", "kfp_mnist_mxnet"):
+    for name in ("scripts", "kfp_mnist_mxnet"):
         shutil.copytree(ROOT / name, tmp_path / name)
     date = "2026-01-31" if dated else "unreleased"
     changes = f"# Changelog\n\n## [{__version__}] - {date}\n\n- All of it.\n\n## [0.1.0] - x\n"

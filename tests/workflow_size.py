@@ -8,7 +8,7 @@ order that hashes decide: its window of 32 KiB sees few of the repeats. Where th
 much, the run hangs.
 
 So the estimate builds such an object and measures it. Source: backend/src/v2/compiler/argocompiler
-and backend/src/v2/driver of Kubeflow Pipelines 2.17.0; docs/how-code-travels.md compares it with
+and backend/src/v2/driver of Kubeflow Pipelines 2.17.0; docs/cluster.md compares it with
 measured runs.
 """
 

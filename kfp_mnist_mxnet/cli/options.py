@@ -6,7 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
@@ -14,9 +14,6 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 from kfp_mnist_mxnet.compiler.install import PROJECT
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.storage.secret import checked_secret
-
-if TYPE_CHECKING:  # it imports kfp
-    pass
 
 PIPELINES = ("batch_predict", "sweep", "train")
 # The extra that each module is of.

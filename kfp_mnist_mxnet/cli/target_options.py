@@ -1,17 +1,19 @@
-"""The options by which a user says what an organisation has of its own: see compiler/site.py."""
+"""Options that say where steps run, and what an organisation has of its own."""
 
 import functools
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from kfp_mnist_mxnet.compiler.install import PUBLIC, PYTHON_IMAGE, Base
 from kfp_mnist_mxnet.compiler.site import Resources, S3Secret, Site
-from kfp_mnist_mxnet.compiler.target import Target
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.storage.address import Address
+
+if TYPE_CHECKING:  # it imports kfp
+    from kfp_mnist_mxnet.compiler.target import Target
 
 Value = TypeVar("Value")
 
