@@ -6,7 +6,7 @@ from typing import Any
 
 from kfp import dsl
 
-from kfp_mnist_mxnet.compiler.target import GPU_TOLERATION, Needs, Target
+from kfp_mnist_mxnet.compiler.target import GPU_TOLERATION, Resources, Target
 from kfp_mnist_mxnet.components.compare import compare
 from kfp_mnist_mxnet.components.evaluate import evaluate
 from kfp_mnist_mxnet.components.export import export
@@ -19,14 +19,14 @@ from kfp_mnist_mxnet.components.register import register
 from kfp_mnist_mxnet.components.train import train
 from kfp_mnist_mxnet.components.upload import upload
 
-INGEST = Needs("1", "512Mi", "2", "2Gi", timeout=3600, store=True)
-TRAIN = Needs("2", "2Gi", "4", "8Gi", timeout=6 * 3600, store=True, gpu=True)
+INGEST = Resources("1", "512Mi", "2", "2Gi", timeout=3600, store=True)
+TRAIN = Resources("2", "2Gi", "4", "8Gi", timeout=6 * 3600, store=True, gpu=True)
 TRIAL = dataclasses.replace(TRAIN, store=False)
-JUDGE = Needs("1", "1Gi", "4", "4Gi", timeout=3600)
-SHARD = Needs("2", "1Gi", "2", "2Gi", timeout=3600)
-MERGE = Needs("1", "512Mi", "2", "2Gi", timeout=3600)
-UPLOAD = Needs("1", "512Mi", "2", "1Gi", timeout=3600, store=True)
-PLAN = Needs("500m", "256Mi", "1", "1Gi", timeout=1800)
+EVALUATION = Resources("1", "1Gi", "4", "4Gi", timeout=3600)
+SHARD = Resources("2", "1Gi", "2", "2Gi", timeout=3600)
+MERGE = Resources("1", "512Mi", "2", "2Gi", timeout=3600)
+UPLOAD = Resources("1", "512Mi", "2", "1Gi", timeout=3600, store=True)
+LIGHTWEIGHT = Resources("500m", "256Mi", "1", "1Gi", timeout=1800)
 
 # How long a loop may be where steps carry code, and where the image or the wheel has it: Argo keeps
 # a run in 1 MiB. tests/workflow_size.py estimates what it needs.
@@ -116,18 +116,18 @@ def train_pipeline(target: Target) -> Any:
         )
         target.request_gpus(training, gpu_count, gpu_node_selector, gpu_tolerations)
         test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
-        evaluation = steps.add(evaluate, JUDGE, **test)
+        evaluation = steps.add(evaluate, EVALUATION, **test)
         good = evaluation.outputs["Output"] >= min_accuracy
         with dsl.If(good, name=target.display_name("enough accuracy")):
             # What is switched off does nothing and succeeds: a condition in a condition that is not
             # met leaves both running for ever in the UI.
-            steps.add(predict, JUDGE, **test)
+            steps.add(predict, EVALUATION, **test)
             exporting = steps.add(
-                export, JUDGE, **test, model_name=model_name, export_onnx=export_onnx
+                export, EVALUATION, **test, model_name=model_name, export_onnx=export_onnx
             )
             registering = steps.add(
                 register,
-                PLAN,
+                LIGHTWEIGHT,
                 onnx_model=exporting.outputs["onnx_model"],
                 metrics=evaluation.outputs["metrics"],
                 registry_uri=registry_uri,
@@ -178,12 +178,12 @@ def sweep_pipeline(target: Target) -> Any:
         splits = {name: data.outputs[name] for name in ("train_data", "validation_data")}
         planning = steps.add(
             plan,
-            PLAN,
+            LIGHTWEIGHT,
             **splits,
             trials=trials,
             recipe=recipe,
             epochs=epochs,
-            max_trials=target.most_iterations(*MAX_TRIALS),
+            max_trials=target.max_iterations(*MAX_TRIALS),
         )
         # One after the other on a laptop: each takes all CPUs.
         with dsl.ParallelFor(
@@ -203,11 +203,13 @@ def sweep_pipeline(target: Target) -> Any:
                 allow_divergence=True,
             )
             target.request_gpus(training, gpu_count, gpu_node_selector, gpu_tolerations)
-        comparison = steps.add(compare, PLAN, models=dsl.Collected(training.outputs["model"]))
+        comparison = steps.add(
+            compare, LIGHTWEIGHT, models=dsl.Collected(training.outputs["model"])
+        )
         test = {"model": comparison.outputs["best_model"], "data": data.outputs["test_data"]}
-        evaluation = steps.add(evaluate, JUDGE, **test)
-        steps.add(predict, JUDGE, **test).after(evaluation)
-        steps.add(export, JUDGE, **test, export_onnx=export_onnx).after(evaluation)
+        evaluation = steps.add(evaluate, EVALUATION, **test)
+        steps.add(predict, EVALUATION, **test).after(evaluation)
+        steps.add(export, EVALUATION, **test, export_onnx=export_onnx).after(evaluation)
 
     return mnist_sweep
 
@@ -240,7 +242,7 @@ def batch_predict_pipeline(target: Target) -> Any:
             images_file=images_file,
             labels_file=labels_file,
             shards=shards,
-            max_shards=target.most_iterations(*MAX_SHARDS),
+            max_shards=target.max_iterations(*MAX_SHARDS),
             s3_endpoint=s3_endpoint,
             model=model.output,
             destination_uri=destination_uri,

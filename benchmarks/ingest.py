@@ -35,7 +35,7 @@ from kfp_mnist_mxnet.components.ingest import ingest
 from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.mnist import keep
 from kfp_mnist_mxnet.data.names import STANDARD_NAMES
-from kfp_mnist_mxnet.data.sources import Mirror, fetch, from_mirrors
+from kfp_mnist_mxnet.data.sources import Mirror, fetch, read_mirrors
 from kfp_mnist_mxnet.reports import data as data_report
 
 
@@ -71,7 +71,7 @@ def mnist() -> dict[str, np.ndarray]:
             keep(files)
         return arrays
 
-    return from_mirrors("mnist", attempt)
+    return read_mirrors("mnist", attempt)
 
 
 def ingest_once(source: str, root: str) -> None:

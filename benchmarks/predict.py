@@ -59,7 +59,7 @@ sys.path.insert(0, str(ROOT))
 SHAPE = (1, 28, 28)
 
 
-def made_up_images(count: int) -> np.ndarray:
+def synthetic_images(count: int) -> np.ndarray:
     """Return uint8 images (count, 1, 28, 28) as dark and as bright as those of MNIST."""
     generator = np.random.default_rng(0)
     ink = generator.random((count, *SHAPE)) < 0.19
@@ -72,7 +72,7 @@ def write_model(directory: pathlib.Path) -> None:
     from kfp_mnist_mxnet.data.dataset import write_dataset
 
     data = {name: dsl.Dataset(name=name, uri=str(directory / name)) for name in ("some", "none")}
-    images, labels = made_up_images(500), (np.arange(500) % 10).astype(np.uint8)
+    images, labels = synthetic_images(500), (np.arange(500) % 10).astype(np.uint8)
     write_dataset(directory / "some", images, labels, 10, "made up")
     write_dataset(directory / "none", images[:0], labels[:0], 10, "made up")
     train.python_func(
@@ -163,7 +163,7 @@ def work(name: str, directory: pathlib.Path) -> None:
 
 def race(directory: pathlib.Path, torch_python: str, rounds: int) -> dict[str, float]:
     """Return worker to images per second, the best of the rounds."""
-    images = made_up_images(10_000)
+    images = synthetic_images(10_000)
     np.save(directory / "images.npy", images)
     commands = {
         name: [sys.executable, __file__, "--worker", name, "--directory", str(directory)]

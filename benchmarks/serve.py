@@ -19,7 +19,7 @@ import urllib3
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from kfp_mnist_mxnet.cli.serve.server import JSON, Served, exported, free_port, running
-from kfp_mnist_mxnet.export.verification import made_up_images
+from kfp_mnist_mxnet.export.verification import synthetic_images
 from kfp_mnist_mxnet.prediction.batches import BATCH_SIZE
 from kfp_mnist_mxnet.prediction.predictor import Predictor
 
@@ -87,7 +87,7 @@ def main() -> None:
     chosen = parser.parse_args()
     print("| predicted by | images of a request | clients | images a second |\n|---|---|---|---|")
     shape = Predictor(chosen.model, 1).info.input_shape
-    images = np.resize(made_up_images(shape), (MANY, *shape))
+    images = np.resize(synthetic_images(shape), (MANY, *shape))
     for count in (1, 64, MANY):
         speed = module_speed(chosen.model, images[-count:], chosen.seconds)
         print(f"| Module | {count} | - | {speed:,.0f} |", flush=True)

@@ -74,11 +74,11 @@ def accuracy(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> 
     """Return the accuracy on images, uint8 (N, C, H, W)."""
     network.eval()
     with torch.inference_mode():
-        hits = [
+        correct = [
             (network(images[i : i + 1000].float() / 255).argmax(1) == labels[i : i + 1000]).sum()
             for i in range(0, len(images), 1000)
         ]
-    return int(sum(hits)) / len(images)
+    return int(sum(correct)) / len(images)
 
 
 def main() -> None:

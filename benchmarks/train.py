@@ -191,9 +191,9 @@ def train_and_score(directory: str, **parameters: Any) -> dict[str, float]:
         )
         predictor = Predictor(f"{scratch}/model", BATCH_SIZE)
     images, labels = load(directory, "test_data")
-    hits = count_correct(predictor.modules, images, labels)
+    correct = count_correct(predictor.modules, images, labels)
     about = {name: metrics.metadata[name] for name in ("seconds", "epochs")}
-    return {**about, "accuracy": hits / len(labels)}
+    return {**about, "accuracy": correct / len(labels)}
 
 
 def ours(directory: str) -> dict[str, Any]:

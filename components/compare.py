@@ -12,7 +12,7 @@ def compare(
     metrics: Output[Metrics],
     sweep_report: Output[HTML],
 ):
-    """Choose the model with the best validation accuracy; of equals the first.
+    """Choose the model with the best validation accuracy; ties: the first wins.
 
     A trial that diverged counts as the worst.
 

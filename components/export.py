@@ -19,7 +19,7 @@ def export(
     class_names: list[str] = [],
     export_onnx: bool = True,
 ):
-    """Export a model to ONNX, with proof that it is the same model.
+    """Export a model to ONNX, and check that it predicts the same.
 
     The ONNX model takes uint8 images (N, C, H, W) and gives probabilities, float32 (N, classes),
     for any N; it needs neither MXNet nor this suite. ONNX Runtime and MXNet predict the same
@@ -28,7 +28,7 @@ def export(
     Args:
         model: Model directory, as train writes it.
         data: Images that both predict; with labels the model card has scores. Optional: without
-            data both predict made-up images.
+            data both predict synthetic images.
         model_name: Name under which a server offers the model, and of its directory.
         class_names: Name of each class; empty for what the model and the data call them.
         export_onnx: False to do nothing, for a pipeline that leaves the choice to a parameter.
@@ -38,7 +38,7 @@ def export(
             <model_name>/1/model.onnx, and what they need beside it.
         model_card: What the model is, what it is for, its scores, how it was trained, in Markdown.
         metrics: The largest difference of a probability, the size and the speed.
-        export_report: The proof, the network in ONNX, and the files.
+        export_report: The comparison with the MXNet model, the network in ONNX, and the files.
 
     Raises:
         ValueError: The model or the data can't be read, the image shapes differ, a parameter is out
@@ -47,7 +47,7 @@ def export(
     import logging
 
     if not export_onnx:
-        logging.info("did nothing: it needs export_onnx")
+        logging.info("skipped: export_onnx is false")
         onnx_model.metadata["left_out"] = "export_onnx"
         return
 
@@ -55,7 +55,7 @@ def export(
     from kfp_mnist_mxnet.export.card import Card
     from kfp_mnist_mxnet.export.layout import CARD_FILE, check_model_name, write_model
     from kfp_mnist_mxnet.export.translation import translate
-    from kfp_mnist_mxnet.export.verification import prove, read_sample
+    from kfp_mnist_mxnet.export.verification import check_parity, read_sample
     from kfp_mnist_mxnet.prediction.batches import BATCH_SIZE
     from kfp_mnist_mxnet.prediction.predictor import Predictor
     from kfp_mnist_mxnet.reports.export import write_export_report
@@ -74,12 +74,12 @@ def export(
     with staged(onnx_model, model_card, export_report) as (directory, card_file, page):
         content = network.SerializeToString(deterministic=True)
         file = write_model(directory, model_name, content, info.input_shape, names[:known])
-        proof = prove(file, predictor, sample.images)
-        card = Card(model_name, info, names, sample, proof).text()
+        parity = check_parity(file, predictor, sample.images)
+        card = Card(model_name, info, names, sample, parity).text()
         for path in (card_file, directory / model_name / CARD_FILE):
             path.write_text(card, encoding="utf-8", errors="replace")
-        write_export_report(page, directory, network, sample, proof, names[:known])
-    for name, value in proof.metrics().items():
+        write_export_report(page, directory, network, sample, parity, names[:known])
+    for name, value in parity.metrics().items():
         metrics.log_metric(name, value)
     metrics.log_metric("bytes", network.ByteSize())
     onnx_model.framework = "onnx"

@@ -68,7 +68,7 @@ def ingest(
     from kfp_mnist_mxnet.data import mnist
     from kfp_mnist_mxnet.data.ingestion import check_hold_out, ingest_files, read_digests
     from kfp_mnist_mxnet.data.names import STANDARD_NAMES, check_names
-    from kfp_mnist_mxnet.data.sources import fetch, fetch_class_names, from_mirrors
+    from kfp_mnist_mxnet.data.sources import fetch, fetch_class_names, read_mirrors
     from kfp_mnist_mxnet.reports.data import write_data_report
     from kfp_mnist_mxnet.storage.staging import staged
 
@@ -104,6 +104,6 @@ def ingest(
                 mnist.keep(files)
         return splits
 
-    splits = from_mirrors(data_uri, attempt)
+    splits = read_mirrors(data_uri, attempt)
     for artifact, split in zip(artifacts, splits.values(), strict=True):
         artifact.metadata.update(split.info.metadata())

@@ -54,7 +54,7 @@ def ingest_images(
 
     from kfp_mnist_mxnet.data.image_set import check_shards, store_image_set
     from kfp_mnist_mxnet.data.names import check_names
-    from kfp_mnist_mxnet.data.sources import fetch, from_mirrors
+    from kfp_mnist_mxnet.data.sources import fetch, read_mirrors
     from kfp_mnist_mxnet.errors import InvalidInput
     from kfp_mnist_mxnet.model.info import read_whole
     from kfp_mnist_mxnet.storage.staging import staged
@@ -78,7 +78,7 @@ def ingest_images(
             files = fetch(mirror, names, pathlib.Path(downloads), s3_endpoint)
             return store_image_set(files, mirror.sha256, directories, mirror.shown, needed)
 
-    about = from_mirrors(data_uri, attempt)
+    about = read_mirrors(data_uri, attempt)
     images.metadata.update(about)
     labels.metadata.update(about)
     return list(range(shards))

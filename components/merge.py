@@ -27,13 +27,13 @@ def merge(
         merge_report: How often each label was predicted.
 
     Raises:
-        ValueError: A shard is missing, is there twice, was cut short or is of another model.
+        ValueError: A shard is missing, duplicated, truncated, or of another model.
     """
     import logging
 
     from kfp_mnist_mxnet.data.class_names import name_classes
     from kfp_mnist_mxnet.prediction.shards import (
-        count_hits,
+        count_correct_labels,
         join_shards,
         order_shards,
         read_true_labels,
@@ -45,7 +45,7 @@ def merge(
     ordered = order_shards([shard.path for shard in shards], num_images)
     with staged(predictions, merge_report) as (directory, report):
         join_shards(directory, ordered, num_images)
-        scores = {"images": num_images, **count_hits(directory, true)}
+        scores = {"images": num_images, **count_correct_labels(directory, true)}
         names = name_classes(ordered[0].class_names, ordered[0].num_classes)
         write_merge_report(report, directory, names, scores, len(shards))
     if "accuracy" in scores:

@@ -20,7 +20,7 @@ def plan(
         train_data: Images and labels that the trials will learn from.
         validation_data: Images and labels by which the best trial will be chosen.
         trials: Sets of hyperparameters by name, such as {"activation": "tanh"}.
-        recipe: Hyperparameters that the trials leave open.
+        recipe: Recipe for the hyperparameters that a trial does not set.
         epochs: Number of epochs, where a trial does not say; -1 for the recipe's.
         max_trials: How many trials the back end can hold in one run; 0 for any number.
 

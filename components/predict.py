@@ -45,7 +45,7 @@ def predict(
 
     from kfp_mnist_mxnet.data.class_names import name_classes
     from kfp_mnist_mxnet.data.dataset import read_images
-    from kfp_mnist_mxnet.prediction.predictions import tell_unknown_classes, write_predictions
+    from kfp_mnist_mxnet.prediction.predictions import log_unknown_classes, write_predictions
     from kfp_mnist_mxnet.prediction.predictor import Predictor
     from kfp_mnist_mxnet.prediction.shard_range import shard_range
     from kfp_mnist_mxnet.reports.preview import write_preview
@@ -57,7 +57,7 @@ def predict(
     predictor = Predictor(model.path, batch_size)
     predictor.check_images(images)
     facts = {"images": f"{len(images):,}"}
-    notice = tell_unknown_classes(data.path, predictor.info.num_classes)
+    notice = log_unknown_classes(data.path, predictor.info.num_classes)
     if notice:
         logging.warning("%s", notice)
         facts["note"] = notice

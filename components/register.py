@@ -22,7 +22,7 @@ def register(
     Args:
         onnx_model: Directory, as export writes it; its name is that of the model.
         registry_uri: http(s)://host:port of the registry; empty to do nothing. Where the
-            environment has KF_PIPELINES_SA_TOKEN_PATH, the token in that file goes with each
+            environment has KF_PIPELINES_SA_TOKEN_PATH, the token in that file is sent with each
             request.
         metrics: Figures of the model, as evaluate logs them. Optional.
         model_version: Version to register; empty for the first 12 digits of the SHA-256 of the ONNX
@@ -30,7 +30,7 @@ def register(
 
     Returns:
         Output: Name, version, address, and the registry's ids of model, version and artifact;
-            empty if it did nothing.
+            empty if it was skipped.
 
     Raises:
         ValueError: The directory has no exported model, registry_uri is no such address, the
@@ -39,9 +39,11 @@ def register(
     """
     import logging
 
-    needs = onnx_model.metadata.get("left_out", "") if registry_uri else "a registry_uri"
-    if needs:
-        logging.info("did nothing: it needs %s", needs)
+    left_out = onnx_model.metadata.get("left_out", "")
+    if not registry_uri or left_out:
+        logging.info(
+            "skipped: %s", f"{left_out} is false" if registry_uri else "registry_uri is not set"
+        )
         return {}
 
     from kfp_mnist_mxnet.export.registration import entry_of, register_model

@@ -42,12 +42,13 @@ def train(
     Args:
         train_data: Images and labels to learn from.
         validation_data: Images and labels that are scored after each epoch; may be empty.
-        recipe: Hyperparameters that belong together: default, best or tutorial.
-        hyperparameters: Any of those above by name, in place of what stands there: a trial.
-        seed: Chooses the first parameters, the order of the images and what is random in them.
+        recipe: Named set of hyperparameters: default, best or tutorial.
+        hyperparameters: Hyperparameters by name that override the parameters above; used for the
+            trials of a sweep.
+        seed: Random seed of the initial weights, shuffling and augmentation.
         device: One of auto (all GPUs, else the CPU), cpu, gpu (all GPUs).
-        allow_divergence: Whether a training that diverges succeeds, with a model that says so and
-            can't predict: compare takes it for the worst of a sweep.
+        allow_divergence: Succeed even if training diverges; the model is then marked as diverged,
+            can't predict, and ranks last in compare.
         checkpoint_uri: Where a checkpoint is saved after each epoch, from which an interrupted
             training resumes: a directory, s3://bucket/prefix or minio://bucket/prefix; empty for
             none.
@@ -148,7 +149,7 @@ def train(
         write_training_report(
             page,
             trainer.history,
-            trainer.verdict,
+            trainer.stop_reason,
             settings,
             final,
             layers,

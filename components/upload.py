@@ -11,7 +11,7 @@ def upload(
     destination_uri: str,
     s3_endpoint: str = "",
 ) -> dict:
-    """Upload predictions to an object store and prove that they arrived.
+    """Upload predictions to an object store and check that they arrived.
 
     Every file is read back after its upload; size and SHA-256 must be those of the file sent.
 
@@ -25,7 +25,7 @@ def upload(
             or MINIO_ACCESS_KEY and MINIO_SECRET_KEY.
 
     Returns:
-        Output: File name to SHA-256 of what was uploaded; empty if it did nothing.
+        Output: File name to SHA-256 of what was uploaded; empty if it was skipped.
 
     Raises:
         ValueError: The destination is no such URI, the store refuses, or it has other bytes.
@@ -34,7 +34,7 @@ def upload(
     import logging
 
     if not destination_uri:
-        logging.info("did nothing: it needs a destination_uri")
+        logging.info("skipped: destination_uri is not set")
         return {}
 
     from kfp_mnist_mxnet.storage.upload import upload_directory

@@ -13,7 +13,7 @@ def check_iterations(name: str, number: int, most: int) -> None:
     """
     if most and number > most:
         raise InvalidInput(
-            f"{name} has {number} entries, but the back end holds at most {most} of this pipeline "
-            "(1 MiB a run): give fewer, or compile the pipeline with an image of your own, which "
-            "holds more"
+            f"{name} has {number} entries, but a run of this pipeline can have at most {most} "
+            "(Argo keeps 1 MiB of a run): give fewer, or compile the pipeline with an image of "
+            "your own, which allows more"
         )

@@ -1,7 +1,7 @@
 """Make the pictures of the documents from two runs: make pictures.
 
 Usage: pictures.py TRAIN SWEEP, the directories of a run of the train and of the sweep pipeline.
-Needs Chromium, and pngquant, which makes each picture a quarter of its size.
+Resources Chromium, and pngquant, which makes each picture a quarter of its size.
 """
 
 import pathlib

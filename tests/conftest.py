@@ -183,12 +183,12 @@ def made_run(reports, tmp_path) -> Callable[..., pathlib.Path]:
             (root / "executor_output.json").write_text(json.dumps({"artifacts": content}))
             record = {"name": step, "status": "SUCCEEDED", "seconds": float(seconds)}
             steps.append({**record, "outputs": outputs, "metrics": {"images": 25, "loss": 0.5}})
-        made_pipeline = pipeline.train_pipeline(LOCAL)
-        record = new_record(made_pipeline, {"epochs": 3, "data_uri": "/a <b>"}, {})
+        build_pipeline = pipeline.train_pipeline(LOCAL)
+        record = new_record(build_pipeline, {"epochs": 3, "data_uri": "/a <b>"}, {})
         record.update(status="SUCCEEDED", accuracy=0.96, seconds=10.0, steps=steps)
         record.update(changes)
         (directory / "run.json").write_text(json.dumps(record))
-        write_page(directory, record, read_graph(made_pipeline.pipeline_spec))
+        write_page(directory, record, read_graph(build_pipeline.pipeline_spec))
         return directory
 
     return make

@@ -220,7 +220,7 @@ BAD_NPY = {
 def test_refuses_a_bad_npy_file(artifacts, trained, case):
     data = new_data(artifacts, IMAGES, np.zeros(2, np.uint8), 3)
     pathlib.Path(data.path, "images.npy").write_bytes(BAD_NPY[case])
-    message = r"images\.npy (is not a whole \.npy file|must be uint8 with 4 dimensions)"
+    message = r"images\.npy (is not a valid \.npy file|must be uint8 with 4 dimensions)"
     refused(artifacts.root, message, predicted, artifacts, trained["model"], data)
 
 
@@ -420,15 +420,15 @@ def at(place: int, layout: str, value: int):
 
 WEIGHT = "arg:output_weight"
 BAD_PARAMETER_FILES = {
-    "cut short": (lambda content: content[:-7], "is no whole parameters file"),
-    "nothing": (lambda content: b"", "is no whole parameters file"),
-    "more than it says": (lambda content: content + b"more", "is no whole parameters file"),
+    "cut short": (lambda content: content[:-7], "is not a valid parameters file"),
+    "nothing": (lambda content: b"", "is not a valid parameters file"),
+    "more than it says": (lambda content: content + b"more", "is not a valid parameters file"),
     "another magic": (at(0, "<Q", 0x113), "it starts with"),
-    "2^64 arrays": (at(16, "<Q", 2**64 - 1), "is no whole parameters file"),
-    "no arrays": (at(16, "<Q", 0), "is no whole parameters file"),
-    "rank 2^32": (at(32, "<I", 2**32 - 1), "is no whole parameters file: an array has"),
-    "2^62 rows": (at(36, "<q", 2**62), "is no whole parameters file: an array has"),
-    "a negative number of rows": (at(36, "<q", -1), "is no whole parameters file: an array has"),
+    "2^64 arrays": (at(16, "<Q", 2**64 - 1), "is not a valid parameters file"),
+    "no arrays": (at(16, "<Q", 0), "is not a valid parameters file"),
+    "rank 2^32": (at(32, "<I", 2**32 - 1), "is not a valid parameters file: an array has"),
+    "2^62 rows": (at(36, "<q", 2**62), "is not a valid parameters file: an array has"),
+    "a negative number of rows": (at(36, "<q", -1), "is not a valid parameters file: an array has"),
     "a sparse array": (at(28, "<i", 2), "storage 2"),
     "a name of 2^63 bytes": (lambda c: at(c.rindex(b"arg:") - 8, "<Q", 2**63)(c), "no whole"),
     "an array is missing": (
@@ -571,7 +571,7 @@ def test_merge_refuses_a_bad_csv(artifacts, tmp_path, case):
 def test_merge_refuses_shards_that_overlap_and_labels_that_no_class_has(artifacts, tmp_path):
     shard = written_shard(tmp_path / "shard")
     other = written_shard(tmp_path / "other", labels=(0, 9))
-    refused(artifacts.root, "is there twice", merged, artifacts, [shard, shard], shard)
+    refused(artifacts.root, "duplicated", merged, artifacts, [shard, shard], shard)
     refused(artifacts.root, "has the label 9", merged, artifacts, [other], shard)
     refused(artifacts.root, "shards is empty", merged, artifacts, [], shard)
 

@@ -16,7 +16,7 @@ import yaml
 from conftest import COMPILED, ROOT, damage_model, write_idx, write_idx_set
 from kfp import dsl
 
-from kfp_mnist_mxnet.cli.parameters import check_model_here, check_model_there, local_parameters
+from kfp_mnist_mxnet.cli.parameters import check_local_model, check_remote_model, local_parameters
 from kfp_mnist_mxnet.components.ingest_images import ingest_images
 from kfp_mnist_mxnet.components.merge import merge
 from kfp_mnist_mxnet.components.predict import predict
@@ -158,13 +158,13 @@ def another_class(path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("chosen", "damage", "message"),
     [
-        ([0, 2], None, "begins with image 64, expected 32: a shard is missing or is there twice"),
+        ([0, 2], None, "begins with image 64, expected 32: a shard is missing or duplicated"),
         ([1, 2], None, "begins with image 32, expected 0"),
         ([0, 1], None, "the shards have 64 images, expected 100"),
         ([0, 1, 1, 2], None, "begins with image 32, expected 64"),
-        ([0, 1, 2], ("probabilities.npy", cut_short), "probabilities.npy is not a whole .npy file"),
-        ([0, 1, 2], ("labels.npy", cut_short), "labels.npy is not a whole .npy file"),
-        ([0, 1, 2], ("labels.npy", pathlib.Path.unlink), "labels.npy is not a whole .npy file"),
+        ([0, 1, 2], ("probabilities.npy", cut_short), "probabilities.npy is not a valid .npy file"),
+        ([0, 1, 2], ("labels.npy", cut_short), "labels.npy is not a valid .npy file"),
+        ([0, 1, 2], ("labels.npy", pathlib.Path.unlink), "labels.npy is not a valid .npy file"),
         ([0, 1, 2], ("predictions.csv", cut_short), "predictions.csv was cut short"),
         ([0, 1, 2], ("predictions.csv", pathlib.Path.unlink), "predictions.csv is missing"),
         ([0, 1, 2], ("probabilities.npy", another_class), "differ in their classes"),
@@ -330,28 +330,28 @@ def test_a_model_that_is_not_on_this_machine_is_refused_at_once(tmp_path, uri, m
 @pytest.mark.parametrize("uri", ["", "model", "/path/to/model", "file:///path/to/model"])
 def test_a_model_that_a_cluster_can_not_see_is_refused_at_once(uri):
     with pytest.raises(click.UsageError, match="must be the address of a model in an object sto"):
-        check_model_there({"model_uri": uri})
+        check_remote_model({"model_uri": uri})
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_a_directory_that_is_no_model_is_refused_at_once(tmp_path, scheme):
     with pytest.raises(click.UsageError, match="is not a model: it has no file"):
-        check_model_here(local_parameters({"model_uri": f"{scheme}{tmp_path}"}, tmp_path))
+        check_local_model(local_parameters({"model_uri": f"{scheme}{tmp_path}"}, tmp_path))
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_a_model_that_is_not_there_is_refused_at_once(tmp_path, scheme):
     uri = f"{scheme}{tmp_path}/none"
     with pytest.raises(click.UsageError, match=f"no run '{uri}' in {tmp_path}"):
-        check_model_here(local_parameters({"model_uri": uri}, tmp_path))
+        check_local_model(local_parameters({"model_uri": uri}, tmp_path))
 
 
 def test_a_model_that_can_be_had_is_taken(trained, tmp_path):
     path = pathlib.Path(trained["model"].path)
     for uri in (str(path), path.as_uri()):
-        check_model_here(local_parameters({"model_uri": uri}, tmp_path))
+        check_local_model(local_parameters({"model_uri": uri}, tmp_path))
     for uri in ("s3://bucket/model", "minio://bucket/model", "gs://bucket/model"):
-        check_model_there({"model_uri": uri})
+        check_remote_model({"model_uri": uri})
 
 
 def test_a_model_that_is_none_ends_the_command_before_anything_runs(tmp_path):

@@ -19,7 +19,7 @@ from workflow_size import LIMIT, estimate_size
 
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.compiler.bundle import SAFE, UNSAFE, Bundle, find_imports, strip_source
-from kfp_mnist_mxnet.compiler.programs import is_unfinished
+from kfp_mnist_mxnet.compiler.programs import needs_bundle
 from kfp_mnist_mxnet.compiler.step import STEPS, containers_of, step_of
 from kfp_mnist_mxnet.compiler.target import LOCAL, Target
 from kfp_mnist_mxnet.components.ingest import ingest
@@ -213,12 +213,12 @@ def test_a_component_may_be_in_a_pipeline_twice():
         steps = target.steps()
         data = steps.add(ingest, pipeline.INGEST)
         splits = {name: data.outputs[name] for name in ("train_data", "validation_data")}
-        for needs in (pipeline.PLAN, pipeline.JUDGE):
+        for needs in (pipeline.LIGHTWEIGHT, pipeline.EVALUATION):
             steps.add(plan, needs, **splits, trials=[{}])
 
     containers = containers_of(twice.pipeline_spec)
     assert sorted(name for name, _ in containers) == ["ingest", "plan", "plan"]
-    assert not any(is_unfinished(container["command"][-1]) for _, container in containers)
+    assert not any(needs_bundle(container["command"][-1]) for _, container in containers)
 
 
 @pytest.mark.parametrize(("name", "most"), [("sweep", MAX_TRIALS), ("batch_predict", MAX_SHARDS)])

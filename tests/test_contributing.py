@@ -66,7 +66,7 @@ def test_a_component_takes_its_own_file_and_its_place_in_a_pipeline(checkout):
     edit(
         pipeline,
         "        training = steps.add(\n            train,\n            TRAIN,\n",
-        '        steps.add(count, JUDGE, data=data.outputs["test_data"])\n',
+        '        steps.add(count, EVALUATION, data=data.outputs["test_data"])\n',
     )
     python(checkout, "scripts/compile.py")
     assert (checkout / "compiled" / "components" / "count.yaml").is_file()

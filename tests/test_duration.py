@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from kfp_mnist_mxnet.model.hyperparameters import choose_hyperparameters
-from kfp_mnist_mxnet.training.duration import plan_rounds, why_stop
+from kfp_mnist_mxnet.training.duration import plan_rounds, reason_to_stop
 from kfp_mnist_mxnet.training.history import Epoch
 
 
@@ -16,7 +16,7 @@ def history(epochs: int, *scores: float | None) -> list[Epoch]:
 def test_a_number_of_epochs_is_kept_to():
     plan = plan_rounds(7, 54_000, 6000)
     assert plan.rounds == [range(7)]
-    assert why_stop(plan, history(7, 0.2), 6000) == "as many epochs as were asked for"
+    assert reason_to_stop(plan, history(7, 0.2), 6000) == "as many epochs as were asked for"
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,14 @@ def test_each_round_is_twice_as_long_as_the_one_before(num_images, lengths, num_
 def test_few_validation_images_end_nothing_early(num_validation):
     plan = plan_rounds(0, 1_350, num_validation)
     assert plan.rounds == [range(300)]
-    assert why_stop(plan, history(300, 1.0), num_validation) == (
+    assert reason_to_stop(plan, history(300, 1.0), num_validation) == (
         f"{num_validation} validation images are too few to end it earlier, and "
         "300 epochs are the most without being asked for more"
     )
 
 
 @pytest.mark.parametrize(
-    ("scores", "images", "verdict"),
+    ("scores", "images", "stop_reason"),
     [
         ((0.993,), 6000, "only 42 of 6,000 validation images are wrong"),
         ((1.0,), 400, "only 0 of 400 validation images are wrong"),
@@ -64,12 +64,12 @@ def test_few_validation_images_end_nothing_early(num_validation):
         ((None,), 0, "no validation images say whether more epochs would pay"),
     ],
 )
-def test_training_ends_when_the_validation_accuracy_says_so(scores, images, verdict):
+def test_training_ends_when_the_validation_accuracy_says_so(scores, images, stop_reason):
     plan = plan_rounds(0, 54_000, images)
     so_far: list[Epoch] = []
     for part, score in zip(plan.rounds, scores, strict=False):
         so_far += history(len(part), score)
-    assert why_stop(plan, so_far, images) == verdict
+    assert reason_to_stop(plan, so_far, images) == stop_reason
 
 
 def test_only_the_default_recipe_leaves_it_open():

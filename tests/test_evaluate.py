@@ -13,7 +13,7 @@ from sklearn import metrics as sklearn_metrics
 from kfp_mnist_mxnet.components.evaluate import evaluate
 from kfp_mnist_mxnet.components.predict import predict
 from kfp_mnist_mxnet.evaluation.calibration import calibrate
-from kfp_mnist_mxnet.evaluation.classes import count_confusions, figures_of_classes
+from kfp_mnist_mxnet.evaluation.classes import class_metrics, count_confusions
 from kfp_mnist_mxnet.evaluation.scores import roc_points, scores
 from kfp_mnist_mxnet.reports.evaluation import write_evaluation_report
 
@@ -116,7 +116,7 @@ def test_every_score_is_that_of_scikit_learn(num_classes):
             labels, predicted, labels=classes, zero_division=0
         )
     )
-    figures = figures_of_classes(labels, predicted, ["a class"] * num_classes)
+    figures = class_metrics(labels, predicted, ["a class"] * num_classes)
     assert np.allclose([row[2:] + row[1:2] for row in figures], rows.T)
     expected = sklearn_metrics.confusion_matrix(labels, predicted, labels=classes)
     assert (count_confusions(labels, predicted, num_classes) == expected).all()
@@ -173,7 +173,7 @@ def test_calibration_error_of_an_example_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("hits", "images", "low", "high"),
+    ("correct", "images", "low", "high"),
     # Newcombe, Statistics in Medicine 17 (1998), table I, method 3
     [
         (81, 263, 0.2553, 0.3662),
@@ -182,11 +182,11 @@ def test_calibration_error_of_an_example_by_hand():
         (1, 29, 0.0061, 0.1718),
     ],
 )
-def test_the_interval_in_the_report_is_the_published_one(tmp_path, hits, images, low, high):
-    labels = (np.arange(images) >= hits).astype(np.uint8)
+def test_the_interval_in_the_report_is_the_published_one(tmp_path, correct, images, low, high):
+    labels = (np.arange(images) >= correct).astype(np.uint8)
     probabilities = np.tile(
         np.array([0.9, 0.1], np.float32), (images, 1)
-    )  # hits are those of the label 0
+    )  # correct are those of the label 0
     pixels = np.zeros((images, 1, 2, 2), np.uint8)
     write_evaluation_report(tmp_path / "page.html", pixels, labels, probabilities, ["a", "b"])
     assert f"<dd>{low:.2%} to {high:.2%}</dd>" in (tmp_path / "page.html").read_text()
@@ -194,7 +194,7 @@ def test_the_interval_in_the_report_is_the_published_one(tmp_path, hits, images,
 
 def test_the_figures_of_a_class_count_its_images_and_its_predictions():
     labels, predicted = np.array([0, 0, 0, 1], np.uint8), np.array([0, 0, 1, 3])
-    assert figures_of_classes(labels, predicted, ["a", "b", "never", "only predicted"]) == [
+    assert class_metrics(labels, predicted, ["a", "b", "never", "only predicted"]) == [
         ("a", 3, 1.0, 2 / 3, 0.8),
         ("b", 1, 0.0, 0.0, 0.0),
         ("never", 0, 0.0, 0.0, 0.0),

@@ -21,7 +21,7 @@ from kfp_mnist_mxnet.components.predict import predict
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.export import verification
 from kfp_mnist_mxnet.export.translation import TRANSLATIONS, translate, translate_symbol
-from kfp_mnist_mxnet.export.verification import Proof, made_up_images, prove
+from kfp_mnist_mxnet.export.verification import ParityResult, check_parity, synthetic_images
 from kfp_mnist_mxnet.model.hyperparameters import (
     LEFT_OPEN,
     RECIPES,
@@ -73,25 +73,25 @@ def made_model(directory: pathlib.Path, symbol, shape, num_classes: int) -> str:
     return str(directory / "model")
 
 
-def proven(root: pathlib.Path, symbol, shape, num_classes: int) -> Proof:
-    """Export a network with random parameters and prove it on made-up images."""
+def proven(root: pathlib.Path, symbol, shape, num_classes: int) -> ParityResult:
+    """Export a network with random parameters and prove it on synthetic images."""
     predictor = Predictor(made_model(root, symbol, shape, num_classes), 64)
     model = translate(predictor.modules[0], predictor.info, list(map(str, range(num_classes))))
     path = root / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    images = made_up_images(shape)
-    proof = prove(path, predictor, images)
+    images = synthetic_images(shape)
+    parity = check_parity(path, predictor, images)
     # The network tells images apart, by much more than what the translation changes.
-    assert proof.onnx.std(0).max() > 30 * proof.differences.max()
-    return proof
+    assert parity.onnx.std(0).max() > 30 * parity.differences.max()
+    return parity
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_predicts_the_same(tmp_path, recipe):
     shape = (1, 28, 28)
     chosen = adapt_to_data(RECIPES[recipe], {}, 1000, shape, 10)
-    proof = proven(tmp_path, build_network(chosen), shape, 10)
-    assert proof.differences.max() < 1e-5
+    parity = proven(tmp_path, build_network(chosen), shape, 10)
+    assert parity.differences.max() < 1e-5
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -100,8 +100,8 @@ def test_every_activation_predicts_the_same(tmp_path, activation):
         kernels=[3], filters=[8], padding=[1], pooling=[True], hidden_units=[16, 3]
     )
     chosen = dataclasses.replace(small, activation=activation)
-    proof = proven(tmp_path, build_network(chosen), (2, 9, 7), 3)
-    assert proof.differences.max() < 1e-5
+    parity = proven(tmp_path, build_network(chosen), (2, 9, 7), 3)
+    assert parity.differences.max() < 1e-5
 
 
 def drawn(seed: int) -> tuple[Hyperparameters, tuple[int, int, int], int]:
@@ -130,8 +130,8 @@ def drawn(seed: int) -> tuple[Hyperparameters, tuple[int, int, int], int]:
 @pytest.mark.parametrize("seed", range(20))
 def test_random_hyperparameters_predict_the_same(tmp_path, seed):
     chosen, shape, num_classes = drawn(seed)
-    proof = proven(tmp_path, build_network(chosen), shape, num_classes)
-    assert proof.differences.max() < 1e-5
+    parity = proven(tmp_path, build_network(chosen), shape, num_classes)
+    assert parity.differences.max() < 1e-5
 
 
 def test_gives_what_predict_gives(artifacts, trained):
@@ -209,7 +209,7 @@ def test_the_file_is_valid_and_says_what_it_takes_and_gives(artifacts, trained):
 @pytest.mark.parametrize("count", [1, 7, 200])
 def test_a_batch_may_have_any_size(artifacts, trained, count):
     path = onnx_file(run_export(artifacts, trained["model"]))
-    images = made_up_images([1, 12, 12])[:count]
+    images = synthetic_images([1, 12, 12])[:count]
     probabilities = run_onnx(path, images)
     assert probabilities.shape == (count, 3)
     assert np.allclose(probabilities.sum(1), 1)
@@ -283,29 +283,31 @@ def test_a_failed_proof_leaves_nothing(artifacts, trained, monkeypatch):
     ],
 )
 def test_a_proof_fails_where_both_differ(found, message):
-    proof = Proof(np.array([[0.9, 0.1]], np.float32), np.array([found], np.float32), 1.0, 1.0)
+    parity = ParityResult(
+        np.array([[0.9, 0.1]], np.float32), np.array([found], np.float32), 1.0, 1.0
+    )
     if message is None:
-        proof.check()
+        parity.check()
     else:
         with pytest.raises(ValueError, match=message):
-            proof.check()
+            parity.check()
 
 
 def test_a_class_that_changes_hands_in_the_last_bit_fails_too():
     halves = np.array([[0.5, 0.5]], np.float32)
     other = np.nextafter(halves, 1, dtype=np.float32) * [0, 1] + halves * [1, 0]
     with pytest.raises(ValueError, match="1 of 1 images get another class"):
-        Proof(halves, other.astype(np.float32), 1.0, 1.0).check()
+        ParityResult(halves, other.astype(np.float32), 1.0, 1.0).check()
 
 
 def test_made_up_images_go_from_dark_to_bright_and_fit_into_memory():
-    images = made_up_images([1, 12, 12])
+    images = synthetic_images([1, 12, 12])
     assert images.dtype == np.uint8
     assert images.shape == (1000, 1, 12, 12)
     assert images[0].max() == 0
     assert images[-4:].max() > 240
-    assert np.array_equal(images, made_up_images([1, 12, 12]))
-    assert len(made_up_images([1, 4096, 4096])) == 1
+    assert np.array_equal(images, synthetic_images([1, 12, 12]))
+    assert len(synthetic_images([1, 4096, 4096])) == 1
 
 
 @pytest.mark.parametrize("directory", ["", "no images"])
@@ -316,14 +318,14 @@ def test_a_model_without_images_is_proven_on_made_up_ones(artifacts, trained, di
         data = new_data(artifacts, empty, np.zeros(0, np.uint8), 3)
     outputs = run_export(artifacts, trained["model"], data)
     assert outputs["metrics"].metadata["images"] == 1000
-    assert "<dt>made-up images</dt>" in pathlib.Path(outputs["export_report"].path).read_text()
+    assert "<dt>synthetic images</dt>" in pathlib.Path(outputs["export_report"].path).read_text()
     card = pathlib.Path(outputs["model_card"].path).read_text()
     assert "It was not scored: there were no labels." in card
-    assert "1,000 made-up images" in card
+    assert "1,000 synthetic images" in card
 
 
 def test_images_need_no_labels(artifacts, trained):
-    data = new_data(artifacts, made_up_images([1, 12, 12])[:30], np.zeros(30, np.uint8), 3)
+    data = new_data(artifacts, synthetic_images([1, 12, 12])[:30], np.zeros(30, np.uint8), 3)
     for name in ("labels.npy", "dataset.json"):
         pathlib.Path(data.path, name).unlink()
     outputs = run_export(artifacts, trained["model"], data)
@@ -451,7 +453,7 @@ def test_the_card_says_what_it_takes_to_trust_a_model(artifacts, trained):
         "Intended use and limits",
         "Scores",
         "Training",
-        "Proof of the translation",
+        "ParityResult of the translation",
     ]
     about = json.loads(pathlib.Path(trained["model"].path, "model.json").read_text())
     assert f"SHA-256 of the training data:\n\n{about['train_data_sha256']}\n" in card
@@ -468,7 +470,7 @@ def test_the_program_in_the_card_works(artifacts, trained, monkeypatch):
     card = pathlib.Path(outputs["model_card"].path).read_text()
     (program,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     monkeypatch.chdir(pathlib.Path(outputs["onnx_model"].path, "mnist"))
-    namespace = {"images": made_up_images([1, 12, 12])}
+    namespace = {"images": synthetic_images([1, 12, 12])}
     exec(program, namespace)
     assert namespace["probabilities"].shape == (1000, 3)
 

@@ -167,7 +167,10 @@ def test_a_model_that_mxnet_could_not_write_whole_is_refused(artifacts, trained,
     with small_disk(tmp_path / "disk") as remount:
         remount(f"size={(size // 4096 + 1) * 4096}")  # the symbol takes a page of it
         artifacts.root = tmp_path / "disk"
-        with pytest.raises(OSError, match=r"the disk of .* is full: give the step more room"):
+        with pytest.raises(
+            OSError,
+            match=r"the disk of .* is full: free space or raise the step's ephemeral storage",
+        ):
             artifacts.train(splits, epochs=1)
         assert list((tmp_path / "disk").iterdir()) == []
 

@@ -24,7 +24,7 @@ import kfp_mnist_mxnet.cli.cluster.follow
 import kfp_mnist_mxnet.cli.main
 from kfp_mnist_mxnet.cli.cluster.follow import Stall
 from kfp_mnist_mxnet.cli.cluster.logs import error_sentence, read_accuracy
-from kfp_mnist_mxnet.cli.cluster.snapshot import Snapshot, Step
+from kfp_mnist_mxnet.cli.cluster.snapshot import RunSnapshot, Step
 from kfp_mnist_mxnet.cli.logs import clean
 
 ROOT_DRIVER = driver("root")
@@ -32,7 +32,7 @@ TRAINED = [*ROOT_DRIVER, *step("ingest"), *step("train", at=20), *step("evaluate
 GATE = driver("condition-1", at=60)
 PASSED = [*GATE, task("condition-1", "SUCCEEDED", 70, 90, "condition-1(0)")]
 GOOD = [*PASSED, *step("predict", at=70), *step("export", at=70), *step("register", at=80)]
-IDLE = "[KFP Executor 2026-11-24 12:01:36,000 INFO]: did nothing: it needs a registry_uri\n"
+IDLE = "[KFP Executor 2026-11-24 12:01:36,000 INFO]: skipped: registry_uri is not set\n"
 DONE: Scene = ("SUCCEEDED", [*TRAINED, *GOOD])
 EVALUATED = """[KFP Executor 2026-11-24 12:00:50,802 INFO]: Wrote executor output file to /x.json.
 I1124 12:00:51.208048      15 launcher_v2.go:1230] ExecutorOutput: {
@@ -54,7 +54,7 @@ I1124 12:00:51.208958      15 launcher_v2.go:867] Executing uploadOutputArtifact
 FAILED = """[KFP Executor 2026-11-24 12:00:06,818 INFO]: Looking for component `ingest`
 Traceback (most recent call last):
   File "/tmp/ephemeral_component.py", line 56, in ingest
-    splits = from_mirrors(data_uri, attempt)
+    splits = read_mirrors(data_uri, attempt)
 kfp_mnist_mxnet.errors.NotThere: s3://data/nothing has none of these files: t10k
 E1124 12:00:07.552862      15 launcher_v2.go:449] Component failed to execute: exit status 1
 I1124 12:00:07.583193      15 launcher_v2.go:206] publish success.
@@ -126,7 +126,7 @@ def test_ends_as_a_run_on_a_laptop_and_shows_the_end_of_a_finished_one_at_once(a
         "Register  - SKIPPED       10.0  ",
         "run       ✓ SUCCEEDED    100.0  ",
         "",
-        "Register did nothing: it needs a registry_uri",
+        "Register skipped: registry_uri is not set",
         "accuracy  0.9928",
         f"run       {api.url}/#/runs/details/x1",
     ]
@@ -208,7 +208,7 @@ def test_a_step_that_a_condition_left_out_says_why(api):
     api.logs[node_id("evaluate(0)")] = EVALUATED
     api.answers = {"runtime_config": {"parameters": {"min_accuracy": 1}}}
     done = follow(api, ("SUCCEEDED", [*TRAINED, *GATE]))
-    assert "Predict did not run: the accuracy, 0.9928, is below min_accuracy, 1\n" in done.stdout
+    assert "Predict skipped: accuracy 0.9928 is below min_accuracy, 1\n" in done.stdout
     assert "Predict   - SKIPPED" in done.stdout
 
 
@@ -293,10 +293,10 @@ def test_a_pipeline_that_is_not_there_any_more_leaves_the_state_of_the_run(api):
     ("nodes", "why"),
     [
         (step("train", "PENDING"), "the pod of Train waits, perhaps as no node fits it (a GPU?)"),
-        (driver("root", "PENDING"), "the driver that prepares run does not end, or the API's list"),
-        (driver("train", "RUNNING"), "the driver that prepares Train does not end, or the API's"),
+        (driver("root", "PENDING"), "the driver of run is still running, or the API's list"),
+        (driver("train", "RUNNING"), "the driver of Train is still running, or the API's"),
         (step("ingest"), "no step runs or waits: the API's list of steps may have stopped, as "),
-        ([], "nothing of it has begun: Argo's workflow-controller may not be running"),
+        ([], "no step has started: Argo's workflow-controller may not be running"),
     ],
 )
 def test_a_run_that_makes_no_progress_is_named_with_the_likely_cause(api, monkeypatch, nodes, why):
@@ -317,8 +317,8 @@ def test_what_the_api_says_of_a_step_that_waits_is_said(api, monkeypatch):
 
 def test_no_progress_is_said_after_a_while_and_seldom_again():
     stall = Stall(after=180, again=600)
-    waits = Snapshot("RUNNING", steps=[Step("train", "Train", "PENDING")])
-    runs = Snapshot("RUNNING", steps=[Step("train", "Train", "RUNNING")], working=True)
+    waits = RunSnapshot("RUNNING", steps=[Step("train", "Train", "PENDING")])
+    runs = RunSnapshot("RUNNING", steps=[Step("train", "Train", "RUNNING")], working=True)
     told = [second for second in range(1000, 3000) if stall.noticed(waits, second)]
     assert told == [1180, 1780, 2380, 2980]
     assert not any(stall.noticed(runs, second) for second in range(3000, 9000))

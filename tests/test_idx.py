@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from kfp_mnist_mxnet.data.dataset import ImageWriter, check_room
+from kfp_mnist_mxnet.data.dataset import ImageWriter, check_disk_space
 from kfp_mnist_mxnet.data.idx import IdxFile, to_uint8
 
 CODES = {"u1": 0x08, "i1": 0x09, ">i2": 0x0B, ">i4": 0x0C, ">f4": 0x0D, ">f8": 0x0E}
@@ -263,4 +263,4 @@ def test_names_a_missing_file_and_a_directory(tmp_path):
 
 def test_refuses_more_images_than_the_disk_holds(tmp_path):
     with pytest.raises(ValueError, match=r"need 1\d{15} bytes, but .* bytes free"):
-        check_room(tmp_path, 1 << 30, (1, 1024, 1024))
+        check_disk_space(tmp_path, 1 << 30, (1, 1024, 1024))

@@ -295,7 +295,7 @@ def header(*shape: int) -> bytes:
         ("t10k-labels-idx1-ubyte", header(25) + bytes(24), "expected 25 bytes of data, found at"),
         ("t10k-labels-idx1-ubyte", header(25) + bytes(26), "is too long"),
         ("t10k-labels-idx1-ubyte", header(25, 1) + bytes(25), "has 25 x 1 labels"),
-        ("train-labels-idx1-ubyte", header(64) + bytes(64), "leaves 1 classes to train on"),
+        ("train-labels-idx1-ubyte", header(64) + bytes(64), "has 1 classes in the training split"),
     ],
     ids=range(11),
 )

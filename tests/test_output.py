@@ -49,7 +49,7 @@ def test_a_run_does_without_latest_where_a_directory_has_the_name(tmp_path):
     (tmp_path / "latest").mkdir()
     (tmp_path / "latest" / "kept").touch()
     done = CliRunner().invoke(main, [*NOWHERE, str(tmp_path)])
-    assert f"{tmp_path}/latest does not lead to this run: it is a directory" in done.output
+    assert f"{tmp_path}/latest could not be linked to this run: it is a directory" in done.output
     assert done.output.splitlines()[-1] == MISSING
     assert [path.name for path in (tmp_path / "latest").iterdir()] == ["kept"]
 
@@ -61,7 +61,7 @@ def test_a_run_does_without_latest_on_a_file_system_without_links(tmp_path, monk
     monkeypatch.setattr(os, "symlink", refuse)
     monkeypatch.setattr(pathlib.Path, "symlink_to", refuse)
     done = CliRunner().invoke(main, [*NOWHERE, str(tmp_path)])
-    assert "latest does not lead to this run: Operation not permitted" in done.output
+    assert "latest could not be linked to this run: Operation not permitted" in done.output
     assert done.output.splitlines()[-1] == MISSING
     assert CliRunner().invoke(main, ["runs", "--output-dir", str(tmp_path)]).exit_code == 0
 

@@ -10,7 +10,7 @@ from conftest import COMPILED, ROOT, write_idx_set
 from workflow_size import dags
 
 from kfp_mnist_mxnet import pipeline
-from kfp_mnist_mxnet.cli.graph import places, read_graph
+from kfp_mnist_mxnet.cli.graph import read_graph, step_refs
 from kfp_mnist_mxnet.cli.local.steps import step_environment
 from kfp_mnist_mxnet.compiler.install import CPU_PINS, CUDA_PINS, PYTHON_IMAGE, pins
 from kfp_mnist_mxnet.compiler.target import Target, file_name, write_yaml
@@ -18,7 +18,7 @@ from kfp_mnist_mxnet.components.train import train
 from kfp_mnist_mxnet.model.hyperparameters import LEFT_OPEN
 
 STEPS = ["ingest", "train", "evaluate", "export", "predict"]  # the last two in either order
-REGISTER = "register did nothing: it needs a registry_uri"
+REGISTER = "register skipped: registry_uri is not set"
 
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
@@ -48,9 +48,9 @@ def test_steps_and_their_order():
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
 def test_no_condition_is_in_another_and_what_is_switched_off_needs_none(name):
     boxes = read_graph(pipeline.PIPELINES[name](Target()).pipeline_spec)
-    titles = {box.title for place in places(boxes) for box in place.conditions}
+    titles = {box.title for place in step_refs(boxes) for box in place.conditions}
     assert titles == ({"enough accuracy"} if name == "train" else set())
-    assert all(len(place.conditions) <= 1 for place in places(boxes))
+    assert all(len(place.conditions) <= 1 for place in step_refs(boxes))
 
 
 def documents(path: pathlib.Path) -> tuple[dict, dict, dict]:
@@ -352,7 +352,7 @@ def test_below_min_accuracy_predict_does_not_run(tmp_path):
     assert record["status"] == "SUCCEEDED"
     assert [step["name"] for step in record["steps"]] == [*STEPS, "register"]
     assert [step["status"] for step in record["steps"]] == ["SUCCEEDED"] * 3 + ["SKIPPED"] * 3
-    why = f"did not run: the accuracy, {record['accuracy']:.4f}, is below min_accuracy, 1.0"
+    why = f"skipped: accuracy {record['accuracy']:.4f} is below min_accuracy, 1.0"
     for step in record["steps"][3:]:
         assert step["reason"] == f"{step['name']} {why}"
         assert step["reason"] in done.stdout.splitlines()
@@ -370,7 +370,7 @@ def test_a_parameter_turns_the_export_off(tmp_path):
     skipped = dict.fromkeys(("export", "register"), "SKIPPED")
     assert statuses == {**dict.fromkeys(STEPS, "SUCCEEDED"), **skipped}
     for step in ("export", "register"):
-        assert f"{step} did nothing: it needs export_onnx" in done.stdout.splitlines()
+        assert f"{step} skipped: export_onnx is false" in done.stdout.splitlines()
     assert not [s["outputs"] for s in record["steps"] if s["name"] == "export" and s["outputs"]]
 
 

@@ -35,7 +35,7 @@ def onnx_model(reports, tmp_path) -> types.SimpleNamespace:
 @pytest.fixture(autouse=True)
 def neither_token_nor_pauses(monkeypatch):
     monkeypatch.delenv(registration.TOKEN, raising=False)
-    monkeypatch.setattr(registration, "PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(registration, "RETRY_DELAYS", (0.0, 0.0, 0.0))
 
 
 def do(onnx_model, registry: Registry, **parameters) -> dict[str, str]:
@@ -163,7 +163,7 @@ def test_a_registry_that_is_away_is_one_sentence(onnx_model):
 
 
 def test_a_registry_that_hangs_is_given_up(onnx_model, monkeypatch):
-    monkeypatch.setattr(registration, "PATIENCE", 0.3)
+    monkeypatch.setattr(registration, "TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(Unavailable, match=r"does not answer within 0\.3 s"):
@@ -248,7 +248,7 @@ def test_the_embedded_program_needs_nothing_else(onnx_model, registry, tmp_path)
 def test_without_a_registry_it_does_nothing_and_says_so(onnx_model, caplog):
     with caplog.at_level("INFO"):
         assert register.python_func(onnx_model=onnx_model, registry_uri="") == {}
-    assert caplog.messages == ["did nothing: it needs a registry_uri"]
+    assert caplog.messages == ["skipped: registry_uri is not set"]
 
 
 def test_the_pipeline_registers_what_it_exports(registry, tmp_path):

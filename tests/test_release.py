@@ -240,7 +240,10 @@ def test_the_installed_command_does_not_care_what_a_project_has(installed, tmp_p
     [
         (["--pipeline", "trian"], "'trian' is not one of 'batch_predict', 'sweep', 'train'"),
         (["--component", "evaluat"], "no component 'evaluat': did you mean 'evaluate'?"),
-        (["--component", "evaluate", "--image", "i:1"], "is written for the public image only"),
+        (
+            ["--component", "evaluate", "--image", "i:1"],
+            "is compiled for the public image or that of",
+        ),
     ],
 )
 def test_what_can_not_be_compiled_is_named(arguments, message):

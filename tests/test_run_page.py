@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from kfp_mnist_mxnet import pipeline
-from kfp_mnist_mxnet.cli.graph import Box, places, read_graph
+from kfp_mnist_mxnet.cli.graph import Box, read_graph, step_refs
 from kfp_mnist_mxnet.cli.local.layout import arrange, arrows, unroll
 from kfp_mnist_mxnet.cli.local.page import number
 from kfp_mnist_mxnet.compiler.target import LOCAL
@@ -81,7 +81,7 @@ def test_a_step_in_a_loop_stands_once_for_each_time_that_it_ran():
     boxes = unroll(boxes_of("sweep"), ["ingest", "train-2", "train-1", "train-10"])
     (loop,) = (box for box in boxes if box.kind == "loop")
     assert [box.name for box in loop.inside] == ["train-1", "train-2", "train-10"]
-    assert list(places(boxes_of("sweep")))[2].name == "train"
+    assert list(step_refs(boxes_of("sweep")))[2].name == "train"
 
 
 def test_the_graph_tells_status_and_seconds(made_run):
@@ -103,8 +103,8 @@ def test_the_page_of_a_failed_run_has_the_error(made_run):
 
 def test_a_step_that_did_not_run_says_why(made_run):
     skipped = {"name": "predict", "status": "SKIPPED", "seconds": 0.0, "outputs": {}, "metrics": {}}
-    page = page_of(made_run(steps=[{**skipped, "reason": "predict did not run: why"}]))
-    assert "<p>predict did not run: why</p>" in page
+    page = page_of(made_run(steps=[{**skipped, "reason": "predict skipped: why"}]))
+    assert "<p>predict skipped: why</p>" in page
     assert "predict - skipped" in svg_words(page)
 
 

@@ -30,7 +30,7 @@ from kfp_mnist_mxnet.cli.serve.server import (
     free_port,
     running,
 )
-from kfp_mnist_mxnet.export.verification import made_up_images
+from kfp_mnist_mxnet.export.verification import synthetic_images
 from kfp_mnist_mxnet.prediction.predictor import Predictor
 
 SHAPE = [1, 12, 12]
@@ -51,7 +51,7 @@ def served(reports, tmp_path_factory) -> Iterator[Served]:
             pytest.skip(f"the packages of the model server can't be had: {error.message}")
         raise
     request = scratch / "request.json"
-    request.write_text(json.dumps(request_with(made_up_images(SHAPE)[-1:])))
+    request.write_text(json.dumps(request_with(synthetic_images(SHAPE)[-1:])))
     yield Served(model, url, request)
     started.__exit__(None, None, None)
 
@@ -90,7 +90,7 @@ def test_tells_its_health_and_what_it_takes_and_gives(served):
 
 @pytest.mark.parametrize("count", [1, 7, 300])
 def test_answers_in_json_what_the_module_predicts(served, predictor, count):
-    images = made_up_images(SHAPE)[-count:]
+    images = synthetic_images(SHAPE)[-count:]
     status, body, _ = post(served, {"id": "42", **request_with(images)})
     answer = json.loads(body)
     (output,) = answer["outputs"]
@@ -111,7 +111,7 @@ def binary_request(images: np.ndarray, **changes: Any) -> tuple[bytes, dict[str,
 
 
 def test_answers_in_binary_what_the_module_predicts(served, predictor):
-    images = made_up_images(SHAPE)[::10]
+    images = synthetic_images(SHAPE)[::10]
     status, body, headers = post(served, *binary_request(images))
     length = int(headers["inference-header-content-length"])
     (output,) = json.loads(body[:length])["outputs"]
@@ -122,7 +122,7 @@ def test_answers_in_binary_what_the_module_predicts(served, predictor):
 
 
 def test_requests_at_the_same_time_get_their_own_answers(served, predictor):
-    images = made_up_images(SHAPE)
+    images = synthetic_images(SHAPE)
     expected = np.concatenate(list(predictor.probabilities(images)))
     starts = [37 * i % 990 for i in range(64)]
 

@@ -463,7 +463,7 @@ def test_says_why_npm_failed(tmp_path, monkeypatch, said, told):
 
 @pytest.fixture
 def small_mnist(server, tmp_path, monkeypatch):
-    """A made-up data set in the place of MNIST, served by the only mirror."""
+    """A synthetic data set in place of MNIST, served by the only mirror."""
     write_idx_set(server.directory)
     digests = {
         part: hashlib.sha256((server.directory / name).read_bytes()).hexdigest()

@@ -11,7 +11,7 @@ import yaml
 from conftest import COMPILED, ROOT, use_tls
 from kfp_server import serving
 
-from kfp_mnist_mxnet.cli.cluster.client import one_sentence
+from kfp_mnist_mxnet.cli.cluster.client import translate_errors
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.storage.secret import checked_secret
 
@@ -87,9 +87,9 @@ def test_waits_with_progress(api):
         "Register  - SKIPPED        0.0  ",
         "run       ✓ SUCCEEDED    100.0  ",
         "",
-        "Export did not run: it needs enough accuracy",
-        "Predict did not run: it needs enough accuracy",
-        "Register did not run: it needs enough accuracy",
+        "Export skipped: the condition 'enough accuracy' is not met",
+        "Predict skipped: the condition 'enough accuracy' is not met",
+        "Register skipped: the condition 'enough accuracy' is not met",
         f"run       {api.url}/#/runs/details/x1",
     ]
 
@@ -211,7 +211,7 @@ def test_an_error_as_a_web_page_is_one_sentence(status, sentence):
     error = kfp_server_api.ApiException(status=status)
     error.body = b"\n<html><h1>Forbidden</h1></html>"
     told = pytest.raises(click.ClickException, match=f"^https://host {sentence}")
-    with told, one_sentence("https://host"):
+    with told, translate_errors("https://host"):
         raise error
 
 

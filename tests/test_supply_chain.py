@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 
 import kfp_mnist_mxnet.components  # noqa: F401 (each notes its step)
-from kfp_mnist_mxnet.compiler.install import CPU_PINS, LOCK, pins, step_pins, with_needs
+from kfp_mnist_mxnet.compiler.install import CPU_PINS, LOCK, pins, step_pins, with_dependencies
 from kfp_mnist_mxnet.compiler.step import STEPS
 
 IMAGES = sorted(path.parent for path in ROOT.glob("images/*/Dockerfile"))
@@ -76,8 +76,8 @@ def test_what_a_step_installs_is_pinned_whole():
     for name, step in STEPS.items():
         installed = {pin.partition("==")[0] for pin in step_pins(step.imports.packages)}
         assert step.imports.packages <= installed, name
-    assert {"certifi", "requests", "graphviz"} <= with_needs(["mxnet"])
-    assert not with_needs(["jinja2"]) - {"jinja2", "markupsafe"}
+    assert {"certifi", "requests", "graphviz"} <= with_dependencies(["mxnet"])
+    assert not with_dependencies(["jinja2"]) - {"jinja2", "markupsafe"}
 
 
 def test_the_lock_is_that_of_the_pins():

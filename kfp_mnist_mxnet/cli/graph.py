@@ -66,7 +66,7 @@ def task_order(dag: Any) -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class StepRef:
     """Where a step is in a pipeline; conditions: those that it is under, the outermost first."""
 
     name: str
@@ -74,16 +74,16 @@ class Place:
     conditions: tuple[Box, ...]
 
 
-def places(boxes: list[Box], conditions: tuple[Box, ...] = ()) -> Iterator[Place]:
+def step_refs(boxes: list[Box], conditions: tuple[Box, ...] = ()) -> Iterator[StepRef]:
     """Yield the steps of a pipeline in an order in which they can run."""
     for box in boxes:
         if box.kind == "step":
-            yield Place(box.name, box.title, conditions)
+            yield StepRef(box.name, box.title, conditions)
         inner = (*conditions, box) if box.kind == "condition" else conditions
-        yield from places(box.inside, inner)
+        yield from step_refs(box.inside, inner)
 
 
-def unmet(place: Place, ran: list[Place]) -> str:
+def unmet_condition(place: StepRef, ran: list[StepRef]) -> str:
     """Return the outermost condition under which no step ran, empty if the step is under none.
 
     ran: the steps that did.
@@ -93,12 +93,12 @@ def unmet(place: Place, ran: list[Place]) -> str:
     return closed[0] if closed else ""
 
 
-def why_not(condition: str, record: dict[str, Any]) -> str:
+def why_skipped(condition: str, record: dict[str, Any]) -> str:
     """Say why a step of a run that succeeded was left out.
 
     condition: the name of the one that was not met, what must hold for the step to run.
     """
     accuracy, least = record["accuracy"], record["parameters"].get("min_accuracy")
     if accuracy is not None and least is not None and accuracy < least:
-        return f"the accuracy, {accuracy:.4f}, is below min_accuracy, {least}"
-    return f"it needs {condition}"
+        return f"accuracy {accuracy:.4f} is below min_accuracy, {least}"
+    return f"the condition '{condition}' is not met"

@@ -5,7 +5,7 @@ import signal
 
 LONGEST = 1000  # characters of a sentence that is shown
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-IDLE = re.compile(r"\[KFP Executor \S+ \S+ INFO\]: did nothing: (.*)")
+IDLE = re.compile(r"\[KFP Executor \S+ \S+ INFO\]: skipped: (.*)")
 
 
 def clean(text: str) -> str:

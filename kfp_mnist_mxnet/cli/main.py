@@ -15,8 +15,8 @@ from kfp_mnist_mxnet.cli.options import (
     PIPELINES,
     Assignment,
     Commands,
-    Place,
     Size,
+    UserPath,
     examples,
     nearest,
     secret,
@@ -24,27 +24,27 @@ from kfp_mnist_mxnet.cli.options import (
 )
 from kfp_mnist_mxnet.cli.target_options import chosen_target, target_options
 
-# A command imports what it needs: the pipelines import kfp and are made, which takes a second.
+# A command imports what it needs: the pipelines import kfp and are built, which takes a second.
 if TYPE_CHECKING:
     from kfp_mnist_mxnet.cli.cluster.client import Connection
     from kfp_mnist_mxnet.compiler.site import Site
     from kfp_mnist_mxnet.compiler.target import Target
 
 HOST = "URL of the UI or API."
-POLL = "Seconds between looks."
+POLL = "Polling interval in seconds."
 BEARER = "Bearer token; better in KFP_TOKEN."
-COOKIES = "Of a session; better in KFP_COOKIES."
+COOKIES = "Session cookies; better in KFP_COOKIES."
 CA_CERTIFICATES = "CA certificates of the host."
 
 
-def made_pipeline(name: str, target: "Target") -> Any:
+def build_pipeline(name: str, target: "Target") -> Any:
     """Return a pipeline for a target."""
     from kfp_mnist_mxnet import pipeline
 
     return pipeline.PIPELINES[name](target)
 
 
-def for_cluster(pipeline: str, target: str, site: "Site", **where: str) -> Any:
+def build_for_cluster(pipeline: str, target: str, site: "Site", **where: str) -> Any:
     """Return a pipeline for what the options of a command choose.
 
     Raises:
@@ -52,11 +52,11 @@ def for_cluster(pipeline: str, target: str, site: "Site", **where: str) -> Any:
     """
     from kfp_mnist_mxnet.compiler.step import containers_of
 
-    made = made_pipeline(pipeline, chosen_target(target, site=site, **where))
-    steps = sorted({name for name, _ in containers_of(made.pipeline_spec)})
+    built = build_pipeline(pipeline, chosen_target(target, site=site, **where))
+    steps = sorted({name for name, _ in containers_of(built.pipeline_spec)})
     for step in sorted(set(site.resources) - set(steps)):
         raise click.UsageError(f"--resources: no step {step!r}: {nearest(step, steps)}")
-    return made
+    return built
 
 
 def component_for(name: str, site: "Site") -> Any:
@@ -84,7 +84,7 @@ which_pipeline = click.option(
     is_eager=True,
 )
 where_runs_are = click.option(
-    "--output-dir", type=Place(file_okay=False), default="runs", show_default=True
+    "--output-dir", type=UserPath(file_okay=False), default="runs", show_default=True
 )
 
 
@@ -94,7 +94,7 @@ def which_parameters(**target: Any) -> Callable[..., Any]:
     def inputs(pipeline: str) -> Mapping[str, Any]:
         from kfp_mnist_mxnet.compiler.target import Target
 
-        return made_pipeline(pipeline, Target(**target)).component_spec.inputs
+        return build_pipeline(pipeline, Target(**target)).component_spec.inputs
 
     return click.option(
         *("-p", "--parameter"),
@@ -130,9 +130,15 @@ def main() -> None:
     ),
 )
 @which_pipeline
-@click.option("--component", default="", help="A component, for a pipeline of your own, instead.")
+@click.option(
+    "--component", default="", help="Compile this component, for a pipeline of your own, instead."
+)
 @target_options
-@click.option("--output", type=Place(dir_okay=False), help="[default: named by what it is]")
+@click.option(
+    "--output",
+    type=UserPath(dir_okay=False),
+    help="[default: the name of the pipeline or component]",
+)
 def compile_command(
     pipeline: str, component: str, target: str, output: str, site: "Site", **where: str
 ) -> None:
@@ -141,21 +147,21 @@ def compile_command(
 
     if component and any(where.values()):
         raise click.UsageError(
-            "--component is written for the public image only, or one in its place (--base-image)"
+            "--component is compiled for the public image or that of --base-image only"
         )
     if sys.flags.optimize > 1:
         raise click.UsageError(
-            "Python leaves out the descriptions of components here: unset PYTHONOPTIMIZE, "
-            "or start it without -OO"
+            "Python strips docstrings, which describe the components: unset PYTHONOPTIMIZE, "
+            "or start Python without -OO"
         )
-    made = (
+    built = (
         component_for(component, site)
         if component
-        else for_cluster(pipeline, target, site, **where)
+        else build_for_cluster(pipeline, target, site, **where)
     )
     file = f"{component}.yaml" if component else file_name(pipeline, gpu=target == "gpu")
     with written(f"--output {output or file}"):
-        write_yaml(made, pathlib.Path(output or file))
+        write_yaml(built, pathlib.Path(output or file))
     click.echo(f"wrote {output or file}")
 
 
@@ -190,7 +196,7 @@ def run_command(
     """Run a pipeline on this machine and make a page of it."""
     from kfp_mnist_mxnet.cli.local.run import run
     from kfp_mnist_mxnet.cli.parameters import (
-        check_model_here,
+        check_local_model,
         check_parameters,
         local_parameters,
         parse_parameters,
@@ -207,13 +213,13 @@ def run_command(
         except MissingLibrary as error:
             raise click.ClickException(str(error)) from error
     target = LOCAL if runner == "subprocess" else Target(place="containers", image=image)
-    made = made_pipeline(pipeline, target)
+    built = build_pipeline(pipeline, target)
     given = (f"data_uri={data_uri}",) if data_uri else ()
-    parameters = parse_parameters(made, (*parameter, *given))
-    check_parameters(made, parameters)
+    parameters = parse_parameters(built, (*parameter, *given))
+    check_parameters(built, parameters)
     parameters = local_parameters(parameters, pathlib.Path(output_dir))
-    check_model_here(parameters)
-    sys.exit(run(made, parameters, pathlib.Path(output_dir), runner, image, verbose))
+    check_local_model(parameters)
+    sys.exit(run(built, parameters, pathlib.Path(output_dir), runner, image, verbose))
 
 
 @main.command(
@@ -224,18 +230,20 @@ def run_command(
         "convert /path/to/csv/files digits --test-fraction 0.1",
     ),
 )
-@click.argument("source", type=Place(exists=True))
-@click.argument("directory", type=Place(file_okay=False))
-@click.option("--size", type=Size(), help="That images are brought to.  [default: their own]")
+@click.argument("source", type=UserPath(exists=True))
+@click.argument("directory", type=UserPath(file_okay=False))
+@click.option("--size", type=Size(), help="Size that images are scaled to.  [default: their own]")
 @click.option(
-    "--channels", type=click.Choice(["grey", "rgb"]), help="[default: rgb if any image is]"
+    "--channels",
+    type=click.Choice(["grey", "rgb"]),
+    help="[default: rgb if any image is in colour]",
 )
 @click.option(
     "--test-fraction",
     type=float,
-    help="Share of each class to test with, where the source does not say.  [default: 0.2]",
+    help="Share of each class for testing, if the source has no test split.  [default: 0.2]",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Chooses which these are.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed of that split.")
 def convert_command(
     source: str,
     directory: str,
@@ -318,7 +326,7 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--poll", type=float, default=5.0, show_default=True, help=POLL),
         click.option("--insecure", is_flag=True, help="Do not check the host's certificate."),
-        click.option("--ssl-ca-cert", type=Place(exists=True), help=CA_CERTIFICATES),
+        click.option("--ssl-ca-cert", type=UserPath(exists=True), help=CA_CERTIFICATES),
         click.option("--cookies", envvar="KFP_COOKIES", callback=secret, help=COOKIES),
         click.option("--token", envvar="KFP_TOKEN", callback=secret, help=BEARER),
         click.option("--host", envvar="KF_PIPELINES_ENDPOINT", required=True, help=HOST),
@@ -338,7 +346,7 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("model", shell_complete=complete_run)
 @where_runs_are
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
-@click.option("--once", is_flag=True, help="Ask it for one prediction, and end.")
+@click.option("--once", is_flag=True, help="Send one test request, then exit.")
 def serve_command(model: str, output_dir: str, port: int, once: bool) -> None:
     """Serve a model on this machine, by KServe's model server.
 
@@ -362,7 +370,7 @@ def serve_command(model: str, output_dir: str, port: int, once: bool) -> None:
 @which_pipeline
 @which_parameters(gpu=True)
 @click.option("--experiment", default="Default", show_default=True)
-@click.option("--namespace", help="Of the user, where Kubeflow has several.")
+@click.option("--namespace", help="Kubeflow namespace, on a multi-user cluster.")
 @click.option("--wait", is_flag=True, help="Follow it to the end; exit status 1 if it fails.")
 @click.option("--cron", default="", help="Schedule runs: six fields, the first of them seconds.")
 @target_options
@@ -380,21 +388,25 @@ def submit_command(
     **where: str,
 ) -> None:
     """Upload a pipeline to Kubeflow and start or schedule a run of it."""
-    from kfp_mnist_mxnet.cli.cluster.client import one_sentence
+    from kfp_mnist_mxnet.cli.cluster.client import translate_errors
     from kfp_mnist_mxnet.cli.cluster.follow import watch
     from kfp_mnist_mxnet.cli.cluster.submit import submit
-    from kfp_mnist_mxnet.cli.parameters import check_model_there, check_parameters, parse_parameters
+    from kfp_mnist_mxnet.cli.parameters import (
+        check_parameters,
+        check_remote_model,
+        parse_parameters,
+    )
 
     if wait and cron:
         raise click.UsageError("--wait is for a run, not for a schedule (--cron)")
-    made = for_cluster(pipeline, target, site, **where)
-    parameters = parse_parameters(made, parameter)
-    check_parameters(made, parameters)
-    check_model_there(parameters)
+    built = build_for_cluster(pipeline, target, site, **where)
+    parameters = parse_parameters(built, parameter)
+    check_parameters(built, parameters)
+    check_remote_model(parameters)
     host = connection.host
-    with one_sentence(host):
+    with translate_errors(host):
         client = connection.open()
-        run_id = submit(client, host, made, parameters, experiment, cron, namespace)
+        run_id = submit(client, host, built, parameters, experiment, cron, namespace)
         if wait:
             sys.exit(watch(client, host, run_id, poll))
 
@@ -412,9 +424,9 @@ def follow_command(connection: "Connection", poll: float, run: str) -> None:
 
     RUN is its id or its address, as submit prints it.
     """
-    from kfp_mnist_mxnet.cli.cluster.client import one_sentence
+    from kfp_mnist_mxnet.cli.cluster.client import translate_errors
     from kfp_mnist_mxnet.cli.cluster.follow import watch
 
-    with one_sentence(connection.host):
+    with translate_errors(connection.host):
         run_id = run.rstrip("/").rpartition("/")[2]
         sys.exit(watch(connection.open(), connection.host, run_id, poll))

@@ -73,10 +73,10 @@ class Command(click.Command):
         except OSError as error:
             if error.errno == errno.EPIPE or not error.strerror:  # click ends quietly; no file's
                 raise
-            raise click.ClickException(file_fault(error)) from error
+            raise click.ClickException(file_error(error)) from error
 
 
-class Place(click.Path):
+class UserPath(click.Path):
     """A path in which ~ stands for the home directory, also after = where no shell puts it in."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -114,7 +114,7 @@ class Commands(Command, click.Group):
         return super().resolve_command(ctx, args)
 
 
-def file_fault(error: OSError) -> str:
+def file_error(error: OSError) -> str:
     """Return what is wrong with a file, and which, in a few words."""
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
 

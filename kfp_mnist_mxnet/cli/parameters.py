@@ -204,7 +204,7 @@ def model_directory(uri: str, output_dir: pathlib.Path) -> pathlib.Path:
     return found
 
 
-def check_model_here(parameters: dict[str, Any]) -> None:
+def check_local_model(parameters: dict[str, Any]) -> None:
     """Check that the model of a run on this machine, if it has one, is whole.
 
     parameters: from local_parameters, which has found its directory.
@@ -220,7 +220,7 @@ def check_model_here(parameters: dict[str, Any]) -> None:
         raise click.UsageError(str(error)) from None
 
 
-def check_model_there(parameters: dict[str, Any]) -> None:
+def check_remote_model(parameters: dict[str, Any]) -> None:
     """Check that the model of a run on a cluster, if it has one, has an address there.
 
     Raises:

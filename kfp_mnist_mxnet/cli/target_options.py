@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kfp_mnist_mxnet.compiler.install import PUBLIC, PYTHON_IMAGE, Base
-from kfp_mnist_mxnet.compiler.site import Resources, S3Secret, Site
+from kfp_mnist_mxnet.compiler.site import ResourceOverride, S3Secret, Site
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.storage.address import Address
 
@@ -153,7 +153,7 @@ class StepResources(click.ParamType):
             form, example = (CPU, "4 or 500m") if name == "cpu" else (MEMORY, "8Gi or 512Mi")
             if not form.fullmatch(quantity) or not re.search("[1-9]", quantity):
                 self.fail(f"{name} must be as {example}, got {quantity!r}", param, ctx)
-        return step, Resources(**dict(given))
+        return step, ResourceOverride(**dict(given))
 
 
 class Variable(click.ParamType):
@@ -200,7 +200,7 @@ def site_options(command: Callable[..., Any]) -> Callable[..., Any]:
         base_image: str,
         s3_secret: S3Secret,
         pull_secret: tuple[str, ...],
-        resources: tuple[tuple[str, Resources], ...],
+        resources: tuple[tuple[str, ResourceOverride], ...],
         env: tuple[tuple[str, str], ...],
         **others: Any,
     ) -> Any:
@@ -213,7 +213,7 @@ def site_options(command: Callable[..., Any]) -> Callable[..., Any]:
         )
         for name in filter(SAYS_WHERE.match, site.env if index else ()):
             raise click.UsageError(
-                f"--index is the only one that steps ask: leave out --env {name}"
+                f"--index is the only index that steps use: leave out --env {name}"
             )
         return command(site=site, **others)
 
@@ -229,7 +229,7 @@ def site_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=StepResources(),
             metavar="STEP:cpu=4,memory=8Gi",
             multiple=True,
-            help="What a step requests, which is its limit too. May be given many times.",
+            help="Request and limit of a step. May be given many times.",
         ),
         click.option(
             "--pull-secret",
@@ -248,10 +248,10 @@ def site_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=Image(),
             default=PYTHON_IMAGE,
             show_default=True,
-            help="Of steps that install packages, as from a mirror.",
+            help="Image of steps that install packages, such as one of a mirror.",
         ),
         click.option(
-            "--index", type=Index(), default="", help="The only package index that steps ask."
+            "--index", type=Index(), default="", help="The only package index that steps use."
         ),
     ):
         sited = option(sited)
@@ -262,9 +262,17 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that choose where its steps run."""
     for option in (
         site_options,
-        click.option("--node-selector", metavar="KEY=VALUE", help="Label of the GPU nodes, fixed."),
-        click.option("--gpu-image", default="", help="The same for training on a GPU."),
-        click.option("--image", default="", help="Image with the library: no pip at the start."),
+        click.option(
+            "--node-selector",
+            metavar="KEY=VALUE",
+            help="Node selector of the GPU nodes, fixed in the YAML.",
+        ),
+        click.option(
+            "--gpu-image", default="", help="Image with the library, for training on a GPU."
+        ),
+        click.option(
+            "--image", default="", help="Image with the library; its steps install nothing."
+        ),
         click.option(
             "--package",
             default="",

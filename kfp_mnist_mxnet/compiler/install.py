@@ -24,8 +24,8 @@ UV = "uv==0.13.9"
 #
 # With one -q pip would speak of its version and of root.
 # Each byte of this stands in the back end's record of a run some 60 times.
-PLACES = "INDEX|LINKS|"  # where packages come from
-KEPT = "HOST|CERT|PROXY|HTTP|TLS|TIMEOUT|RETRIES|FILE"  # how to get there
+INDEX_VARIABLES = "INDEX|LINKS|"  # where packages come from
+CONNECTION_VARIABLES = "HOST|CERT|PROXY|HTTP|TLS|TIMEOUT|RETRIES|FILE"  # how to get there
 SCRIPT = r"""
 export PYTHONPATH="$(mktemp -d)"
 (
@@ -88,7 +88,7 @@ def resource(name: str) -> list[str]:
     return (importlib.resources.files(__package__) / name).read_text(encoding="utf-8").splitlines()
 
 
-def with_needs(packages: Iterable[str]) -> set[str]:
+def with_dependencies(packages: Iterable[str]) -> set[str]:
     """Return packages and what they need, as the lock has it.
 
     A line of the lock is `name==version  # via PACKAGE, ...`: which packages need this one.
@@ -114,7 +114,7 @@ def step_pins(packages: Iterable[str], cuda: bool = False) -> list[str]:
     kfp comes without what it needs, which no step does. cuda: with the CUDA build of MXNet, and
     what it loads, in place of the CPU's.
     """
-    names = with_needs(packages)
+    names = with_dependencies(packages)
     kfp = pins(CPU_PINS, ["kfp"])
     if not (cuda and "mxnet" in names):
         return sorted(pins(LOCK, names) + kfp)
@@ -128,7 +128,7 @@ def install_script(packages: Iterable[str], library: str = "", index: str = "") 
     for those that pip is told of.
     """
     words = [*packages, *([library] if library else [])]
-    only, kept = "", PLACES + KEPT
+    only, kept = "", INDEX_VARIABLES + CONNECTION_VARIABLES
     if index:
-        only, kept = ONLY.format(index=shlex.quote(index)), KEPT
+        only, kept = ONLY.format(index=shlex.quote(index)), CONNECTION_VARIABLES
     return SCRIPT.format(packages=" ".join(words), uv=UV, only=only, kept=kept)

@@ -20,20 +20,20 @@ def library(way):
     told = json.loads(sys.argv[sys.argv.index("--executor_input") + 1])[way]["artifacts"]
     return pathlib.Path(dsl.Artifact(uri=told["{ARTIFACT}"]["artifacts"][0]["uri"]).path)
 """
-CARRY = f"""
+EMBEDDED = f"""
 text = "{TEXT}".translate(str.maketrans("{SAFE}", "{UNSAFE}"))
 bundle = base64.b85decode(text)
 """
-HAND_ON = """
+WRITE_OUTPUT = """
 library("outputs").parent.mkdir(parents=True, exist_ok=True)
 library("outputs").write_bytes(bundle)
 """
-TAKE = f"""
+READ_INPUT = f"""
 bundle = library("inputs").read_bytes()
 if hashlib.sha256(bundle).hexdigest() != "{SHA256}":
     sys.exit("the library artifact is not the one that was compiled: run without the cache")
 """
-# What was compiled, and nothing else: TAKE has checked it.
+# What was compiled, and nothing else: READ_INPUT has checked it.
 IMPORT = """
 exec(bz2.decompress(bundle))
 from MODULE import NAME
@@ -57,17 +57,17 @@ from kfp_mnist_mxnet.components import NAME
 """
 
 
-def carrier(name: str, hands_on: bool) -> str:
-    """Return the program that has the bundle in it; hands_on: later steps take it from there."""
-    return filled(START + CARRY + HAND_ON * hands_on + IMPORT, name)
+def first_program(name: str, writes_output: bool) -> str:
+    """Return the program with the bundle in it; writes_output: later steps take it from there."""
+    return filled(START + EMBEDDED + WRITE_OUTPUT * writes_output + IMPORT, name)
 
 
-def taker(name: str) -> str:
+def later_program(name: str) -> str:
     """Return the program that takes the bundle from the pipeline's first step."""
-    return filled(START + TAKE + IMPORT + ANNOTATE, name)
+    return filled(START + READ_INPUT + IMPORT + ANNOTATE, name)
 
 
-def is_unfinished(program: str) -> bool:
+def needs_bundle(program: str) -> bool:
     """Tell whether a program needs its bundle."""
     return TEXT in program or SHA256 in program
 

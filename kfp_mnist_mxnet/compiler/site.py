@@ -27,7 +27,7 @@ class S3Secret:
 
 
 @dataclasses.dataclass(frozen=True)
-class Resources:
+class ResourceOverride:
     """CPUs and memory of a step, as Kubernetes writes them; empty for the pipeline's own."""
 
     cpu: str = ""
@@ -45,5 +45,5 @@ class Site:
     base: Base = PUBLIC
     s3_secret: S3Secret = S3Secret()
     pull_secrets: tuple[str, ...] = ()
-    resources: Mapping[str, Resources] = dataclasses.field(default_factory=dict)
+    resources: Mapping[str, ResourceOverride] = dataclasses.field(default_factory=dict)
     env: Mapping[str, str] = dataclasses.field(default_factory=dict)

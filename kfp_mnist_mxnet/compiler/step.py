@@ -78,7 +78,7 @@ class Step:
 
     def alone(self, base: Base = PUBLIC) -> Any:
         """Return the component that carries all that it imports."""
-        program = programs.carrier(self.name, hands_on=False)
+        program = programs.first_program(self.name, writes_output=False)
         return self.embedded(programs.with_bundle(program, bundle_of(self)), base)
 
     def first(self, base: Base = PUBLIC, cuda: bool = False) -> Any:
@@ -86,26 +86,28 @@ class Step:
 
         Its program is finished by finish_programs, as are those of the later steps.
         """
-        made = self.embedded(programs.carrier(self.name, hands_on=True), base, cuda)
+        component = self.embedded(programs.first_program(self.name, writes_output=True), base, cuda)
         library = dsl.structures.OutputSpec(ANY_ARTIFACT)
-        outputs = {**(made.component_spec.outputs or {}), programs.ARTIFACT: library}
-        return self.replaced(made, outputs=outputs)
+        outputs = {**(component.component_spec.outputs or {}), programs.ARTIFACT: library}
+        return self.with_spec(component, outputs=outputs)
 
     def later(self, base: Base = PUBLIC, cuda: bool = False) -> Any:
         """Return the component that takes what it imports from the pipeline's first step."""
-        made = self.embedded(programs.taker(self.name), base, cuda)
+        component = self.embedded(programs.later_program(self.name), base, cuda)
         library = dsl.structures.InputSpec(ANY_ARTIFACT)
-        inputs = {**(made.component_spec.inputs or {}), programs.ARTIFACT: library}
-        return self.replaced(made, inputs=inputs)
+        inputs = {**(component.component_spec.inputs or {}), programs.ARTIFACT: library}
+        return self.with_spec(component, inputs=inputs)
 
     def embedded(self, program: str, base: Base, cuda: bool = False) -> Any:
         """Return the component that installs packages and then runs a program."""
         script = install_script(step_pins(self.imports.packages, cuda), index=base.index)
-        return self.made(program, script, base.image)
+        return self.build_component(program, script, base.image)
 
     def installed(self, image: str) -> Any:
         """Return the component for an image that has the library, kfp and all packages."""
-        return self.made(programs.installed(self.name, kfp_mnist_mxnet.__version__), image=image)
+        return self.build_component(
+            programs.installed(self.name, kfp_mnist_mxnet.__version__), image=image
+        )
 
     def packaged(self, requirement: str, base: Base = PUBLIC, cuda: bool = False) -> Any:
         """Return the component for which pip installs the library.
@@ -114,13 +116,13 @@ class Step:
         """
         script = install_script(step_pins(self.imports.packages, cuda), requirement, base.index)
         program = programs.installed(self.name, kfp_mnist_mxnet.__version__)
-        return self.made(program, script, base.image)
+        return self.build_component(program, script, base.image)
 
     def local(self) -> Any:
         """Return the component for kfp's local runner in the environment of this library."""
-        return self.made(programs.local(self.name))
+        return self.build_component(programs.local(self.name))
 
-    def made(self, program: str, script: str = "", image: str = PYTHON_IMAGE) -> Any:
+    def build_component(self, program: str, script: str = "", image: str = PYTHON_IMAGE) -> Any:
         """Return the component with a program, and a script that runs before it, if any."""
         component = dsl.component(self.function, base_image=image, install_kfp_package=False)
         spec = component.component_spec
@@ -132,7 +134,7 @@ class Step:
         container.command = [*start, *container.command[:-1], program]
         return component
 
-    def replaced(self, component: Any, **ends: Any) -> Any:
+    def with_spec(self, component: Any, **ends: Any) -> Any:
         """Return a component with other inputs or outputs, which kfp notes once."""
         for name, value in ends.items():
             setattr(component.component_spec, name, value)
@@ -163,7 +165,7 @@ def finish_programs(spec: Any) -> None:
     unfinished = [
         (name, container["command"])
         for name, container in containers_of(spec)
-        if programs.is_unfinished(container["command"][-1])
+        if programs.needs_bundle(container["command"][-1])
     ]
     bundle = bundle_of(*(STEPS[name] for name in sorted({name for name, _ in unfinished})))
     for _, command in unfinished:

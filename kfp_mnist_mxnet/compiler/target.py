@@ -19,17 +19,17 @@ from kfp.compiler import pipeline_spec_builder
 import kfp_mnist_mxnet
 from kfp_mnist_mxnet.compiler.install import PROJECT
 from kfp_mnist_mxnet.compiler.programs import ARTIFACT
-from kfp_mnist_mxnet.compiler.site import Resources, Site
+from kfp_mnist_mxnet.compiler.site import ResourceOverride, Site
 from kfp_mnist_mxnet.compiler.step import finish_programs, step_of
 
 GPU = "nvidia.com/gpu"
 GPU_TOLERATION = {"key": GPU, "operator": "Exists", "effect": "NoSchedule"}
 
-LOST_PODS = 2  # are replaced; a step that fails is not started again, whatever it is told
+POD_RETRIES = 2  # are replaced; a step that fails is not started again, whatever it is told
 
 
 @dataclasses.dataclass(frozen=True)
-class Needs:
+class Resources:
     """What a step asks the cluster for: CPUs, memory, seconds to finish."""
 
     cpu: str
@@ -40,7 +40,7 @@ class Needs:
     store: bool = False  # credentials of the object store in its environment
     gpu: bool = False  # uses the target's GPUs, where it has them
 
-    def resized(self, resources: Resources) -> "Needs":
+    def resized(self, resources: ResourceOverride) -> "Resources":
         """Return the same with other CPUs or memory, as much at least as at most."""
         cpu, memory = resources.cpu, resources.memory
         return dataclasses.replace(
@@ -78,16 +78,16 @@ class Target:
         """Return dsl.pipeline for a function; parameters that no task takes are left out."""
 
         def decorate(function: Callable[..., Any]) -> Any:
-            made = dsl.pipeline(**about)(function)
-            spec = made.pipeline_spec
+            pipeline = dsl.pipeline(**about)(function)
+            spec = pipeline.pipeline_spec
             finish_programs(spec)
-            for name in unused_parameters(made):
-                del made.component_spec.inputs[name]
+            for name in unused_parameters(pipeline):
+                del pipeline.component_spec.inputs[name]
                 del spec.root.input_definitions.parameters[name]
             if self.place == "cluster":
                 drop_descriptions(spec)
                 drop_defaults(spec)
-            return made
+            return pipeline
 
         return decorate
 
@@ -103,28 +103,32 @@ class Target:
         """Return what adds components to a pipeline."""
         return Steps(self)
 
-    def most_iterations(self, embedded: int, installed: int) -> int:
+    def max_iterations(self, embedded: int, installed: int) -> int:
         """Return how long a loop may be: where steps carry code, or not; on a laptop 0 for any."""
         if self.place != "cluster":
             return 0
         return installed if self.image or self.package else embedded
 
-    def settle(self, task: dsl.PipelineTask, name: str, needs: Needs) -> dsl.PipelineTask:
-        """Give a task what it needs on the cluster, and its name there.
+    def apply_kubernetes_settings(
+        self, task: dsl.PipelineTask, name: str, resources: Resources
+    ) -> dsl.PipelineTask:
+        """Give a task its resources, retries, secrets and labels, and its name in the UI.
 
         name: of the component.
         """
         if self.place != "cluster":
             return task
-        needs = needs.resized(self.site.resources.get(name.replace("-", "_"), Resources()))
-        task.set_cpu_request(needs.cpu).set_cpu_limit(needs.cpu_limit)
-        task.set_memory_request(needs.memory).set_memory_limit(needs.memory_limit)
-        task.set_retry(LOST_PODS)
-        kubernetes.set_timeout(task, needs.timeout)
+        resources = resources.resized(
+            self.site.resources.get(name.replace("-", "_"), ResourceOverride())
+        )
+        task.set_cpu_request(resources.cpu).set_cpu_limit(resources.cpu_limit)
+        task.set_memory_request(resources.memory).set_memory_limit(resources.memory_limit)
+        task.set_retry(POD_RETRIES)
+        kubernetes.set_timeout(task, resources.timeout)
         kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "kfp-mnist-mxnet")
         for variable, value in self.site.env.items():
             task.set_env_variable(variable, value)
-        if needs.store:
+        if resources.store:
             secret = self.site.s3_secret
             kubernetes.use_secret_as_env(task, secret.name, secret.variables, optional=True)
         if self.site.pull_secrets:
@@ -167,36 +171,36 @@ class Steps:
         self.target = target
         self.first: dsl.PipelineTask | None = None
 
-    def add(self, component: Any, needs: Needs, **arguments: Any) -> dsl.PipelineTask:
+    def add(self, component: Any, resources: Resources, **arguments: Any) -> dsl.PipelineTask:
         """Add a component as a task; arguments: its inputs."""
         target, step = self.target, step_of(component)
-        cuda = needs.gpu and target.gpu
+        cuda = resources.gpu and target.gpu
         image, base = target.gpu_image if cuda else target.image, target.site.base
         if step is None:  # loaded from YAML, it is what it is
-            made = component
+            form = component
         elif target.place == "processes":
-            made = step.local()
+            form = step.local()
         elif image:
-            made = step.installed(image)
+            form = step.installed(image)
         elif target.package:
-            made = step.packaged(target.package, base, cuda)
+            form = step.packaged(target.package, base, cuda)
         elif self.first:
-            made = step.later(base, cuda)
+            form = step.later(base, cuda)
             arguments[ARTIFACT] = self.first.outputs[ARTIFACT]
         else:
-            made = step.first(base, cuda)
-        task = target.settle(made(**arguments), made.name, needs)
-        if ARTIFACT in (made.component_spec.outputs or {}):
+            form = step.first(base, cuda)
+        task = target.apply_kubernetes_settings(form(**arguments), form.name, resources)
+        if ARTIFACT in (form.component_spec.outputs or {}):
             self.first = task
         return task
 
 
-def unused_parameters(made: Any) -> list[str]:
+def unused_parameters(pipeline: Any) -> list[str]:
     """Return the parameters of a pipeline that no task, loop or setting of Kubernetes takes."""
-    described = json_format.MessageToDict(made.pipeline_spec.root.dag)
-    described |= json_format.MessageToDict(made.platform_spec)
+    described = json_format.MessageToDict(pipeline.pipeline_spec.root.dag)
+    described |= json_format.MessageToDict(pipeline.platform_spec)
     taken = re.findall(r'"(?:componentI|i)nputParameter": "([^"]+)"', json.dumps(described))
-    return sorted(set(made.component_spec.inputs or ()) - set(taken))
+    return sorted(set(pipeline.component_spec.inputs or ()) - set(taken))
 
 
 def drop_new_fields(task: dsl.PipelineTask) -> None:

@@ -124,7 +124,7 @@ class ImageWriter:
         self.file.write(images.data)
 
 
-def check_room(directory: pathlib.Path, num_images: int, image_shape: ImageShape) -> None:
+def check_disk_space(directory: pathlib.Path, num_images: int, image_shape: ImageShape) -> None:
     """Check that the disk of a directory has room for images, all that will be written there.
 
     Raises:

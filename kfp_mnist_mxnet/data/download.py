@@ -17,7 +17,13 @@ from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.names import SourceFile, spellings
 from kfp_mnist_mxnet.errors import DamagedFile, InvalidInput, NotThere, Unavailable
 from kfp_mnist_mxnet.storage.address import Address
-from kfp_mnist_mxnet.storage.http import PASSING, http_client, login, network_fault, untrusted
+from kfp_mnist_mxnet.storage.http import (
+    RETRYABLE_STATUSES,
+    http_client,
+    is_untrusted_certificate,
+    login,
+    network_error,
+)
 from kfp_mnist_mxnet.storage.s3 import s3_client, without_credentials
 
 ATTEMPTS = 5
@@ -74,17 +80,17 @@ class HttpServer:
         try:
             response = self.client.request("GET", url, headers=headers, preload_content=False)
         except urllib3.exceptions.HTTPError as error:
-            fault = network_fault(error)
+            fault = network_error(error)
             stays = isinstance(getattr(error, "reason", error), self.FINAL)
             if stays:
                 raise FileNotFoundError(fault) from error
-            if untrusted(error):
+            if is_untrusted_certificate(error):
                 raise NotThere(f"{self.shown}: {fault}") from error
             raise Unavailable(fault) from error
         if response.status in (200, 206):
             return response
         response.close()
-        if response.status in PASSING or response.status >= 500:
+        if response.status in RETRYABLE_STATUSES or response.status >= 500:
             raise Unavailable(f"status {response.status}")
         raise FileNotFoundError(f"status {response.status}")
 
@@ -120,9 +126,9 @@ class S3Server:
                 self.address.bucket, key, offset=offset, request_headers=rest
             )
         except urllib3.exceptions.HTTPError as error:
-            if untrusted(error):
-                raise NotThere(f"{self.asked}: {network_fault(error)}") from error
-            raise Unavailable(f"{network_fault(error)} at {self.host}") from error
+            if is_untrusted_certificate(error):
+                raise NotThere(f"{self.asked}: {network_error(error)}") from error
+            raise Unavailable(f"{network_error(error)} at {self.host}") from error
         except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
             raise Unavailable(f"no S3 answer at {self.host}: {error}") from error
         except ValueError as error:
@@ -251,5 +257,5 @@ def receive(
                     logging.info("%s", bar)
         except urllib3.exceptions.HTTPError as error:
             raise Unavailable(
-                f"{network_fault(error)} after {bar.n} of {total or 'an unknown number of'} bytes"
+                f"{network_error(error)} after {bar.n} of {total or 'an unknown number of'} bytes"
             ) from error

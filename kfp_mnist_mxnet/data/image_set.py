@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kfp_mnist_mxnet.data.dataset import INFO_FILE, ImageWriter, check_room, save_labels
+from kfp_mnist_mxnet.data.dataset import INFO_FILE, ImageWriter, check_disk_space, save_labels
 from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.names import Files
 from kfp_mnist_mxnet.errors import InvalidInput
@@ -60,7 +60,7 @@ def store_image_set(
         if "test_labels" in idx:
             idx["test_labels"].check_labels_of(images)
             labels = idx["test_labels"].labels()
-        check_room(directories[0].parent, num_images, shape)
+        check_disk_space(directories[0].parent, num_images, shape)
         with ImageWriter(directories[0], num_images, shape) as writer:
             for block in images.images():
                 writer.append(block)

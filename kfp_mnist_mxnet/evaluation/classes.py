@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 
-class ClassFigures(NamedTuple):
+class ClassMetrics(NamedTuple):
     """A class: its true images; precision, recall and F1, 0 where nothing is divided."""
 
     name: str
@@ -27,19 +27,19 @@ def count_confusions(labels: np.ndarray, predicted: np.ndarray, num_classes: int
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def figures_of_classes(
+def class_metrics(
     labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]
-) -> list[ClassFigures]:
+) -> list[ClassMetrics]:
     """Return the figures of every class.
 
     labels, predicted: whole numbers (N,), below the number of names.
     """
     confusions = count_confusions(labels, predicted, len(names))
-    hits, true, found = confusions.diagonal(), confusions.sum(1), confusions.sum(0)
-    precision, recall = hits / found.clip(1), hits / true.clip(1)
-    f1 = 2 * hits / (true + found).clip(1)
+    correct, true, found = confusions.diagonal(), confusions.sum(1), confusions.sum(0)
+    precision, recall = correct / found.clip(1), correct / true.clip(1)
+    f1 = 2 * correct / (true + found).clip(1)
     columns = (column.tolist() for column in (true, precision, recall, f1))
-    return [ClassFigures(*row) for row in zip(names, *columns, strict=True)]
+    return [ClassMetrics(*row) for row in zip(names, *columns, strict=True)]
 
 
 def macro_averages(
@@ -49,19 +49,19 @@ def macro_averages(
 
     labels, predicted: whole numbers (N,), N at least 1, below num_classes.
     """
-    classes = figures_of_classes(labels, predicted, [""] * num_classes)
+    classes = class_metrics(labels, predicted, [""] * num_classes)
     occurring = [classes[label] for label in np.union1d(labels, predicted)]
     precision, recall, f1 = np.mean([(c.precision, c.recall, c.f1) for c in occurring], axis=0)
     return float(precision), float(recall), float(f1)
 
 
-def wilson_interval(hits: int, images: int) -> tuple[float, float]:
+def wilson_interval(correct: int, images: int) -> tuple[float, float]:
     """Return the ends of the 95 % confidence interval of a share, 0 to 1; images: at least 1.
 
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", Journal
     of the American Statistical Association 22 (1927).
     """
     z = statistics.NormalDist().inv_cdf(0.975)
-    middle = (hits + z**2 / 2) / (images + z**2)
-    half = z / (images + z**2) * math.sqrt(hits * (images - hits) / images + z**2 / 4)
+    middle = (correct + z**2 / 2) / (images + z**2)
+    half = z / (images + z**2) * math.sqrt(correct * (images - correct) / images + z**2 / 4)
     return max(0.0, middle - half), min(1.0, middle + half)

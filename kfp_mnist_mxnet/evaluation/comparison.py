@@ -60,13 +60,13 @@ class Trial:
 
 
 def best_of(trials: Sequence[Trial]) -> int:
-    """Return the index of the trial with the best validation accuracy; of equals the first.
+    """Return the index of the trial with the best validation accuracy; ties: the first wins.
 
     Raises:
         InvalidInput: every trial diverged.
     """
     if all(trial.diverged for trial in trials):
-        raise InvalidInput(f"every trial diverged, the first so: {trials[0].diverged}")
+        raise InvalidInput(f"every trial diverged; the first: {trials[0].diverged}")
     ranks = [(not trial.diverged, trial.validation_accuracy) for trial in trials]
     return ranks.index(max(ranks))
 

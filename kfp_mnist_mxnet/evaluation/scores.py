@@ -65,9 +65,9 @@ def roc_points(
     order = np.argsort(-score, kind="stable")
     score, belongs = score[order], belongs[order]
     last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # of each probability
-    hits = np.cumsum(belongs)[last]
-    true = np.append(0.0, hits / hits[-1])
-    false = np.append(0.0, (1 + last - hits) / (len(score) - hits[-1]))
+    correct = np.cumsum(belongs)[last]
+    true = np.append(0.0, correct / correct[-1])
+    false = np.append(0.0, (1 + last - correct) / (len(score) - correct[-1]))
     # Above the first nothing is taken for any class.
     thresholds = np.append(1 + float(score[0]), score[last])
     along = false + true  # the length of the curve so far, 0 to 2

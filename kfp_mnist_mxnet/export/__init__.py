@@ -1,1 +1,5 @@
-"""The way out: a model in the format that everything reads, with proof that it is the same."""
+"""Export to ONNX, with a check that the exported model predicts the same, and registration.
+
+Used from outside: translate (translation.py), check_parity (verification.py), Card (card.py),
+write_model (layout.py), register_model (registration.py).
+"""

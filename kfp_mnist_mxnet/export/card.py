@@ -14,10 +14,10 @@ import numpy as np
 import onnxruntime
 
 from kfp_mnist_mxnet.evaluation.calibration import calibrate
-from kfp_mnist_mxnet.evaluation.classes import figures_of_classes, macro_averages, wilson_interval
+from kfp_mnist_mxnet.evaluation.classes import class_metrics, macro_averages, wilson_interval
 from kfp_mnist_mxnet.export.layout import INPUT, OUTPUT
 from kfp_mnist_mxnet.export.translation import OPSET
-from kfp_mnist_mxnet.export.verification import TOLERANCE, Proof, Sample
+from kfp_mnist_mxnet.export.verification import TOLERANCE, ParityResult, Sample
 from kfp_mnist_mxnet.model.info import ModelInfo
 
 LONGEST, MOST = 200, 100  # letters of a value from outside, and how many of them
@@ -58,7 +58,7 @@ class Card:
     info: ModelInfo
     names: Sequence[str]
     sample: Sample
-    proof: Proof
+    parity: ParityResult
 
     def text(self) -> str:
         """Return the card."""
@@ -70,7 +70,7 @@ class Card:
             *(f"# {escaped(self.name)}\n", about),
             *("## Scores\n", *self.scores()),
             *("## Training\n", *self.training()),
-            *("## Proof of the translation\n", self.proven()),
+            *("## ParityResult of the translation\n", self.proven()),
         ]
         return "\n".join(parts) + "\n"
 
@@ -102,12 +102,12 @@ class Card:
 
     def figures(self, labels: np.ndarray) -> dict[str, float]:
         """Return the scores by which models are listed, 0 to 1; labels: uint8 (N,)."""
-        predicted = self.proof.onnx.argmax(1)
+        predicted = self.parity.onnx.argmax(1)
         *_, f1 = macro_averages(labels, predicted, len(self.names))
         return {
             "accuracy": float((predicted == labels).mean()),
             "f1": f1,
-            "expected_calibration_error": calibrate(labels, self.proof.onnx).error,
+            "expected_calibration_error": calibrate(labels, self.parity.onnx).error,
         }
 
     def scores(self) -> list[str]:
@@ -115,20 +115,20 @@ class Card:
         if self.sample.data is None:
             return ["It was not scored: there were no labels.\n"]
         labels, info = self.sample.data.labels, self.sample.data.info
-        probabilities = self.proof.onnx
+        probabilities = self.parity.onnx
         predicted = probabilities.argmax(1)
-        hits, images = int((predicted == labels).sum()), len(labels)
-        low, high = wilson_interval(hits, images)
+        correct, images = int((predicted == labels).sum()), len(labels)
+        low, high = wilson_interval(correct, images)
         facts = {
-            "accuracy": f"{hits / images:.2%}",
+            "accuracy": f"{correct / images:.2%}",
             "95 % confidence interval": f"{low:.2%} to {high:.2%}",
             "images": f"{images:,}",
-            "errors": f"{images - hits:,}",
+            "errors": f"{images - correct:,}",
             "calibration error (15 bins)": f"{calibrate(labels, probabilities).error:.2%}",
         }
         rows = [
             (name, f"{count:,}", *(f"{value:.2%}" for value in values))
-            for name, count, *values in figures_of_classes(labels, predicted, self.names)
+            for name, count, *values in class_metrics(labels, predicted, self.names)
         ]
         return [
             table(("score", "value"), facts.items()),
@@ -153,10 +153,10 @@ class Card:
 
     def proven(self) -> str:
         """Return what the translation was proven by."""
-        kind = "made-up images" if self.sample.made_up else "images"
+        kind = "synthetic images" if self.sample.synthetic else "images"
         return (
             f"ONNX Runtime and Apache MXNet gave {len(self.sample.images):,} {kind} the same\n"
-            f"classes, and probabilities that differ by {self.proof.differences.max():.2g} at most "
+            f"classes; no probability differs by more than {self.parity.differences.max():.2g}\n"
             f"({TOLERANCE:g} was allowed)."
         )
 

@@ -32,8 +32,8 @@ from kfp_mnist_mxnet.storage.secret import checked_secret
 
 TOKEN = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105 (names the file, for all clients of Kubeflow)
 DIGEST = "sha256"  # the property of a version that says which model it is
-PATIENCE = 60  # seconds that a try to register may take
-PAUSES = (0.5, 2.0, 8.0)  # seconds before another try
+TIMEOUT = 60  # seconds that a try to register may take
+RETRY_DELAYS = (0.5, 2.0, 8.0)  # seconds before another try
 SHORT = 12  # digits of a digest that are a version
 
 
@@ -103,7 +103,7 @@ def register_model(registry_uri: str, entry: Entry) -> dict[str, str]:
     # The client's own constructors leave certificates unchecked, or want a token.
     host = f"{address.scheme}://{address.host}{address.path.rstrip('/')}"
     client = ModelRegistryAPIClient(Configuration(host=host, access_token=token()))
-    for pause in PAUSES:
+    for pause in RETRY_DELAYS:
         try:
             return registered(client, entry)
         except Unavailable as error:
@@ -132,9 +132,9 @@ def token() -> str | None:
 
 def registered(client: ModelRegistryAPIClient, entry: Entry) -> dict[str, str]:
     """Register a model in one try, as `register_model` says."""
-    attempt = asyncio.wait_for(upsert(client, entry), PATIENCE)
+    attempt = asyncio.wait_for(upsert(client, entry), TIMEOUT)
     # In a thread of its own, as a notebook's has a loop that runs already.
-    with one_sentence(client.config.host), ThreadPoolExecutor(1) as thread:
+    with translate_errors(client.config.host), ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, attempt).result()
 
 
@@ -172,7 +172,7 @@ async def upsert(client: ModelRegistryAPIClient, entry: Entry) -> dict[str, str]
 
 
 @contextlib.contextmanager
-def one_sentence(host: str) -> Iterator[None]:
+def translate_errors(host: str) -> Iterator[None]:
     """Turn what the client raises into our errors, in one sentence."""
     try:
         yield
@@ -191,7 +191,7 @@ def one_sentence(host: str) -> Iterator[None]:
     except ValueError as error:  # of JSON, or of pydantic
         raise InvalidInput(f"{host} is no model registry: it answers something else") from error
     except TimeoutError as error:
-        raise Unavailable(f"{host} does not answer within {PATIENCE} s") from error
+        raise Unavailable(f"{host} does not answer within {TIMEOUT} s") from error
     except aiohttp.ClientConnectorCertificateError as error:
         raise InvalidInput(f"{host}: no secure connection ({error}){OWN_AUTHORITY}") from error
     except (aiohttp.ClientError, OSError) as error:

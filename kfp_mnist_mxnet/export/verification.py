@@ -1,4 +1,4 @@
-"""The proof that an exported model is the same: ONNX Runtime and the Module predict the same."""
+"""The check of an exported model: ONNX Runtime and the Module predict the same."""
 
 import dataclasses
 import math
@@ -24,12 +24,12 @@ MADE_UP, MADE_UP_BYTES = 1000, 16 << 20  # images, and how large they may be tog
 class Sample(NamedTuple):
     """What a model is proven on.
 
-    images: uint8 (N, C, H, W), N at least 1; made_up: whether they are of no data; data: the same
+    images: uint8 (N, C, H, W), N at least 1; synthetic: whether they are made up; data: the same
     images with their labels, if these are known.
     """
 
     images: np.ndarray
-    made_up: bool = False
+    synthetic: bool = False
     data: Split | None = None
 
     @property
@@ -44,7 +44,7 @@ class Sample(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Proof:
+class ParityResult:
     """Probabilities, float32 (N, num_classes), of the same images by both; seconds of each."""
 
     module: np.ndarray
@@ -84,7 +84,7 @@ class Proof:
 
 
 def read_sample(directory: str, input_shape: Sequence[int]) -> Sample:
-    """Return what a model is proven on: a data set directory's images, or made-up ones.
+    """Return what a model is proven on: a data set directory's images, or synthetic ones.
 
     directory: without labels.npy no labels are known; empty, or without any image: images
     of squares. input_shape: (C, H, W).
@@ -98,10 +98,10 @@ def read_sample(directory: str, input_shape: Sequence[int]) -> Sample:
         sample = Sample(data.images, data=data)
     elif directory:
         sample = Sample(read_images(directory))
-    return sample if len(sample.images) else Sample(made_up_images(input_shape), made_up=True)
+    return sample if len(sample.images) else Sample(synthetic_images(input_shape), synthetic=True)
 
 
-def made_up_images(shape: Sequence[int]) -> np.ndarray:
+def synthetic_images(shape: Sequence[int]) -> np.ndarray:
     """Return up to 1,000 images, uint8 (N, C, H, W): dark to bright squares, small and large.
 
     shape: (C, H, W).
@@ -118,7 +118,7 @@ def made_up_images(shape: Sequence[int]) -> np.ndarray:
     return images
 
 
-def prove(path: pathlib.Path, predictor: Predictor, images: np.ndarray) -> Proof:
+def check_parity(path: pathlib.Path, predictor: Predictor, images: np.ndarray) -> ParityResult:
     """Predict images with a Module and with an ONNX file, and compare.
 
     images: uint8 (N, C, H, W), N at least 1.
@@ -130,9 +130,9 @@ def prove(path: pathlib.Path, predictor: Predictor, images: np.ndarray) -> Proof
     expected = np.concatenate(list(predictor.probabilities(images)))
     between = time.perf_counter()
     found = np.concatenate(list(predict_onnx(path, images)))
-    proof = Proof(expected, found, between - started, time.perf_counter() - between)
-    proof.check()
-    return proof
+    parity = ParityResult(expected, found, between - started, time.perf_counter() - between)
+    parity.check()
+    return parity
 
 
 def predict_onnx(path: pathlib.Path, images: np.ndarray) -> Iterator[np.ndarray]:

@@ -57,8 +57,7 @@ class ModelInfo:
         version = content.get("format")
         if version is None:
             raise DamagedFile(
-                f"{directory}/model.json is damaged, or of before model formats had numbers: "
-                "it has no format"
+                f"{directory}/model.json is damaged, or older than format 1: it has no format"
             )
         if version != FORMAT:
             raise InvalidInput(
@@ -67,7 +66,7 @@ class ModelInfo:
             )
         if content.get("diverged"):
             raise InvalidInput(f"{directory} has no model: {content['diverged']}")
-        problem = what_is_wrong(content)
+        problem = describe_damage(content)
         if problem:
             raise DamagedFile(f"{directory}/model.json: {problem}")
         check_class_names(content.get("class_names", []), content["num_classes"])
@@ -121,7 +120,7 @@ def check_present(directory: str | pathlib.Path, *names: str) -> None:
             raise InvalidInput(f"{directory} is not a model: it has no file {name}")
 
 
-def what_is_wrong(content: dict[str, Any]) -> str:
+def describe_damage(content: dict[str, Any]) -> str:
     """Return what is wrong with the entries of model.json that prediction needs, if anything."""
     shape, num_classes = content.get("input_shape"), content.get("num_classes")
     if not (

@@ -27,7 +27,7 @@ def parse_parameters(content: bytes, name: str) -> dict[str, np.ndarray]:
     try:
         return Reader(content).arrays_by_name()
     except (struct.error, ValueError) as error:
-        raise DamagedFile(f"{name} is no whole parameters file: {error}") from error
+        raise DamagedFile(f"{name} is not a valid parameters file: {error}") from error
 
 
 class Reader:

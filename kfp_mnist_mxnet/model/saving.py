@@ -25,7 +25,7 @@ def save_model(directory: pathlib.Path, module: mx.mod.Module, info: ModelInfo) 
 def save_parameters(module: mx.mod.Module, path: pathlib.Path) -> None:
     """Write the parameters of a Module, and read them again: MXNet writes through a buffer.
 
-    Where the disk is full it fails in words of its own, or at the end without a word.
+    Where the disk is full it fails in words of its own, or silently at the end.
 
     Raises:
         OSError: the file can't be written whole.

@@ -52,7 +52,7 @@ def write_predictions(
             first += len(labels)
 
 
-def tell_unknown_classes(directory: str, num_classes: int) -> str:
+def log_unknown_classes(directory: str, num_classes: int) -> str:
     """Return a sentence if a data set has more classes than a model knows, else an empty one.
 
     directory: of the data set; without a dataset.json nothing is known. num_classes: the model's.

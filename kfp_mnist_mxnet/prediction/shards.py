@@ -118,7 +118,7 @@ def order_shards(directories: Sequence[str], num_images: int) -> list[Shard]:
         if shard.first != expected:
             raise InvalidInput(
                 f"the shard {shard.directory} begins with image {shard.first}, "
-                f"expected {expected}: a shard is missing or is there twice"
+                f"expected {expected}: a shard is missing or duplicated"
             )
         expected += shard.num_images
     if expected != num_images:
@@ -166,7 +166,7 @@ def read_true_labels(directory: str) -> tuple[np.ndarray, int]:
     return labels, num_images
 
 
-def count_hits(directory: pathlib.Path, true: np.ndarray) -> dict[str, float]:
+def count_correct_labels(directory: pathlib.Path, true: np.ndarray) -> dict[str, float]:
     """Return errors and accuracy of a predictions directory; nothing without true labels.
 
     true: uint8 (N,), or (0,).

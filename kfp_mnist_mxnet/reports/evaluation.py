@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kfp_mnist_mxnet.evaluation.calibration import BINS, Calibration, calibrate
-from kfp_mnist_mxnet.evaluation.classes import count_confusions, figures_of_classes, wilson_interval
+from kfp_mnist_mxnet.evaluation.classes import class_metrics, count_confusions, wilson_interval
 from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, short
 from kfp_mnist_mxnet.reports.page import Picture, Section, heat, heat_map, write_report
 from kfp_mnist_mxnet.reports.pictures import picture
@@ -28,17 +28,17 @@ def write_evaluation_report(
     images: uint8 (N, C, H, W); labels: uint8 (N,); probabilities: float32 (N, K); names: K names
     of the classes; notice: what the reader must know before the numbers.
     """
-    hits = int((probabilities.argmax(1) == labels).sum())
-    low, high = wilson_interval(hits, len(labels))
+    correct = int((probabilities.argmax(1) == labels).sum())
+    low, high = wilson_interval(correct, len(labels))
     calibration = calibrate(labels, probabilities)
     write_report(
         path,
         "Evaluation",
         {
-            "accuracy": f"{hits / len(labels):.2%}",
+            "accuracy": f"{correct / len(labels):.2%}",
             "95 % confidence interval": f"{low:.2%} to {high:.2%}",
             "images": f"{len(labels):,}",
-            "errors": f"{len(labels) - hits:,}",
+            "errors": f"{len(labels) - correct:,}",
             "calibration error": f"{calibration.error:.2%}",
         },
         [
@@ -107,7 +107,7 @@ def classes_section(labels: np.ndarray, probabilities: np.ndarray, names: Sequen
     """Return the table of every class: images, precision, recall, F1."""
     rows = [
         (name, f"{images:,}", *(f"{value:.2%}" for value in values))
-        for name, images, *values in figures_of_classes(labels, probabilities.argmax(1), names)
+        for name, images, *values in class_metrics(labels, probabilities.argmax(1), names)
     ]
     head = ("label", "images", "precision", "recall", "F1")
     return Section("Per-class metrics", head=head, rows=rows)

@@ -9,7 +9,7 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from onnx import ModelProto
 
 from kfp_mnist_mxnet.export.translation import OPSET
-from kfp_mnist_mxnet.export.verification import TOLERANCE, Proof, Sample
+from kfp_mnist_mxnet.export.verification import TOLERANCE, ParityResult, Sample
 from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure
 from kfp_mnist_mxnet.reports.page import Section, write_report
 
@@ -22,10 +22,10 @@ def write_export_report(
     directory: pathlib.Path,
     model: ModelProto,
     sample: Sample,
-    proof: Proof,
+    parity: ParityResult,
     names: Sequence[str],
 ) -> None:
-    """Write the export report: the proof, the network in ONNX, the files.
+    """Write the export report: the comparison of both models, the network in ONNX, the files.
 
     directory: of the exported model; names: of the classes.
     """
@@ -34,16 +34,16 @@ def write_export_report(
         path,
         "Export",
         {
-            "made-up images" if sample.made_up else "images": f"{images:,}",
+            "synthetic images" if sample.synthetic else "images": f"{images:,}",
             "images with another class": "0",
-            "largest difference": f"{proof.differences.max():.2g}",
-            "ONNX Runtime": f"{images / proof.onnx_seconds:,.0f} images a second",
-            "MXNet": f"{images / proof.module_seconds:,.0f} images a second",
+            "largest difference": f"{parity.differences.max():.2g}",
+            "ONNX Runtime": f"{images / parity.onnx_seconds:,.0f} images a second",
+            "MXNet": f"{images / parity.module_seconds:,.0f} images a second",
             "size": f"{model.ByteSize() / 1000:,.0f} kB",
         },
         [
-            differences_section(proof),
-            classes_section(proof, names),
+            differences_section(parity),
+            classes_section(parity, names),
             Section(
                 "Network",
                 f"ONNX, opset {OPSET}. The first two operators are the scaling of the pixels.",
@@ -55,50 +55,50 @@ def write_export_report(
     )
 
 
-def differences_section(proof: Proof) -> Section:
+def differences_section(parity: ParityResult) -> Section:
     """Return the distribution of the differences, and of the probabilities by both."""
     rows = [
-        (f"{share:.0%} of the images", f"{np.quantile(proof.differences, share):.2g}")
+        (f"{share:.0%} of the images", f"{np.quantile(parity.differences, share):.2g}")
         for share in (0.5, 0.9, 0.99, 1)
     ]
     return Section(
         "Differences of the probabilities",
         "The largest difference of a probability of each image between ONNX Runtime and MXNet; "
         f"{TOLERANCE:g} is allowed. Below, how sure both are of the class that they predict.",
-        figure=figure_svg(plot_differences(proof), "Differences, and probabilities by both"),
+        figure=figure_svg(plot_differences(parity), "Differences, and probabilities by both"),
         head=("share", "difference up to"),
         rows=rows,
     )
 
 
-def plot_differences(proof: Proof) -> Figure:
+def plot_differences(parity: ParityResult) -> Figure:
     """Return a figure with two histograms: of the differences, and of both probabilities."""
     figure = new_figure(6, 4.6)
     difference, probability = figure.subplots(2, 1)
-    drawn = proof.differences.astype(float).clip(LEAST, TOLERANCE)
+    drawn = parity.differences.astype(float).clip(LEAST, TOLERANCE)
     difference.hist(drawn, np.geomspace(LEAST, TOLERANCE, 41))
     difference.set_xscale("log")
     difference.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     difference.xaxis.set_minor_formatter(NullFormatter())
     difference.set_xlabel(f"largest difference of an image; {LEAST:g} stands for less")
     bins = np.linspace(0, 1, 41).tolist()
-    probability.hist(proof.module.max(1), bins, label="MXNet", alpha=0.4)
-    probability.hist(proof.onnx.max(1), bins, label="ONNX Runtime", histtype="step")
+    probability.hist(parity.module.max(1), bins, label="MXNet", alpha=0.4)
+    probability.hist(parity.onnx.max(1), bins, label="ONNX Runtime", histtype="step")
     probability.set_xlabel("probability of the predicted class")
     probability.legend(frameon=False, loc="upper left")
     for axes in (difference, probability):
         axes.set_ylabel("images")
         axes.set_yscale("symlog", linthresh=1)
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axes.set_ylim(0, 2 * len(proof.module))
+        axes.set_ylim(0, 2 * len(parity.module))
     return figure
 
 
-def classes_section(proof: Proof, names: Sequence[str]) -> Section:
+def classes_section(parity: ParityResult, names: Sequence[str]) -> Section:
     """Return how often each class is predicted by both."""
     columns = [
         np.bincount(probabilities.argmax(1), minlength=len(names))
-        for probabilities in (proof.module, proof.onnx)
+        for probabilities in (parity.module, parity.onnx)
     ]
     rows = [
         (name, *(f"{n:,}" for n in counts)) for name, *counts in zip(names, *columns, strict=True)

@@ -38,7 +38,7 @@ def write_sweep_report(path: pathlib.Path, trials: Sequence[Trial], best: int) -
         [
             Section(
                 "Trials",
-                "Chosen by the validation accuracy; the test images play no part in it.",
+                "Chosen by validation accuracy; the test images are not used.",
                 figure=figure_svg(figure, "Validation accuracy of each trial after each epoch"),
                 head=("trial", "validation", "training", "training loss", "epochs"),
                 rows=rows,

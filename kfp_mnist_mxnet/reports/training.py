@@ -18,7 +18,7 @@ BY = "\N{NO-BREAK SPACE}x\N{NO-BREAK SPACE}"
 def write_training_report(
     path: pathlib.Path,
     history: Sequence[Epoch],
-    verdict: str,
+    stop_reason: str,
     settings: Mapping[str, object],
     metrics: Mapping[str, float],
     layers: Sequence[Layer],
@@ -28,7 +28,7 @@ def write_training_report(
 
     No times stand in it, so that the same seed gives the same bytes; the metrics have them.
 
-    verdict: why training ended; settings: recipe, hyperparameters and seed; filters: float32
+    stop_reason: why training ended; settings: recipe, hyperparameters and seed; filters: float32
     (F, C, H, W), of the first convolution.
     """
     facts = {
@@ -41,7 +41,7 @@ def write_training_report(
     sections = [
         Section(
             "Accuracy and loss",
-            text=f"Training ended with epoch {len(history):,}: {verdict}. Training figures are "
+            text=f"Training ended with epoch {len(history):,}: {stop_reason}. Training figures are "
             "means over a part of an epoch, of augmented images where there is augmentation; "
             "validation figures are of whole epochs.",
             figure=figure_svg(plot_curves(history), "Accuracy, loss and learning rate"),

@@ -1,1 +1,4 @@
-"""The machine: MXNet, CPUs, GPUs."""
+"""The machine: MXNet, CPUs, GPUs.
+
+Used from outside: mx, always from engine.py; contexts and count_gpus (devices.py).
+"""

@@ -79,7 +79,7 @@ def npy_header(start: bytes, size: int, name: str) -> tuple[str, tuple[int, ...]
     )
     if found is None or found.end() != 10 + int.from_bytes(found[1], "little"):
         raise DamagedFile(
-            f"{name} is not a whole .npy file: expected version 1.0, a plain type and C order, "
+            f"{name} is not a valid .npy file: expected version 1.0, a plain type and C order, "
             f"as numpy.save writes them, got {start[:80]!r}"
         )
     descr = found[2].decode()
@@ -87,10 +87,10 @@ def npy_header(start: bytes, size: int, name: str) -> tuple[str, tuple[int, ...]
     try:
         expected = found.end() + math.prod(shape) * np.dtype(descr).itemsize
     except TypeError:
-        raise DamagedFile(f"{name} is not a whole .npy file: there is no type {descr!r}") from None
+        raise DamagedFile(f"{name} is not a valid .npy file: there is no type {descr!r}") from None
     if size != expected:
         raise DamagedFile(
-            f"{name} is not a whole .npy file: its shape {shape} makes {expected} bytes, "
+            f"{name} is not a valid .npy file: its shape {shape} makes {expected} bytes, "
             f"found {size}"
         )
     return descr, shape, found.end()
@@ -116,7 +116,7 @@ def open_npy(directory: str | pathlib.Path, name: str, dtype: str, rank: int) ->
         with open(path, "rb") as file:
             start = file.read(1024)
     except (OSError, ValueError) as error:
-        raise DamagedFile(f"{directory}/{name} is not a whole .npy file: {error}") from error
+        raise DamagedFile(f"{directory}/{name} is not a valid .npy file: {error}") from error
     descr, shape, offset = npy_header(start, path.stat().st_size, str(path))
     if np.dtype(descr) != dtype or len(shape) != rank:
         raise InvalidInput(

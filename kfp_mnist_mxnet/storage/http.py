@@ -18,7 +18,7 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 Result = TypeVar("Result")
 
-PASSING = (408, 429, 500, 502, 503, 504)  # answers that another try may change
+RETRYABLE_STATUSES = (408, 429, 500, 502, 503, 504)  # answers that another try may change
 
 
 class Retry(urllib3.Retry):
@@ -40,13 +40,13 @@ class Retry(urllib3.Retry):
         """
         left = super().increment(method, url, response, error, _pool, _stacktrace)
         if error:
-            logging.warning("Trying again: %s", network_fault(error))
-        elif response and response.status in PASSING:
+            logging.warning("Trying again: %s", network_error(error))
+        elif response and response.status in RETRYABLE_STATUSES:
             logging.warning("Trying again: the server answers with status %d", response.status)
         return left
 
 
-def until_whole(read: Callable[[], Result], retries: int = 3) -> Result:
+def retry_read(read: Callable[[], Result], retries: int = 3) -> Result:
     """Return what a function reads of an answer; it is asked again if that breaks off.
 
     Requests that fail before an answer are repeated by the client itself.
@@ -58,7 +58,7 @@ def until_whole(read: Callable[[], Result], retries: int = 3) -> Result:
         try:
             return read()
         except (exceptions.ProtocolError, exceptions.ReadTimeoutError) as error:
-            logging.warning("Trying again: %s", network_fault(error))
+            logging.warning("Trying again: %s", network_error(error))
             time.sleep(0.5 * 2**attempt)
     return read()
 
@@ -83,7 +83,7 @@ def http_client(url: str, timeout: float, retries: int = 0) -> urllib3.PoolManag
             other=0,
             redirect=5,
             backoff_factor=0.5,
-            status_forcelist=PASSING if retries else (),
+            status_forcelist=RETRYABLE_STATUSES if retries else (),
             allowed_methods=None,
             raise_on_status=False,
         ),
@@ -131,12 +131,12 @@ def proxy_of(url: str) -> str:
     return proxy if "://" in proxy else "http://" + proxy
 
 
-def untrusted(error: Exception) -> bool:
+def is_untrusted_certificate(error: Exception) -> bool:
     """Tell whether a certificate was refused, which another try does not change."""
     return "CERTIFICATE_VERIFY_FAILED" in str(error)
 
 
-def network_fault(error: Exception) -> str:
+def network_error(error: Exception) -> str:
     """Return what went wrong on the way to a server, in a few words without the address."""
     error = getattr(error, "reason", None) or error
     cause = getattr(error.__cause__, "strerror", None)
@@ -148,7 +148,10 @@ def network_fault(error: Exception) -> str:
         (exceptions.NewConnectionError, f"no connection ({cause})"),
         (exceptions.ConnectTimeoutError, "the server does not accept a connection"),
         (exceptions.ReadTimeoutError, "the server sends nothing"),
-        (exceptions.SSLError, f"no secure connection ({error}){OWN_AUTHORITY * untrusted(error)}"),
+        (
+            exceptions.SSLError,
+            f"no secure connection ({error}){OWN_AUTHORITY * is_untrusted_certificate(error)}",
+        ),
         (exceptions.ProtocolError, "the connection broke"),
     ):
         if isinstance(error, kind):

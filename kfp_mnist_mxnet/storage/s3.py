@@ -11,7 +11,7 @@ from minio import credentials
 
 from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
 from kfp_mnist_mxnet.storage.address import Address, without_secrets
-from kfp_mnist_mxnet.storage.http import http_client, network_fault, until_whole
+from kfp_mnist_mxnet.storage.http import http_client, network_error, retry_read
 from kfp_mnist_mxnet.storage.secret import secret_of
 
 KUBEFLOW = "http://seaweedfs.kubeflow:9000"  # the store of Kubeflow Pipelines
@@ -113,7 +113,7 @@ class S3Store:
         """
         try:
             with self.faults(name, "read"):
-                return until_whole(lambda: self.content(self.address.key(name)))
+                return retry_read(lambda: self.content(self.address.key(name)))
         except FileNotFoundError:
             return None
 
@@ -150,4 +150,4 @@ class S3Store:
         except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
             raise Unavailable(f"{where} can't be {done}: no S3 answer: {error}") from error
         except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(f"{where} can't be reached: {network_fault(error)}") from error
+            raise Unavailable(f"{where} can't be reached: {network_error(error)}") from error

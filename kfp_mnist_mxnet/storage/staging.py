@@ -47,7 +47,9 @@ def staged(*artifacts: Artifact) -> Iterator[list[pathlib.Path]]:
         number = getattr(error, "errno", errno.ENOMEM)
         if number in (errno.ENOSPC, errno.EDQUOT):
             place = f"{pairs[0][1].parent} or of {tempfile.gettempdir()}"
-            raise DiskFull(f"the disk of {place} is full: give the step more room") from error
+            raise DiskFull(
+                f"the disk of {place} is full: free space or raise the step's ephemeral storage"
+            ) from error
         if number == errno.ENOMEM:
             raise OutOfMemory(
                 f"out of memory: raise the memory limit of the step ({error!r})"

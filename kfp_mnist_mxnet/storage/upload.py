@@ -13,7 +13,7 @@ import urllib3
 from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
 from kfp_mnist_mxnet.storage.address import parse_destination
 from kfp_mnist_mxnet.storage.artifact import regular_file
-from kfp_mnist_mxnet.storage.http import network_fault, until_whole
+from kfp_mnist_mxnet.storage.http import network_error, retry_read
 from kfp_mnist_mxnet.storage.s3 import s3_client, without_credentials
 
 
@@ -36,7 +36,7 @@ def upload_directory(directory: str, destination_uri: str, endpoint: str) -> dic
     """
     address = parse_destination(destination_uri)
     client, host = s3_client(endpoint, timeout=60, retries=3)
-    with one_sentence(address.bucket, host):
+    with translate_errors(address.bucket, host):
         return {
             path.name: upload_file(client, host, path, address.bucket, address.key(path.name))
             for path in sorted(pathlib.Path(directory).iterdir())
@@ -55,7 +55,7 @@ def check_destination(destination_uri: str, endpoint: str) -> None:
     address = parse_destination(destination_uri)
     client, host = s3_client(endpoint, timeout=60, retries=3)
     key = address.key(".can-be-written")
-    with one_sentence(address.bucket, host):
+    with translate_errors(address.bucket, host):
         client.put_object(address.bucket, key, io.BytesIO(), 0)
         with contextlib.suppress(minio.S3Error):  # who may write may perhaps not delete
             client.remove_object(address.bucket, key)
@@ -71,7 +71,7 @@ def upload_file(client: minio.Minio, host: str, path: pathlib.Path, bucket: str,
     client.fput_object(bucket, key, str(path))
     with open(path, "rb") as file:
         sent = size_and_digest(file)
-    stored = until_whole(lambda: read_back(client, bucket, key))
+    stored = retry_read(lambda: read_back(client, bucket, key))
     if stored != sent:
         raise InvalidInput(
             f"s3://{bucket}/{key} at {host} has {stored[0]} bytes with the SHA-256 "
@@ -87,7 +87,7 @@ def read_back(client: minio.Minio, bucket: str, key: str) -> tuple[int, str]:
 
 
 @contextlib.contextmanager
-def one_sentence(bucket: str, host: str) -> Iterator[None]:
+def translate_errors(bucket: str, host: str) -> Iterator[None]:
     """Turn what the SDK raises into one sentence.
 
     Raises:
@@ -104,7 +104,7 @@ def one_sentence(bucket: str, host: str) -> Iterator[None]:
     except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
         raise Unavailable(f"{host} gives no S3 answer: {error}") from error
     except urllib3.exceptions.HTTPError as error:
-        raise Unavailable(f"{host} can't be reached: {network_fault(error)}") from error
+        raise Unavailable(f"{host} can't be reached: {network_error(error)}") from error
 
 
 def size_and_digest(file: Readable) -> tuple[int, str]:

@@ -1,1 +1,4 @@
-"""Training: the trainer, its batches, augmentation and checkpoints."""
+"""Training: the trainer, its batches, augmentation and checkpoints.
+
+Used from outside: Trainer (trainer.py), Checkpoint (checkpoint.py).
+"""

@@ -11,7 +11,7 @@ from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters
 from kfp_mnist_mxnet.runtime.engine import mx
 from kfp_mnist_mxnet.training.augmentation import Warper
 
-TOGETHER = 2**20  # values of images that are made and read at once
+BATCHES_TOGETHER = 2**20  # values of images that are made and read at once
 
 
 class Batch(NamedTuple):
@@ -27,7 +27,7 @@ def batches_together(images: np.ndarray, batch_size: int) -> int:
 
     Most of the cost of making or reading one batch does not grow with its size.
     """
-    return max(1, TOGETHER // (batch_size * images[0].size))
+    return max(1, BATCHES_TOGETHER // (batch_size * images[0].size))
 
 
 def training_batches(

@@ -31,7 +31,7 @@ class Plan:
 def plan_rounds(epochs: int, num_images: int, num_validation: int) -> Plan:
     """Return the rounds that a training may have.
 
-    epochs: how many exactly, in one round; 0 leaves it to why_stop. num_images: to train on;
+    epochs: how many exactly, in one round; 0 leaves it to reason_to_stop. num_images: to train on;
     num_validation: that are scored.
     """
     if epochs:
@@ -46,7 +46,7 @@ def plan_rounds(epochs: int, num_images: int, num_validation: int) -> Plan:
     return Plan([range(first * (2**i - 1), first * (2 ** (i + 1) - 1)) for i in range(ROUNDS)], end)
 
 
-def why_stop(plan: Plan, history: Sequence[Epoch], num_validation: int) -> str:
+def reason_to_stop(plan: Plan, history: Sequence[Epoch], num_validation: int) -> str:
     """Return why training ends here, at the end of a round; an empty text where it goes on.
 
     history: so far. num_validation: images that are scored.

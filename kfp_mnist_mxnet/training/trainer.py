@@ -16,7 +16,7 @@ from kfp_mnist_mxnet.model.network import build_network
 from kfp_mnist_mxnet.runtime.engine import mx
 from kfp_mnist_mxnet.training.batches import batches_together, training_batches
 from kfp_mnist_mxnet.training.checkpoint import Checkpoint, Identity, restore_states
-from kfp_mnist_mxnet.training.duration import plan_rounds, why_stop
+from kfp_mnist_mxnet.training.duration import plan_rounds, reason_to_stop
 from kfp_mnist_mxnet.training.history import Epoch
 from kfp_mnist_mxnet.training.schedule import learning_rate_at
 from kfp_mnist_mxnet.training.scoring import score
@@ -69,7 +69,7 @@ class Trainer:
         self.batches = -(-len(training.images) // chosen.batch_size)  # of an epoch
         self.plan = plan_rounds(chosen.epochs, len(training.images), len(validation.images))
         self.history: list[Epoch] = []
-        self.verdict = ""  # why training ended
+        self.stop_reason = ""  # why training ended
 
     @property
     def identity(self) -> Identity:
@@ -109,10 +109,10 @@ class Trainer:
                 if checkpoint:
                     checkpoint.save(self.module, self.identity, self.history)
             so_far = self.history[: epochs.stop]
-            self.verdict = why_stop(self.plan, so_far, len(self.validation.images))
-            if self.verdict:
+            self.stop_reason = reason_to_stop(self.plan, so_far, len(self.validation.images))
+            if self.stop_reason:
                 break
-        logging.info("Training ends after epoch %d: %s", len(self.history) - 1, self.verdict)
+        logging.info("Training ends after epoch %d: %s", len(self.history) - 1, self.stop_reason)
 
     def round_of(self, epoch: int) -> range:
         """Return the epochs of the round that an epoch is in."""
@@ -148,7 +148,7 @@ class Trainer:
         if checkpoint and progress:
             self.history = progress.history
             last = len(self.history) - 1
-            logging.info("Going on after epoch %d of %s", last, checkpoint.name)
+            logging.info("Resuming after epoch %d of %s", last, checkpoint.name)
             checkpoint.restore_parameters(self.module, progress.arrays)
         self.start_optimizer()
         if checkpoint and progress:

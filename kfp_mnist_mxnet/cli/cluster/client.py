@@ -13,12 +13,12 @@ import kfp
 import kfp_server_api
 import urllib3
 
-from kfp_mnist_mxnet.storage.http import untrusted
+from kfp_mnist_mxnet.storage.http import is_untrusted_certificate
 
 Answer = TypeVar("Answer")
 
 LOG_IN = (
-    "set KFP_TOKEN or KFP_COOKIES if the host wants a login, and look whether its address is that "
+    "set KFP_TOKEN or KFP_COOKIES if the host requires a login, and check that its address is that "
     "of Kubeflow Pipelines"
 )
 
@@ -36,7 +36,7 @@ class NotTheApi(click.ClickException):
 
 
 @contextlib.contextmanager
-def one_sentence(host: str) -> Iterator[None]:
+def translate_errors(host: str) -> Iterator[None]:
     """Turn what the API or the connection raises into one sentence.
 
     Raises:
@@ -55,7 +55,7 @@ def one_sentence(host: str) -> Iterator[None]:
         raise click.ClickException(f"{host} {said}: {answer}") from error
     except urllib3.exceptions.HTTPError as error:
         reason = str(getattr(error, "reason", None) or error).rpartition(">: ")[2]
-        if untrusted(error):
+        if is_untrusted_certificate(error):
             reason += "; give --ssl-ca-cert the certificate of your own authority"
         raise click.ClickException(f"{host} can't be reached: {reason}") from error
     except ValueError as error:  # two pipelines or experiments of one name
@@ -77,7 +77,7 @@ def kind_of(body: Any) -> str:
 
 
 class Client(kfp.Client):
-    """kfp's client, but its look whether the host answers is one request, not five long tries."""
+    """kfp's client with a health check of one request, in place of five long tries."""
 
     def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
         """Ask once, for 30 seconds; sleep_duration is kfp's.
@@ -156,7 +156,7 @@ def get(client: kfp.Client, path: str, **query: str) -> str:
     return answer.data.decode(errors="replace")
 
 
-def patiently(ask: Callable[[], Answer], seconds: float, tries: int = 11) -> Answer:
+def retry(ask: Callable[[], Answer], seconds: float, tries: int = 11) -> Answer:
     """Return the answer to a question, which is asked again if it fails in a way that may pass.
 
     seconds: between two tries.
@@ -169,15 +169,15 @@ def patiently(ask: Callable[[], Answer], seconds: float, tries: int = 11) -> Ans
         try:
             return ask()
         except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
-            if not may_pass(error):
+            if not is_transient(error):
                 raise
         time.sleep(seconds)
     return ask()
 
 
-def may_pass(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Tell if a request may succeed later: no connection, too many requests, a server's fault."""
     status = getattr(error, "status", None)
-    if untrusted(error):
+    if is_untrusted_certificate(error):
         return False
     return not status or status == 429 or status >= 500

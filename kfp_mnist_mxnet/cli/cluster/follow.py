@@ -14,9 +14,9 @@ from rich.text import Text
 from kfp_mnist_mxnet.cli.cluster.client import NotTheApi
 from kfp_mnist_mxnet.cli.cluster.logs import error_sentence, read_accuracy
 from kfp_mnist_mxnet.cli.cluster.run import REFUSED, Run
-from kfp_mnist_mxnet.cli.cluster.snapshot import UNFINISHED, Snapshot, Step
+from kfp_mnist_mxnet.cli.cluster.snapshot import UNFINISHED, RunSnapshot, Step
 from kfp_mnist_mxnet.cli.console import mark, new_console, plain_table
-from kfp_mnist_mxnet.cli.graph import Place, unmet, why_not
+from kfp_mnist_mxnet.cli.graph import StepRef, unmet_condition, why_skipped
 from kfp_mnist_mxnet.cli.logs import clean, idle_reason
 from kfp_mnist_mxnet.cli.options import program
 
@@ -38,15 +38,15 @@ class Stall:
     said: float = 0.0
     seen: tuple[Any, ...] = ()
 
-    def noticed(self, look: Snapshot, now: float) -> bool:
+    def noticed(self, snapshot: RunSnapshot, now: float) -> bool:
         """Tell whether that is to be said now, at a time in seconds."""
-        parts = [*look.steps, *look.groups]
+        parts = [*snapshot.steps, *snapshot.groups]
         seen = (
-            look.state,
-            look.tasks,
+            snapshot.state,
+            snapshot.tasks,
             [(part.name, part.state, part.node, part.preparing) for part in parts],
         )
-        if seen != self.seen or look.working:
+        if seen != self.seen or snapshot.working:
             self.seen, self.since, self.said = seen, now, 0.0
         late = now - self.since >= self.after and (not self.said or now - self.said >= self.again)
         if late:
@@ -54,11 +54,11 @@ class Stall:
         return late
 
 
-def why_stalled(look: Snapshot) -> str:
+def why_stalled(snapshot: RunSnapshot) -> str:
     """Say what a run that makes no progress probably waits for."""
-    if not look.tasks:
-        return "nothing of it has begun: Argo's workflow-controller may not be running"
-    steps = [step for step in [*look.steps, *look.groups] if step.state in UNFINISHED]
+    if not snapshot.tasks:
+        return "no step has started: Argo's workflow-controller may not be running"
+    steps = [step for step in [*snapshot.steps, *snapshot.groups] if step.state in UNFINISHED]
     told = next((step for step in steps if step.message), None)
     if told:
         return f"{told.name} waits: {clean(told.message)}"
@@ -66,7 +66,7 @@ def why_stalled(look: Snapshot) -> str:
         return f"no step runs or waits: {FALLS_BEHIND}"
     preparing = ", ".join(step.name for step in steps if step.preparing)
     waiting = ", ".join(step.name for step in steps if not step.preparing)
-    causes = [f"the driver that prepares {preparing} does not end"] if preparing else []
+    causes = [f"the driver of {preparing} is still running"] if preparing else []
     if waiting:
         causes.append(
             f"the pod of {waiting} waits, perhaps as no node fits it (a GPU?) or its image can't "
@@ -75,7 +75,7 @@ def why_stalled(look: Snapshot) -> str:
     return ", or ".join([*causes, FALLS_BEHIND])
 
 
-def follow(run: Run) -> Snapshot:
+def follow(run: Run) -> RunSnapshot:
     """Print each change of a run and of its steps until it ends; return how it ended.
 
     Raises:
@@ -85,26 +85,26 @@ def follow(run: Run) -> Snapshot:
     """
     stall = Stall(STALLED_AFTER, STALLED_AGAIN)
     shown: dict[tuple[str, str], str] = {}
-    look = run.look()
-    while not look.ended:
-        show_changes(look, shown)
-        if stall.noticed(look, time.monotonic()):
+    snapshot = run.snapshot()
+    while not snapshot.ended:
+        show_changes(snapshot, shown)
+        if stall.noticed(snapshot, time.monotonic()):
             waited = (time.monotonic() - stall.since) / 60
-            say("run", f"no progress for {waited:.0f} minutes: {why_stalled(look)}")
+            say("run", f"no progress for {waited:.0f} minutes: {why_stalled(snapshot)}")
         time.sleep(run.poll)
-        look = run.look()
+        snapshot = run.snapshot()
     if shown:
-        show_changes(look, shown)
-    return look
+        show_changes(snapshot, shown)
+    return snapshot
 
 
-def show_changes(look: Snapshot, shown: dict[tuple[str, str], str]) -> None:
+def show_changes(snapshot: RunSnapshot, shown: dict[tuple[str, str], str]) -> None:
     """Print the states that are not those of before.
 
     shown: those of before by the key and the name of a step, which are brought up to date.
     """
-    states = {(step.key, step.name): state_of(step) for step in look.steps}
-    states["", "run"] = look.state
+    states = {(step.key, step.name): state_of(step) for step in snapshot.steps}
+    states["", "run"] = snapshot.state
     for key, state in states.items():
         if shown.get(key) != state:
             say(key[1], state)
@@ -124,26 +124,26 @@ def say(name: str, text: str) -> None:
     click.echo(f"{datetime.datetime.now():%H:%M:%S}  {clean(name)}: {text}")
 
 
-def show_end(run: Run, look: Snapshot) -> None:
+def show_end(run: Run, snapshot: RunSnapshot) -> None:
     """Print how a run ended: seconds of each step, accuracy, where to look, the errors last.
 
     An error that many steps have, as those of a loop, is printed once.
     """
     console = new_console()
-    steps = all_steps(look, run.places)
+    steps = all_steps(snapshot, run.step_refs)
     left_out = {step.key for step in steps if step.state == "SKIPPED"}
-    accuracy, lines = told_by_steps(run, steps)
-    if look.state == "SUCCEEDED":
-        lines += why_left_out(run.places, left_out, look, accuracy)
+    accuracy, lines = read_step_logs(run, steps)
+    if snapshot.state == "SUCCEEDED":
+        lines += why_left_out(run.step_refs, left_out, snapshot, accuracy)
     console.print()
-    console.print(end_table(look, steps))
+    console.print(end_table(snapshot, steps))
     console.print()
-    if look.unfinished:
+    if snapshot.unfinished:
         lines.append("the API's list of steps ends before the run does: the UI shows all")
     if accuracy is not None:
         lines.append(f"accuracy  {accuracy:.4f}")
-    errors = {clean(look.error): ["run"]} if look.error else {}
-    for step in look.failed:
+    errors = {clean(snapshot.error): ["run"]} if snapshot.error else {}
+    for step in snapshot.failed:
         error, command = why_failed(run, step)
         errors.setdefault(error, []).append(step.name)
         lines.append(f"log       {command}")
@@ -155,49 +155,49 @@ def show_end(run: Run, look: Snapshot) -> None:
         stderr.print(Text(clean(f"{names[0]}{more}: {error}"), "red"))
 
 
-def all_steps(look: Snapshot, places: list[Place]) -> list[Step]:
+def all_steps(snapshot: RunSnapshot, step_refs: list[StepRef]) -> list[Step]:
     """Return the steps of a run that has ended in the order of the pipeline, also those left out.
 
     Where the API's list ends before the run does, a step did run in a run that succeeded if it had
     begun, or if its conditions were met.
     """
-    order = [place.name for place in places]
-    known = "SUCCEEDED" if look.state == "SUCCEEDED" else "UNKNOWN"
+    order = [place.name for place in step_refs]
+    known = "SUCCEEDED" if snapshot.state == "SUCCEEDED" else "UNKNOWN"
     steps = [
         dataclasses.replace(step, state=known)
-        if look.unfinished and step.state in UNFINISHED
+        if snapshot.unfinished and step.state in UNFINISHED
         else step
-        for step in look.steps
+        for step in snapshot.steps
     ]
     begun = {step.key for step in steps}
-    for place in places:
-        met = all(box.name in look.opened for box in place.conditions)
-        state = (known if met else "UNKNOWN") if look.unfinished else "SKIPPED"
+    for place in step_refs:
+        met = all(box.name in snapshot.opened for box in place.conditions)
+        state = (known if met else "UNKNOWN") if snapshot.unfinished else "SKIPPED"
         if place.name not in begun:
             steps.append(Step(place.name, place.title, state))
     return sorted(steps, key=lambda step: order.index(step.key))
 
 
-def end_table(look: Snapshot, steps: list[Step]) -> Table:
+def end_table(snapshot: RunSnapshot, steps: list[Step]) -> Table:
     """Return the steps of a run that has ended."""
     table = plain_table("step", "status", "seconds")
     table.columns[2].justify = "right"
-    groups = [step for step in look.failed if step in look.groups and step.name != "run"]
+    groups = [step for step in snapshot.failed if step in snapshot.groups and step.name != "run"]
     for step in [*steps, *groups]:
         table.add_row(clean(step.name), status(step.state, step.cached), f"{step.seconds:.1f}")
-    table.add_row("run", status(look.state), f"{look.seconds:.1f}")
+    table.add_row("run", status(snapshot.state), f"{snapshot.seconds:.1f}")
     return table
 
 
 def why_left_out(
-    places: list[Place], left_out: set[str], look: Snapshot, accuracy: float | None
+    step_refs: list[StepRef], left_out: set[str], snapshot: RunSnapshot, accuracy: float | None
 ) -> list[str]:
     """Return for each step that a run left out for a condition a sentence that says so."""
-    record = {"accuracy": accuracy, "parameters": look.parameters}
-    ran = [place for place in places if place.name not in left_out]
+    record = {"accuracy": accuracy, "parameters": snapshot.parameters}
+    ran = [place for place in step_refs if place.name not in left_out]
     return [
-        f"{clean(place.title)} did not run: {why_not(unmet(place, ran), record)}"
-        for place in places
+        f"{clean(place.title)} skipped: {why_skipped(unmet_condition(place, ran), record)}"
+        for place in step_refs
         if place.name in left_out and place.conditions
     ]
 
@@ -217,7 +217,7 @@ def why_failed(run: Run, step: Step) -> tuple[str, str]:
     return why or "it failed, and the API does not say why", command
 
 
-def told_by_steps(run: Run, steps: list[Step]) -> tuple[float | None, list[str]]:
+def read_step_logs(run: Run, steps: list[Step]) -> tuple[float | None, list[str]]:
     """Return the accuracy of a run, that of its last step that has one, and what its steps say.
 
     A step that had nothing to do says so in its log, where KFP 2.17 has the metrics too; it counts
@@ -229,7 +229,7 @@ def told_by_steps(run: Run, steps: list[Step]) -> tuple[float | None, list[str]]
             log = "" if step.cached else run.log(step)
             if reason := idle_reason(log):
                 step.state = "SKIPPED"
-                lines.append(f"{clean(step.name)} did nothing: {clean(reason)}")
+                lines.append(f"{clean(step.name)} skipped: {clean(reason)}")
             if accuracy is None:
                 accuracy = read_accuracy(log) if step.accuracy is None else step.accuracy
     return accuracy, lines[::-1]
@@ -242,8 +242,8 @@ def watch(client: kfp.Client, host: str, run_id: str, poll: float) -> int:
     """
     run = Run(client, host, run_id, poll)
     try:
-        look = follow(run)
-        show_end(run, look)
+        snapshot = follow(run)
+        show_end(run, snapshot)
     except KeyboardInterrupt:
         goes_on(run)
         return 130
@@ -251,7 +251,7 @@ def watch(client: kfp.Client, host: str, run_id: str, poll: float) -> int:
         if run.last.state:
             goes_on(run)
         raise
-    return 0 if look.state == "SUCCEEDED" else 1
+    return 0 if snapshot.state == "SUCCEEDED" else 1
 
 
 def goes_on(run: Run) -> None:

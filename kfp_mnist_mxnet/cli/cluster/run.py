@@ -12,9 +12,9 @@ import urllib3
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from kfp_mnist_mxnet.cli.cluster.client import NotTheApi, address, get, kind_of, patiently
-from kfp_mnist_mxnet.cli.cluster.snapshot import Snapshot, Step, read_snapshot
-from kfp_mnist_mxnet.cli.graph import Box, Place, places, read_graph
+from kfp_mnist_mxnet.cli.cluster.client import NotTheApi, address, get, kind_of, retry
+from kfp_mnist_mxnet.cli.cluster.snapshot import RunSnapshot, Step, read_snapshot
+from kfp_mnist_mxnet.cli.graph import Box, StepRef, read_graph, step_refs
 
 REFUSED = (kfp_server_api.ApiException, urllib3.exceptions.HTTPError)
 
@@ -25,7 +25,7 @@ class Run:
     def __init__(self, client: kfp.Client, host: str, run_id: str, poll: float) -> None:
         self.client, self.host, self.run_id, self.poll = client, host, run_id, poll
         self.boxes: list[Box] | None = None
-        self.last = Snapshot("")
+        self.last = RunSnapshot("")
 
     @property
     def address(self) -> str:
@@ -38,11 +38,11 @@ class Run:
         return f"/apis/v2beta1/runs/{urllib.parse.quote(self.run_id, safe='')}"
 
     @property
-    def places(self) -> list[Place]:
+    def step_refs(self) -> list[StepRef]:
         """The steps of its pipeline."""
-        return list(places(self.boxes or []))
+        return list(step_refs(self.boxes or []))
 
-    def look(self) -> Snapshot:
+    def snapshot(self) -> RunSnapshot:
         """Return the run as it is now.
 
         Raises:
@@ -50,7 +50,7 @@ class Run:
             urllib3.exceptions.HTTPError: it does not answer.
             NotTheApi: what answers is something else, as when a session has ended.
         """
-        run = patiently(self.ask, self.poll)
+        run = retry(self.ask, self.poll)
         if self.boxes is None:
             self.boxes = self.read_boxes(run)
         self.last = read_snapshot(run, self.boxes)
@@ -72,14 +72,14 @@ class Run:
         raise NotTheApi(self.host, "without run_id" if isinstance(run, dict) else kind_of(text))
 
     def read_boxes(self, run: dict[str, Any]) -> list[Box]:
-        """Return the graph of a run's pipeline, empty where the host has it no more."""
+        """Return the graph of a run's pipeline, empty if the host no longer has it."""
         spec = run.get("pipeline_spec")
         reference = run.get("pipeline_version_reference") or {}
         try:
             if not spec:
                 path = "/apis/v2beta1/pipelines/{pipeline_id}/versions/{pipeline_version_id}"
                 path = path.format(**reference)
-                spec = json.loads(patiently(lambda: get(self.client, path), self.poll))
+                spec = json.loads(retry(lambda: get(self.client, path), self.poll))
                 spec = spec["pipeline_spec"]
             spec = spec.get("pipeline_spec", spec)  # beside it is what is for Kubernetes only
             return read_graph(json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec()))
@@ -102,7 +102,7 @@ class Run:
         """Return the log of a step, empty if the host does not give it."""
         try:
             ask = functools.partial(get, self.client, self.log_path(step))
-            answer = json.loads(patiently(ask, 1.0, tries=2)) if step.node else {}
+            answer = json.loads(retry(ask, 1.0, tries=2)) if step.node else {}
             return base64.b64decode(answer["data"]).decode(errors="replace")
         except (*REFUSED, ValueError, LookupError, TypeError):
             return ""

@@ -42,7 +42,7 @@ class Step:
 
 
 @dataclasses.dataclass
-class Snapshot:
+class RunSnapshot:
     """A run as it is now.
 
     steps: those that have begun, in the order of the pipeline. groups: what prepares loops,
@@ -73,26 +73,28 @@ class Snapshot:
         return [step for step in [*self.steps, *self.groups] if step.state == "FAILED"]
 
 
-def read_snapshot(run: dict[str, Any], boxes: list[Box]) -> Snapshot:
+def read_snapshot(run: dict[str, Any], boxes: list[Box]) -> RunSnapshot:
     """Return a run as the API describes it; boxes: of its pipeline."""
-    look = Snapshot(run.get("state") or "PENDING")
-    look.parameters = (run.get("runtime_config") or {}).get("parameters") or {}
-    look.error = (run.get("error") or {}).get("message", "")
+    snapshot = RunSnapshot(run.get("state") or "PENDING")
+    snapshot.parameters = (run.get("runtime_config") or {}).get("parameters") or {}
+    snapshot.error = (run.get("error") or {}).get("message", "")
     if any(then.get("state") == "CANCELING" for then in run.get("state_history") or []):
-        look.error = "it was terminated"  # the back end then says FAILED
-    look.seconds = seconds_between(run.get("created_at"), run.get("finished_at"))
+        snapshot.error = "it was terminated"  # the back end then says FAILED
+    snapshot.seconds = seconds_between(run.get("created_at"), run.get("finished_at"))
     nodes = (run.get("run_details") or {}).get("task_details") or []
     tasks = run.get("tasks") or nodes
-    look.tasks = len(tasks)
-    look.unfinished = any(task.get("state") in UNFINISHED for task in tasks)
+    snapshot.tasks = len(tasks)
+    snapshot.unfinished = any(task.get("state") in UNFINISHED for task in tasks)
     read = read_argo_nodes if tasks is nodes else read_pipeline_tasks
     for box, step, met in read(tasks, [*flat(boxes), *flat(drivers(boxes))]):
-        (look.steps if box.kind == "step" else look.groups).append(step)
-        look.opened |= {box.name} if met else set()
-    pods = [task for task in tasks if POD.fullmatch(task.get("display_name") or "")] or look.steps
+        (snapshot.steps if box.kind == "step" else snapshot.groups).append(step)
+        snapshot.opened |= {box.name} if met else set()
+    pods = [
+        task for task in tasks if POD.fullmatch(task.get("display_name") or "")
+    ] or snapshot.steps
     states = [pod.state if isinstance(pod, Step) else pod.get("state") for pod in pods]
-    look.working = "RUNNING" in states
-    return look
+    snapshot.working = "RUNNING" in states
+    return snapshot
 
 
 def read_argo_nodes(

@@ -39,7 +39,7 @@ def submit(
     with contextlib.redirect_stdout(None):  # kfp prints links of its own
         pipeline_id, version_id = upload(client, host, pipeline, namespace)
         make = functools.partial(client.create_experiment, experiment, namespace=namespace)
-        found = made_once(make, make)  # kfp looks for it itself
+        found = find_or_create(make, make)  # kfp looks for it itself
         experiment_id = id_of(client, host, found, "experiment_id")
         name = f"{pipeline.name} {datetime.datetime.now():%Y-%m-%d %H:%M:%S}"
         what = {"params": parameters, "pipeline_id": pipeline_id, "version_id": version_id}
@@ -85,13 +85,13 @@ def upload(client: kfp.Client, host: str, pipeline: Any, namespace: str | None) 
         new = kfp_server_api.V2beta1Pipeline(
             display_name=pipeline.name, description=pipeline.description, namespace=namespace
         )
-        found = made_once(
-            functools.partial(pipeline_there, client, pipeline.name, namespace),
+        found = find_or_create(
+            functools.partial(find_pipeline, client, pipeline.name, namespace),
             functools.partial(client._pipelines_api.pipeline_service_create_pipeline, new),
         )
         pipeline_id = id_of(client, host, found, "pipeline_id")
-        found = made_once(
-            functools.partial(version_there, client, pipeline_id, version),
+        found = find_or_create(
+            functools.partial(find_version, client, pipeline_id, version),
             functools.partial(
                 client.upload_pipeline_version, str(path), version, pipeline_id=pipeline_id
             ),
@@ -99,19 +99,19 @@ def upload(client: kfp.Client, host: str, pipeline: Any, namespace: str | None) 
         return pipeline_id, id_of(client, host, found, "pipeline_version_id")
 
 
-def pipeline_there(client: kfp.Client, name: str, namespace: str | None) -> Any:
+def find_pipeline(client: kfp.Client, name: str, namespace: str | None) -> Any:
     """Return the pipeline of a name, None if there is none."""
     found = client.list_pipelines(filter=named(name), namespace=namespace).pipelines
     return found[0] if found else None
 
 
-def version_there(client: kfp.Client, pipeline_id: str, name: str) -> Any:
+def find_version(client: kfp.Client, pipeline_id: str, name: str) -> Any:
     """Return the version of a pipeline that has a name, None if there is none."""
     found = client.list_pipeline_versions(pipeline_id, filter=named(name)).pipeline_versions
     return found[0] if found else None
 
 
-def made_once(find: Callable[[], Any], make: Callable[[], Any]) -> Any:
+def find_or_create(find: Callable[[], Any], make: Callable[[], Any]) -> Any:
     """Return what is found, or else made; found again if another submit makes it meanwhile.
 
     Raises:

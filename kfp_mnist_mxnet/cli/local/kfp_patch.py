@@ -29,7 +29,7 @@ class StepRunner(Protocol):
 
 
 @contextlib.contextmanager
-def mended(runner: StepRunner) -> Iterator[None]:
+def patch_kfp_local(runner: StepRunner) -> Iterator[None]:
     """Have kfp's local runner call another one.
 
     Its own shows what all steps print at once and keeps none of it. In containers it has them
@@ -41,14 +41,16 @@ def mended(runner: StepRunner) -> Iterator[None]:
     """
     path = os.pathsep.join([str(pathlib.Path(sys.prefix, "bin")), os.environ.get("PATH", "")])
     with contextlib.ExitStack() as stack:
-        stack.enter_context(held(sys, "executable", "python3"))
-        stack.enter_context(held(logging, "raiseExceptions", False))
+        stack.enter_context(patched_attribute(sys, "executable", "python3"))
+        stack.enter_context(patched_attribute(logging, "raiseExceptions", False))
         stack.enter_context(
-            held(subprocess_task_handler, "run_local_subprocess", runner.run_process)
+            patched_attribute(subprocess_task_handler, "run_local_subprocess", runner.run_process)
         )
         with contextlib.suppress(ImportError):  # docker is needed for containers only
             handler = importlib.import_module("kfp.local.docker_task_handler")
-            stack.enter_context(held(handler, "run_docker_container", runner.run_container))
+            stack.enter_context(
+                patched_attribute(handler, "run_docker_container", runner.run_container)
+            )
         before = os.environ.get("PATH")
         os.environ["PATH"] = path
         stack.callback(restore_path, before)
@@ -58,7 +60,7 @@ def mended(runner: StepRunner) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held(owner: Any, name: str, value: Any) -> Iterator[None]:
+def patched_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Set an attribute, and set it back at the end."""
     before = getattr(owner, name)
     setattr(owner, name, value)

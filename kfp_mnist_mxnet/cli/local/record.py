@@ -5,11 +5,11 @@ import pathlib
 import re
 from typing import Any
 
-from kfp_mnist_mxnet.cli.graph import Box, Place, unmet, why_not
+from kfp_mnist_mxnet.cli.graph import Box, StepRef, unmet_condition, why_skipped
 from kfp_mnist_mxnet.cli.local.interruption import Interrupted
 from kfp_mnist_mxnet.cli.local.page import write_page, write_whole
 from kfp_mnist_mxnet.cli.local.redaction import scrub, scrub_all
-from kfp_mnist_mxnet.cli.options import file_fault
+from kfp_mnist_mxnet.cli.options import file_error
 
 
 def save_run(directory: pathlib.Path, record: dict[str, Any], boxes: list[Box]) -> None:
@@ -22,9 +22,9 @@ def save_run(directory: pathlib.Path, record: dict[str, Any], boxes: list[Box]) 
         write_page(directory, record, boxes)
 
 
-def note_end(
+def record_end(
     record: dict[str, Any],
-    steps: list[Place],
+    steps: list[StepRef],
     hidden: dict[str, str],
     kind: type[BaseException] | None,
     error: BaseException | None,
@@ -43,7 +43,7 @@ def note_end(
     elif isinstance(error, SystemExit):  # of rich
         record["error"] = "interrupted: the output was closed"
     elif error:
-        said = scrub(file_fault(error) if isinstance(error, OSError) else str(error), hidden)
+        said = scrub(file_error(error) if isinstance(error, OSError) else str(error), hidden)
         record.setdefault(
             "error", said if expected else f"the runner: {type(error).__name__}: {said}"
         )
@@ -69,7 +69,7 @@ def new_record(pipeline: Any, parameters: dict[str, Any], hidden: dict[str, str]
     }
 
 
-def finish(record: dict[str, Any], steps: list[Place]) -> None:
+def finish(record: dict[str, Any], steps: list[StepRef]) -> None:
     """Add to the record of a run that has ended the steps that did not run, and why.
 
     They stand where the pipeline has them. steps: all of it.
@@ -84,7 +84,9 @@ def finish(record: dict[str, Any], steps: list[Place]) -> None:
             step = {"name": place.name, "status": "SKIPPED", "seconds": 0.0}
             step.update(outputs={}, metrics={})
             if record["status"] == "SUCCEEDED":
-                step["reason"] = f"{place.name} did not run: {why_not(unmet(place, ran), record)}"
+                step["reason"] = (
+                    f"{place.name} skipped: {why_skipped(unmet_condition(place, ran), record)}"
+                )
             record["steps"].append(step)
     order = {place.name: i for i, place in enumerate(steps)}
     record["steps"].sort(key=lambda step: order.get(re.sub(r"-\d+$", "", step["name"]), 0))

@@ -12,11 +12,11 @@ from typing import Any
 import click
 from kfp import local
 
-from kfp_mnist_mxnet.cli.graph import places, read_graph
+from kfp_mnist_mxnet.cli.graph import read_graph, step_refs
 from kfp_mnist_mxnet.cli.local.display import Display, show_end
 from kfp_mnist_mxnet.cli.local.interruption import Running, interruptible, locked_log
-from kfp_mnist_mxnet.cli.local.kfp_patch import mended
-from kfp_mnist_mxnet.cli.local.record import new_record, note_end, save_run
+from kfp_mnist_mxnet.cli.local.kfp_patch import patch_kfp_local
+from kfp_mnist_mxnet.cli.local.record import new_record, record_end, save_run
 from kfp_mnist_mxnet.cli.local.redaction import Scrubbed, secret_words
 from kfp_mnist_mxnet.cli.local.runs import LATEST
 from kfp_mnist_mxnet.cli.local.steps import Recorder
@@ -42,7 +42,7 @@ def run(
     hidden = secret_words(parameters)
     record = new_record(pipeline, parameters, hidden)
     boxes = read_graph(pipeline.pipeline_spec)
-    steps = list(places(boxes))
+    steps = list(step_refs(boxes))
     started = time.monotonic()
 
     def save() -> None:
@@ -52,13 +52,13 @@ def run(
     display, running = Display([step.name for step in steps], verbose), Running()
     with interruptible(running), locked_log(directory) as log, contextlib.ExitStack() as at_end:
         at_end.callback(save)
-        at_end.push(functools.partial(note_end, record, steps, hidden))
+        at_end.push(functools.partial(record_end, record, steps, hidden))
         at_end.callback(running.end)
         save()
         point_latest_at(directory)
         recorder = Recorder(record, log, display, hidden, save, running)
         scrubbed: Any = Scrubbed(log, hidden)
-        with mended(recorder), display.shown(), contextlib.redirect_stdout(scrubbed):
+        with patch_kfp_local(recorder), display.shown(), contextlib.redirect_stdout(scrubbed):
             start_kfp(runner, image, directory / "artifacts")
             pipeline(**parameters)
     show_end(directory, record)
@@ -96,7 +96,7 @@ def point_latest_at(directory: pathlib.Path) -> None:
         link.unlink(missing_ok=True)
         real = latest.is_dir() and not latest.is_symlink()
         why = "it is a directory, move it away" if real else error.strerror
-        click.echo(f"{latest} does not lead to this run: {why}", err=True)
+        click.echo(f"{latest} could not be linked to this run: {why}", err=True)
 
 
 def start_kfp(runner: str, image: str, pipeline_root: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ from kfp_mnist_mxnet.cli.local.page import text
 from kfp_mnist_mxnet.cli.options import nearest
 
 LATEST = "latest"  # beside the runs, a link to the latest of them
-LOST = "it ended without a word: its process was killed, or the disk was full"
+LOST = "it ended without a message: its process was killed, or the disk was full"
 # What run.json must have to be read.
 RECORD = {
     "pipeline": str,
@@ -101,10 +101,10 @@ def read_run(directory: pathlib.Path) -> Run:
         raise click.UsageError(f"{path} is damaged: {error}") from None
     record = {"pipeline": "", "changed": [], **found} if isinstance(found, dict) else {}
     if not fits(record, RECORD):
-        raise click.UsageError(f"{path} is of another program: it has not what run writes there")
+        raise click.UsageError(f"{path} was not written by this program")
     run = Run(directory.resolve(), record)
     if record["status"] == "RUNNING" and not goes_on(run.directory):
-        note_lost(run)
+        record_lost_run(run)
     return run
 
 
@@ -117,19 +117,19 @@ def fits(value: Any, form: Any) -> bool:
     return isinstance(value, form)
 
 
-def note_lost(run: Run) -> None:
-    """Note in a run, in its run.json and on its page that its process is gone, without a word."""
+def record_lost_run(run: Run) -> None:
+    """Note in a run, in its run.json and on its page that its process is gone."""
     from kfp_mnist_mxnet import pipeline
-    from kfp_mnist_mxnet.cli.graph import places, read_graph
+    from kfp_mnist_mxnet.cli.graph import read_graph, step_refs
     from kfp_mnist_mxnet.cli.local.record import finish, save_run
     from kfp_mnist_mxnet.compiler.target import LOCAL
 
     run.record.update(status="FAILED", error=LOST)
-    made = (make(LOCAL) for make in pipeline.PIPELINES.values())
+    pipelines = (make(LOCAL) for make in pipeline.PIPELINES.values())
     boxes = next(
-        (read_graph(m.pipeline_spec) for m in made if m.name == run.record["pipeline"]), []
+        (read_graph(m.pipeline_spec) for m in pipelines if m.name == run.record["pipeline"]), []
     )
-    finish(run.record, list(places(boxes)))
+    finish(run.record, list(step_refs(boxes)))
     with contextlib.suppress(OSError):  # it is told here in any case
         save_run(run.directory, run.record, boxes)
 

@@ -138,7 +138,7 @@ class Recorder:
                 error = killed_by(status) or re.sub(r"^([\w.]+: )+", "", last)
                 self.record["error"] = f"{name}: {error or f'exit status {status}'}"
             elif idle:
-                step.update(status="SKIPPED", reason=f"{name} did nothing: {idle}")
+                step.update(status="SKIPPED", reason=f"{name} skipped: {idle}")
             else:
                 step["outputs"], step["metrics"] = read_outputs(output_file, outputs)
             if "accuracy" in step["metrics"]:  # the headline of the run: that of its last such step

@@ -29,7 +29,7 @@ REQUIREMENTS = PROGRAM.with_suffix(".txt")
 HOST = "127.0.0.1"  # what is served on a laptop is for this laptop
 MODELS = ("onnx_model", "best_model", "model")  # of a run, the best first
 JSON = {"Content-Type": "application/json"}
-PATIENCE = 30.0  # seconds that an answer may take
+TIMEOUT = 30.0  # seconds that an answer may take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ def ask_directly(method: str, url: str, **options: Any) -> Any:
     Raises:
         urllib3.exceptions.HTTPError, ValueError: it does not answer in time, or no JSON.
     """
-    return urllib3.request(method, url, retries=False, timeout=PATIENCE, **options).json()
+    return urllib3.request(method, url, retries=False, timeout=TIMEOUT, **options).json()
 
 
 def serve(
