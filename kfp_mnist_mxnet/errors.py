@@ -1,12 +1,12 @@
 """What can go wrong, so that a caller can tell the cases apart.
 
 ValueError
-  InvalidInput       a parameter, a data set or a model is refused; no other try will help
+  InvalidInput       a parameter, a data set or a model is refused; retrying will not help
     NotFinite        a model returns NaN or infinity
-    DamagedFile      a file is not what it must be: another format, cut short, another digest
-    NotThere         a source has not what it is asked for, or refuses it; another mirror may have
+    DamagedFile      a file has another format or digest than expected, or is truncated
+    SourceNotFound   a source lacks a file or denies it; another mirror may have it
 ConnectionError
-  Unavailable        a server or a store does not give; another try or another mirror may
+  Unavailable        a server or a store fails; another try or another mirror may succeed
 OSError
   DiskFull
 MemoryError
@@ -24,23 +24,23 @@ OWN_AUTHORITY = "; SSL_CERT_FILE may name a file with the certificate of your ow
 
 
 class InvalidInput(ValueError):
-    """A parameter, a data set or a model is refused; no other try will help."""
+    """A parameter, a data set or a model is refused; retrying will not help."""
 
 
 class DamagedFile(InvalidInput):
-    """A file is not what it must be: another format, cut short, another digest."""
+    """A file has another format or digest than expected, or is truncated."""
 
 
 class NotFinite(InvalidInput):
     """A model returns NaN or infinity."""
 
 
-class NotThere(InvalidInput):
-    """A source has not what it is asked for, or refuses it; another mirror may have it."""
+class SourceNotFound(InvalidInput):
+    """A source lacks a file or denies it; another mirror may have it."""
 
 
 class Unavailable(ConnectionError):
-    """A server or a store does not give what it was asked for; another one may, or later."""
+    """A server or a store fails; another try or another mirror may succeed."""
 
 
 class DiskFull(OSError):

@@ -37,7 +37,7 @@ from kfp_mnist_mxnet.data import mnist
 from kfp_mnist_mxnet.data.download import HttpServer, S3Server, download
 from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.names import SourceFile
-from kfp_mnist_mxnet.errors import NotThere, Unavailable
+from kfp_mnist_mxnet.errors import SourceNotFound, Unavailable
 from kfp_mnist_mxnet.storage.address import Address
 from kfp_mnist_mxnet.storage.store import open_store
 
@@ -353,7 +353,7 @@ def test_a_source_that_changes_on_the_way_is_never_mixed_over_http(faulty, tmp_p
 
 def test_a_source_that_changes_on_the_way_is_never_mixed_over_s3(faulty, tmp_path):
     faulty.faults = ["change"]
-    with pytest.raises(NotThere, match=r"s3://data at .* answers PreconditionFailed"):
+    with pytest.raises(SourceNotFound, match=r"s3://data at .* answers PreconditionFailed"):
         download(faulty.getter("s3"), "file", tmp_path / "file", "the file")
 
 
@@ -424,9 +424,7 @@ def test_a_checkpoint_gets_past_a_fault_that_passes(faulty, quick, caplog, fault
 def test_a_checkpoint_that_can_not_be_read_is_one_sentence(faulty, quick, fault, asked):
     store = open_store("s3://data/x", faulty.url, "checkpoint_uri")
     faulty.faults = [fault] * 9
-    with pytest.raises(
-        (ValueError, ConnectionError), match=r"checkpoint\.npz (at \S+ )?can't be read"
-    ):
+    with pytest.raises(ValueError, match=r"checkpoint\.npz at \S+ answers (AccessDenied|Internal)"):
         store.read("checkpoint.npz")
     assert faulty.asked == asked
 

@@ -55,7 +55,7 @@ FAILED = """[KFP Executor 2026-11-24 12:00:06,818 INFO]: Looking for component `
 Traceback (most recent call last):
   File "/tmp/ephemeral_component.py", line 56, in ingest
     splits = read_mirrors(data_uri, attempt)
-kfp_mnist_mxnet.errors.NotThere: s3://data/nothing has none of these files: t10k
+kfp_mnist_mxnet.errors.SourceNotFound: s3://data/nothing has none of these files: t10k
 E1124 12:00:07.552862      15 launcher_v2.go:449] Component failed to execute: exit status 1
 I1124 12:00:07.583193      15 launcher_v2.go:206] publish success.
 F1124 12:00:07.585680      15 main.go:59] failed to execute component: exit status 1

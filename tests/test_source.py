@@ -28,7 +28,7 @@ from kfp_mnist_mxnet.data.download import HttpServer, S3Server, download, receiv
 from kfp_mnist_mxnet.data.mnist import cache_directory
 from kfp_mnist_mxnet.data.names import STANDARD_NAMES
 from kfp_mnist_mxnet.data.sources import Mirror, fetch
-from kfp_mnist_mxnet.errors import InvalidInput, NotThere, Unavailable
+from kfp_mnist_mxnet.errors import InvalidInput, SourceNotFound, Unavailable
 from kfp_mnist_mxnet.storage import s3 as storage_s3
 from kfp_mnist_mxnet.storage.address import Address, parse_destination, without_secrets
 from kfp_mnist_mxnet.storage.store import open_store
@@ -723,7 +723,7 @@ def test_a_certificate_that_is_not_trusted_is_said_at_once(
     address, _ = untrusted_server
     https = kind == "https"
     found = http_server(f"https://{address}") if https else s3_server("s3://data/x", address)
-    with pytest.raises(NotThere, match=UNTRUSTED):
+    with pytest.raises(SourceNotFound, match=UNTRUSTED):
         download(found, "file", tmp_path / "file", "the file")
     assert not caplog.records
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.names import SourceFile, spellings
-from kfp_mnist_mxnet.errors import DamagedFile, InvalidInput, NotThere, Unavailable
+from kfp_mnist_mxnet.errors import DamagedFile, InvalidInput, SourceNotFound, Unavailable
 from kfp_mnist_mxnet.storage.address import Address
 from kfp_mnist_mxnet.storage.http import (
     RETRYABLE_STATUSES,
@@ -45,7 +45,7 @@ class Server(Protocol):
         Raises:
             Unavailable: a fault that may pass.
             FileNotFoundError: the server has no such file, or refuses it.
-            NotThere: it refuses for another reason.
+            SourceNotFound: it refuses for another reason.
         """
 
 
@@ -55,7 +55,7 @@ class HttpServer:
     A query, as of a signed prefix, is sent with each file; user:password@ as basic authentication.
 
     Raises:
-        NotThere: the prefix has no host or no valid port.
+        SourceNotFound: the prefix has no host or no valid port.
     """
 
     FINAL = (urllib3.exceptions.LocationValueError, urllib3.exceptions.ResponseError)
@@ -66,7 +66,7 @@ class HttpServer:
         try:
             address.check_server()
         except InvalidInput as error:
-            raise NotThere(f"{self.shown} must be http(s)://host/prefix: {error}") from error
+            raise SourceNotFound(f"{self.shown} must be http(s)://host/prefix: {error}") from error
         self.login = login(address)
         self.client = http_client(f"{address.scheme}://{address.host}", timeout)
 
@@ -85,7 +85,7 @@ class HttpServer:
             if stays:
                 raise FileNotFoundError(fault) from error
             if is_untrusted_certificate(error):
-                raise NotThere(f"{self.shown}: {fault}") from error
+                raise SourceNotFound(f"{self.shown}: {fault}") from error
             raise Unavailable(fault) from error
         if response.status in (200, 206):
             return response
@@ -101,19 +101,21 @@ class S3Server:
     endpoint: as for s3_client. Without credentials in the environment the bucket is public.
 
     Raises:
-        NotThere: there is no bucket in the URI, or there are credentials.
+        SourceNotFound: there is no bucket in the URI, or there are credentials.
         InvalidInput: the endpoint is not host:port.
     """
 
     def __init__(self, address: Address, endpoint: str, timeout: float = 10.0) -> None:
         self.address, self.shown = address, address.shown
         if "@" in address.text.partition("://")[2].partition("/")[0]:
-            raise NotThere(
+            raise SourceNotFound(
                 f"{self.shown} must have no user and password: S3 credentials come from the "
                 "environment"
             )
         if not address.bucket:
-            raise NotThere(f"{self.shown} has no bucket, expected {address.scheme}://bucket/prefix")
+            raise SourceNotFound(
+                f"{self.shown} has no bucket, expected {address.scheme}://bucket/prefix"
+            )
         self.client, self.host = s3_client(endpoint, timeout)
         self.asked = f"{self.shown} at {self.host}"
 
@@ -127,18 +129,18 @@ class S3Server:
             )
         except urllib3.exceptions.HTTPError as error:
             if is_untrusted_certificate(error):
-                raise NotThere(f"{self.asked}: {network_error(error)}") from error
+                raise SourceNotFound(f"{self.asked}: {network_error(error)}") from error
             raise Unavailable(f"{network_error(error)} at {self.host}") from error
         except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
             raise Unavailable(f"no S3 answer at {self.host}: {error}") from error
         except ValueError as error:
-            raise NotThere(f"{self.asked} can't be asked for {key}: {error}") from error
+            raise SourceNotFound(f"{self.asked} can't be asked for {key}: {error}") from error
         except minio.S3Error as error:
             if error.code in ("NoSuchKey", "AccessDenied"):
                 raise FileNotFoundError(error.code) from error
             if error.code in S3_PASSING:
                 raise Unavailable(f"{error.code} at {self.host}") from error
-            raise NotThere(f"{self.asked} answers {error.code}: {error.message}") from error
+            raise SourceNotFound(f"{self.asked} answers {error.code}: {error.message}") from error
 
 
 def download_first(server: Server, name: str, path: pathlib.Path) -> SourceFile:
@@ -148,7 +150,7 @@ def download_first(server: Server, name: str, path: pathlib.Path) -> SourceFile:
 
     Raises:
         DamagedFile: what it has is no IDX file.
-        NotThere: it has none of them, or refuses them.
+        SourceNotFound: it has none of them, or refuses them.
         Unavailable: they can't be had.
     """
     reasons, damaged = [], None
@@ -166,7 +168,7 @@ def download_first(server: Server, name: str, path: pathlib.Path) -> SourceFile:
     if damaged:
         raise damaged
     denied = any("AccessDenied" in reason for reason in reasons)
-    raise NotThere(
+    raise SourceNotFound(
         f"{server.asked} has none of these files: {', '.join(reasons)}"
         f"{without_credentials() if denied else ''}"
     )
@@ -182,7 +184,7 @@ def download(
 
     Raises:
         Unavailable: the file could not be downloaded.
-        FileNotFoundError, NotThere: from server.get.
+        FileNotFoundError, SourceNotFound: from server.get.
     """
     received = furthest = faults = 0
     etag = ""

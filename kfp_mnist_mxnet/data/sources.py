@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 from kfp_mnist_mxnet.data import class_names, mnist
 from kfp_mnist_mxnet.data.download import HttpServer, S3Server, Server, download, download_first
 from kfp_mnist_mxnet.data.names import Files, SourceFile, spellings
-from kfp_mnist_mxnet.errors import DamagedFile, InvalidInput, NotThere, Unavailable
+from kfp_mnist_mxnet.errors import DamagedFile, InvalidInput, SourceNotFound, Unavailable
 from kfp_mnist_mxnet.storage.address import OBJECT_STORES, Address, without_secrets
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ def read_mirrors(data_uri: str, attempt: Callable[[Mirror], T]) -> T:
     for mirror in mirrors:
         try:
             return attempt(mirror)
-        except (DamagedFile, NotThere, Unavailable) as error:
+        except (DamagedFile, SourceNotFound, Unavailable) as error:
             problems.append(str(error))
             if len(problems) < len(mirrors):
                 logging.warning("%s", error)
@@ -76,13 +76,13 @@ def fetch(mirror: Mirror, names: dict[str, str], directory: pathlib.Path, endpoi
     endpoint: as for s3_client.
 
     Raises:
-        NotThere: the URI is of no known kind, or a file is missing or is refused.
+        SourceNotFound: the URI is of no known kind, or a file is missing or is refused.
         Unavailable: a file can't be had.
     """
     try:
         address = Address.parse(mirror.uri)
     except InvalidInput as error:
-        raise NotThere(str(error)) from error
+        raise SourceNotFound(str(error)) from error
     if address.scheme == "":
         return find_files(pathlib.Path(mirror.uri), names)
     if address.scheme == "file":
@@ -98,13 +98,13 @@ def open_server(address: Address, endpoint: str) -> Server:
     """Return the server of an address; endpoint: as for s3_client.
 
     Raises:
-        NotThere: the address is of no known kind.
+        SourceNotFound: the address is of no known kind.
     """
     if address.scheme in ("http", "https"):
         return HttpServer(address)
     if address.scheme in OBJECT_STORES:
         return S3Server(address, endpoint)
-    raise NotThere(
+    raise SourceNotFound(
         f"{address.shown} has the scheme {address.scheme!r}, "
         "expected a path, file, http, https, s3 or minio"
     )
@@ -141,18 +141,19 @@ def find_files(directory: pathlib.Path, names: dict[str, str], shown: str = "") 
     shown: how to call the directory, if not by its path.
 
     Raises:
-        NotThere: the directory is missing or can't be read, or a file is missing or is a directory.
+        SourceNotFound: the directory is missing or can't be read, or a file is missing or a
+            directory.
     """
     shown = shown or str(directory)
     try:
         kind = kind_of(directory)
         if kind == stat.S_IFREG:
-            raise NotThere(f"{shown} is a file, expected the directory of the IDX files")
+            raise SourceNotFound(f"{shown} is a file, expected the directory of the IDX files")
         if kind != stat.S_IFDIR:
-            raise NotThere(f"{shown} is missing, expected the directory of the IDX files")
+            raise SourceNotFound(f"{shown} is missing, expected the directory of the IDX files")
         return {part: find_file(directory, part, name, shown) for part, name in names.items()}
     except OSError as error:
-        raise NotThere(f"{shown} can't be read: {error.strerror}") from error
+        raise SourceNotFound(f"{shown} can't be read: {error.strerror}") from error
 
 
 def kind_of(path: pathlib.Path) -> int:
@@ -176,7 +177,7 @@ def find_file(directory: pathlib.Path, part: str, name: str, shown: str) -> Sour
     """Return the first spelling of a file that a directory has.
 
     Raises:
-        NotThere: it has none.
+        SourceNotFound: it has none.
         OSError: one can't be looked at.
     """
     candidates = spellings(name)
@@ -187,5 +188,5 @@ def find_file(directory: pathlib.Path, part: str, name: str, shown: str) -> Sour
     for candidate, kind in kinds.items():
         if kind:
             what = "a directory" if kind == stat.S_IFDIR else "a pipe or a device"
-            raise NotThere(f"{shown}/{candidate} is {what}, expected an IDX file")
-    raise NotThere(f"{shown} has no {part}: expected {' or '.join(candidates)}")
+            raise SourceNotFound(f"{shown}/{candidate} is {what}, expected an IDX file")
+    raise SourceNotFound(f"{shown} has no {part}: expected {' or '.join(candidates)}")

@@ -8,7 +8,7 @@ import pathlib
 import re
 import urllib.parse
 
-from kfp_mnist_mxnet.errors import InvalidInput, NotThere
+from kfp_mnist_mxnet.errors import InvalidInput, SourceNotFound
 
 OBJECT_STORES = ("s3", "minio")
 
@@ -90,7 +90,7 @@ class Address:
             InvalidInput: it names another machine, or its path is relative.
         """
         if self.host not in ("", "localhost") or not self.path.startswith("/"):
-            raise NotThere(f"{self.text} is no path on this machine, expected file:///path")
+            raise SourceNotFound(f"{self.text} is no path on this machine, expected file:///path")
         return pathlib.Path(urllib.parse.unquote(self.path))
 
 

@@ -83,6 +83,27 @@ def without_credentials() -> str:
     return "" if s3_credentials() else f"; {NO_KEYS}"
 
 
+@contextlib.contextmanager
+def translate_errors(where: str) -> Iterator[None]:
+    """Turn what the SDK raises into one sentence.
+
+    where: what was asked for, and on which server.
+
+    Raises:
+        InvalidInput: the store refuses.
+        Unavailable: it does not answer.
+    """
+    try:
+        yield
+    except minio.S3Error as error:
+        missing = without_credentials() if error.code == "AccessDenied" else ""
+        raise InvalidInput(f"{where} answers {error.code}: {error.message}{missing}") from error
+    except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
+        raise Unavailable(f"{where} gives no S3 answer: {error}") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise Unavailable(f"{where} can't be reached: {network_error(error)}") from error
+
+
 class S3Store:
     """Files under a prefix of an object store.
 
@@ -111,16 +132,18 @@ class S3Store:
             InvalidInput: the store refuses.
             Unavailable: it does not answer.
         """
-        try:
-            with self.faults(name, "read"):
-                return retry_read(lambda: self.content(self.address.key(name)))
-        except FileNotFoundError:
-            return None
+        with translate_errors(f"{self.locate(name)} at {self.host}"):
+            return retry_read(lambda: self.content(self.address.key(name)))
 
-    def content(self, key: str) -> bytes:
-        """Return the content of an object."""
-        with contextlib.closing(self.client.get_object(self.address.bucket, key)) as answer:
-            return answer.read()
+    def content(self, key: str) -> bytes | None:
+        """Return the content of an object, None if there is none."""
+        try:
+            with contextlib.closing(self.client.get_object(self.address.bucket, key)) as answer:
+                return answer.read()
+        except minio.S3Error as error:
+            if error.code == "NoSuchKey":
+                return None
+            raise
 
     def write(self, name: str, content: bytes) -> None:
         """Replace a file as a whole.
@@ -129,25 +152,7 @@ class S3Store:
             InvalidInput: the store refuses.
             Unavailable: it does not answer.
         """
-        with self.faults(name, "written"):
+        with translate_errors(f"{self.locate(name)} at {self.host}"):
             stream = io.BytesIO(content)
             key = self.address.key(name)
             self.client.put_object(self.address.bucket, key, stream, len(content))
-
-    @contextlib.contextmanager
-    def faults(self, name: str, done: str) -> Iterator[None]:
-        """Turn what the SDK raises into one sentence; FileNotFoundError for a missing object.
-
-        done: what could not be done with the file.
-        """
-        where = f"{self.locate(name)} at {self.host}"
-        try:
-            yield
-        except minio.S3Error as error:
-            if error.code == "NoSuchKey":
-                raise FileNotFoundError(where) from error
-            raise InvalidInput(f"{where} can't be {done}: {error.code}: {error.message}") from error
-        except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
-            raise Unavailable(f"{where} can't be {done}: no S3 answer: {error}") from error
-        except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(f"{where} can't be reached: {network_error(error)}") from error

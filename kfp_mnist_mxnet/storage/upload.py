@@ -4,17 +4,15 @@ import contextlib
 import hashlib
 import io
 import pathlib
-from collections.abc import Iterator
 from typing import Protocol
 
 import minio
-import urllib3
 
-from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
+from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.storage.address import parse_destination
 from kfp_mnist_mxnet.storage.artifact import regular_file
-from kfp_mnist_mxnet.storage.http import network_error, retry_read
-from kfp_mnist_mxnet.storage.s3 import s3_client, without_credentials
+from kfp_mnist_mxnet.storage.http import retry_read
+from kfp_mnist_mxnet.storage.s3 import s3_client, translate_errors
 
 
 class Readable(Protocol):
@@ -36,7 +34,7 @@ def upload_directory(directory: str, destination_uri: str, endpoint: str) -> dic
     """
     address = parse_destination(destination_uri)
     client, host = s3_client(endpoint, timeout=60, retries=3)
-    with translate_errors(address.bucket, host):
+    with translate_errors(f"s3://{address.bucket} at {host}"):
         return {
             path.name: upload_file(client, host, path, address.bucket, address.key(path.name))
             for path in sorted(pathlib.Path(directory).iterdir())
@@ -55,7 +53,7 @@ def check_destination(destination_uri: str, endpoint: str) -> None:
     address = parse_destination(destination_uri)
     client, host = s3_client(endpoint, timeout=60, retries=3)
     key = address.key(".can-be-written")
-    with translate_errors(address.bucket, host):
+    with translate_errors(f"s3://{address.bucket} at {host}"):
         client.put_object(address.bucket, key, io.BytesIO(), 0)
         with contextlib.suppress(minio.S3Error):  # who may write may perhaps not delete
             client.remove_object(address.bucket, key)
@@ -84,27 +82,6 @@ def read_back(client: minio.Minio, bucket: str, key: str) -> tuple[int, str]:
     """Return the number of bytes of an object, and their SHA-256."""
     with contextlib.closing(client.get_object(bucket, key)) as answer:
         return size_and_digest(answer)
-
-
-@contextlib.contextmanager
-def translate_errors(bucket: str, host: str) -> Iterator[None]:
-    """Turn what the SDK raises into one sentence.
-
-    Raises:
-        InvalidInput: the store refuses.
-        Unavailable: it does not answer.
-    """
-    try:
-        yield
-    except minio.S3Error as error:
-        missing = without_credentials() if error.code == "AccessDenied" else ""
-        raise InvalidInput(
-            f"s3://{bucket} at {host} answers {error.code}: {error.message}{missing}"
-        ) from error
-    except (minio.error.ServerError, minio.error.InvalidResponseError) as error:
-        raise Unavailable(f"{host} gives no S3 answer: {error}") from error
-    except urllib3.exceptions.HTTPError as error:
-        raise Unavailable(f"{host} can't be reached: {network_error(error)}") from error
 
 
 def size_and_digest(file: Readable) -> tuple[int, str]:
