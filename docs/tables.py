@@ -18,8 +18,10 @@ from kfp_mnist_mxnet.cli.component import described
 from kfp_mnist_mxnet.compiler.step import containers_of
 from kfp_mnist_mxnet.compiler.target import Target
 from kfp_mnist_mxnet.components import COMPONENTS
-from kfp_mnist_mxnet.model.hyperparameters import DESCRIPTIONS, LEFT_OPEN, RECIPES
-from kfp_mnist_mxnet.model.symbol import ALLOWED_OPERATORS
+from kfp_mnist_mxnet.model.descriptions import DESCRIPTIONS
+from kfp_mnist_mxnet.model.hyperparameters import UNSET
+from kfp_mnist_mxnet.model.operators import OPERATORS
+from kfp_mnist_mxnet.model.recipes import RECIPES
 from kfp_mnist_mxnet.pipeline import PIPELINES
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -110,7 +112,7 @@ def parameters(name: str) -> str:
     rows = [
         [f"`{key}`", default_of(spec), first_sentence({**texts, **PIPELINE_OWN}[key])]
         for key, spec in pipeline.component_spec.inputs.items()
-        if name != "train" or key not in LEFT_OPEN
+        if name != "train" or key not in UNSET
     ]
     return table(["parameter", "default", ""], rows)
 
@@ -129,7 +131,7 @@ def sizes() -> str:
 
 def operators() -> str:
     """Return the operators that a model may consist of."""
-    return code(sorted(set(ALLOWED_OPERATORS) - {"null"}, key=str.lower)) + "\n"
+    return code(sorted(OPERATORS, key=str.lower)) + "\n"
 
 
 def contracts() -> str:

@@ -78,8 +78,8 @@ def test_a_component_takes_its_own_file_and_its_place_in_a_pipeline(checkout):
 
 def test_a_hyperparameter_takes_its_rule_and_a_parameter_of_component_and_pipeline(checkout):
     library = checkout / "kfp_mnist_mxnet" / "model" / "hyperparameters.py"
-    added = '    clip: float = given(1.5, Number(positive=True), "Highest norm of a gradient.")\n'
-    edit(library, "    dropout: float = given(", added)
+    added = '    clip: float = tunable(1.5, Number(positive=True), "Highest norm of a gradient.")\n'
+    edit(library, "    dropout: float = tunable(", added)
     component = checkout / "components" / "train.py"
     edit(component, "    dropout: float = -1.0,\n", "    clip: float = -1.0,\n")
     pipeline = checkout / "pipeline.py"
@@ -93,8 +93,8 @@ def test_a_hyperparameter_takes_its_rule_and_a_parameter_of_component_and_pipeli
     program = (
         "import json\n"
         "from kfp_mnist_mxnet.model.hyperparameters import *\n"
-        "overrides = {**LEFT_OPEN, 'clip': -1}\n"
-        "recipe, own = take_trial('tutorial', overrides, {'clip': 2})\n"
+        "overrides = {**UNSET, 'clip': -1}\n"
+        "recipe, own = apply_trial('tutorial', overrides, {'clip': 2})\n"
         "print(json.dumps(choose_hyperparameters(recipe, own).to_dict()))\n"
         "try:\n    choose_hyperparameters('default', {'clip': 0})\n"
         "except InvalidInput as error:\n    print(error)\n"

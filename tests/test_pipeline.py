@@ -16,7 +16,7 @@ from kfp_mnist_mxnet.compiler.install import CPU_PINS, CUDA_PINS, pins
 from kfp_mnist_mxnet.compiler.step import PYTHON_IMAGE
 from kfp_mnist_mxnet.compiler.target import Target, file_name, write_yaml
 from kfp_mnist_mxnet.components.train import train
-from kfp_mnist_mxnet.model.hyperparameters import LEFT_OPEN
+from kfp_mnist_mxnet.model.hyperparameters import UNSET
 
 STEPS = ["ingest", "train", "evaluate", "export", "predict"]  # the last two in either order
 REGISTER = "register did nothing: it needs a registry_uri"
@@ -439,5 +439,5 @@ def test_a_task_says_only_what_it_is_given(name):
 def test_the_pipeline_has_every_hyperparameter_that_train_takes():
     parameters = pipeline.PIPELINES["train"](Target()).component_spec.inputs
     for name, spec in train.component_spec.inputs.items():
-        if name in LEFT_OPEN:
+        if name in UNSET:
             assert parameters[name].default == spec.default, name

@@ -11,10 +11,11 @@ from kfp import dsl
 
 from kfp_mnist_mxnet.components.evaluate import evaluate
 from kfp_mnist_mxnet.data.dataset import write_dataset
-from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters, choose_hyperparameters
+from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters
 from kfp_mnist_mxnet.model.layers import describe_layers
 from kfp_mnist_mxnet.model.module import bind_module
 from kfp_mnist_mxnet.model.network import build_network
+from kfp_mnist_mxnet.model.recipes import choose_hyperparameters
 from kfp_mnist_mxnet.model.saving import save_parameters
 from kfp_mnist_mxnet.runtime.devices import contexts
 from kfp_mnist_mxnet.runtime.engine import mx
@@ -27,7 +28,7 @@ from kfp_mnist_mxnet.training.trainer import Trainer
 
 def new_module(chosen, images, labels, seed: int = 0):
     """A Module with its first parameters."""
-    split = as_split(images, labels)
+    split = as_split(images, labels, chosen.hidden_units[-1])
     return Trainer(split, split.empty(), chosen, seed, [mx.cpu()]).module
 
 
@@ -403,7 +404,7 @@ def test_huge_data_stays_out_of_memory(tmp_path):
 import itertools, pathlib
 import numpy as np
 from kfp_mnist_mxnet.data.dataset import DatasetInfo, Split
-from kfp_mnist_mxnet.model.hyperparameters import choose_hyperparameters
+from kfp_mnist_mxnet.model.recipes import choose_hyperparameters
 from kfp_mnist_mxnet.runtime.devices import contexts
 from kfp_mnist_mxnet.runtime.engine import mx
 from kfp_mnist_mxnet.training.trainer import Trainer
