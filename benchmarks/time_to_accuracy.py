@@ -40,7 +40,7 @@ def prepare(directory: str) -> None:
     """Write what PyTorch takes from the suite: the basis of the warps."""
     import numpy as np
 
-    from kfp_mnist_mxnet.model.hyperparameters import RECIPES
+    from kfp_mnist_mxnet.model.recipes import RECIPES
     from kfp_mnist_mxnet.training.augmentation import warp_basis
 
     basis, _ = warp_basis(28, 28, RECIPES["default"].augmentation)
@@ -49,10 +49,10 @@ def prepare(directory: str) -> None:
 
 def settings_of(recipe: str, epochs: int) -> str:
     """Return the hyperparameters of a recipe for so many epochs and ten classes, as JSON."""
-    from kfp_mnist_mxnet.model.hyperparameters import adapt_to_data, choose_hyperparameters
+    from kfp_mnist_mxnet.model.recipes import choose_hyperparameters, resolve_for_dataset
 
     own = {"epochs": epochs}
-    chosen = adapt_to_data(choose_hyperparameters(recipe, own), own, 60_000, (1, 28, 28), 10)
+    chosen = resolve_for_dataset(choose_hyperparameters(recipe, own), own, 60_000, (1, 28, 28), 10)
     return json.dumps(chosen.to_dict())
 
 

@@ -210,14 +210,14 @@ def prepared(directory: str, **overrides: Any) -> tuple[Callable[[], float], Any
     import numpy as np
 
     from kfp_mnist_mxnet.data.dataset import Split, read_dataset
-    from kfp_mnist_mxnet.model.hyperparameters import adapt_to_data, choose_hyperparameters
+    from kfp_mnist_mxnet.model.recipes import choose_hyperparameters, resolve_for_dataset
     from kfp_mnist_mxnet.runtime.devices import contexts
     from kfp_mnist_mxnet.training.trainer import Trainer
 
     whole = read_dataset(f"{directory}/train_data")
     shape, num_classes = whole.image_shape, whole.info.num_classes
     chosen = choose_hyperparameters("default", overrides)
-    chosen = adapt_to_data(chosen, overrides, len(whole.images), shape, num_classes)
+    chosen = resolve_for_dataset(chosen, overrides, len(whole.images), shape, num_classes)
     # The same epoch again and again: the end of its schedule must not come.
     chosen = dataclasses.replace(chosen, epochs=1000)
     part = Split(np.array(whole.images[:IMAGES]), np.array(whole.labels[:IMAGES]), whole.info)

@@ -34,7 +34,8 @@ def plan(
     from kfp_mnist_mxnet.data.dataset import read_dataset
     from kfp_mnist_mxnet.errors import InvalidInput
     from kfp_mnist_mxnet.limits import check_iterations
-    from kfp_mnist_mxnet.model.hyperparameters import LEFT_OPEN, check_trials
+    from kfp_mnist_mxnet.model.hyperparameters import UNSET
+    from kfp_mnist_mxnet.model.trials import check_trials
 
     check_iterations("trials", len(trials), max_trials)
     data = read_dataset(train_data.path)
@@ -44,5 +45,5 @@ def plan(
             "give a validation_fraction above 0"
         )
     shape, classes = data.images.shape[1:], data.info.num_classes
-    check_trials(trials, recipe, {**LEFT_OPEN, "epochs": epochs}, len(data.images), shape, classes)
+    check_trials(trials, recipe, {**UNSET, "epochs": epochs}, len(data.images), shape, classes)
     return trials

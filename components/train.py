@@ -3,7 +3,7 @@
 from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
 
 from kfp_mnist_mxnet.compiler.step import step
-from kfp_mnist_mxnet.model.hyperparameters import DESCRIPTIONS
+from kfp_mnist_mxnet.model.descriptions import DESCRIPTIONS
 
 
 @step(descriptions=DESCRIPTIONS)
@@ -73,16 +73,16 @@ def train(
     import kfp_mnist_mxnet
     from kfp_mnist_mxnet.data.dataset import read_dataset
     from kfp_mnist_mxnet.errors import Diverged
-    from kfp_mnist_mxnet.model.hyperparameters import (
-        RULES,
-        adapt_to_data,
-        check_seed,
-        choose_hyperparameters,
-        take_trial,
-    )
+    from kfp_mnist_mxnet.model.hyperparameters import RULES
     from kfp_mnist_mxnet.model.info import ModelInfo
     from kfp_mnist_mxnet.model.layers import describe_layers
+    from kfp_mnist_mxnet.model.recipes import (
+        check_seed,
+        choose_hyperparameters,
+        resolve_for_dataset,
+    )
     from kfp_mnist_mxnet.model.saving import save_model
+    from kfp_mnist_mxnet.model.trials import apply_trial
     from kfp_mnist_mxnet.reports.training import write_divergence_report, write_training_report
     from kfp_mnist_mxnet.runtime.devices import check_device, contexts, count_gpus
     from kfp_mnist_mxnet.runtime.engine import mx
@@ -94,8 +94,8 @@ def train(
     from kfp_mnist_mxnet.training.trainer import Trainer
 
     told = locals()
-    recipe, given = take_trial(recipe, {name: told[name] for name in RULES}, hyperparameters)
-    chosen = choose_hyperparameters(recipe, given)
+    recipe, overrides = apply_trial(recipe, {name: told[name] for name in RULES}, hyperparameters)
+    chosen = choose_hyperparameters(recipe, overrides)
     check_seed(seed)
     check_device(device)
     store = open_store(checkpoint_uri, s3_endpoint, "checkpoint_uri") if checkpoint_uri else None
@@ -105,7 +105,7 @@ def train(
         validation = read_dataset(validation_data.path)
         check_validation(validation, data)
     shape, num_classes = data.image_shape, data.info.num_classes
-    chosen = adapt_to_data(chosen, given, len(data.images), shape, num_classes)
+    chosen = resolve_for_dataset(chosen, overrides, len(data.images), shape, num_classes)
 
     trainer = Trainer(
         data, validation, chosen, seed, contexts(device, count_gpus(), chosen.batch_size)

@@ -17,8 +17,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from kfp_mnist_mxnet.compiler.step import containers_of
 from kfp_mnist_mxnet.compiler.target import Target
 from kfp_mnist_mxnet.components import COMPONENTS
-from kfp_mnist_mxnet.model.hyperparameters import DESCRIPTIONS, LEFT_OPEN, RECIPES
-from kfp_mnist_mxnet.model.symbol import ALLOWED_OPERATORS
+from kfp_mnist_mxnet.model.descriptions import DESCRIPTIONS
+from kfp_mnist_mxnet.model.hyperparameters import UNSET
+from kfp_mnist_mxnet.model.operators import OPERATORS
+from kfp_mnist_mxnet.model.recipes import RECIPES
 from kfp_mnist_mxnet.pipeline import PIPELINES
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -107,7 +109,7 @@ def recipes() -> str:
         [
             f"`{name}`",
             *(str(recipe[name]) for recipe in values),
-            first_sentence(text) + " Recipe only." * (name not in LEFT_OPEN),
+            first_sentence(text) + " Recipe only." * (name not in UNSET),
         ]
         for name, text in DESCRIPTIONS.items()
     ]
@@ -125,7 +127,7 @@ def parameters_of(name: str) -> Iterator[Parameter]:
         for parameter, spec in COMPONENTS[step].component_spec.inputs.items()
     }
     for key, spec in pipeline.component_spec.inputs.items():
-        if name != "train" or key not in LEFT_OPEN:
+        if name != "train" or key not in UNSET:
             yield parameter(key, spec, {**texts, **PIPELINE_OWN}[key])
 
 
@@ -160,7 +162,7 @@ def sizes() -> str:
 
 def operators() -> str:
     """Return the operators that a model may consist of."""
-    return code(sorted(set(ALLOWED_OPERATORS) - {"null"}, key=str.lower)) + "\n"
+    return code(sorted(OPERATORS, key=str.lower)) + "\n"
 
 
 def contracts() -> str:

@@ -341,7 +341,7 @@ def foreign(operator: str):
 
 
 BAD_SYMBOLS = {
-    "Custom": (foreign("Custom"), "the operator Custom, which no network"),
+    "Custom": (foreign("Custom"), "of the operator Custom, which no network may"),
     "_CachedOp": (foreign("_CachedOp"), "the operator _CachedOp"),
     "a loop": (foreign("_foreach"), "the operator _foreach"),
     "a branch": (foreign("_cond"), "the operator _cond"),
@@ -365,7 +365,7 @@ BAD_SYMBOLS = {
     "groups": (put("conv0", "attrs", "num_group", "0"), "num_group='0'"),
     "an attribute that is a number": (put("conv0", "attrs", "num_filter", 8), "expected string"),
     "a layer of a billion": (put("output", "attrs", "num_hidden", "999999999"), "needs arg:output"),
-    "an activation that is unknown": (put("act0", "attrs", "act_type", "none"), "can't be used"),
+    "an activation that is unknown": (put("act0", "attrs", "act_type", "none"), "act_type='none'"),
     "heads that are not there": (put("graph", "heads", [[99, 0, 0]]), "heads must be the last"),
     "no heads": (put("graph", "heads", []), "heads must be the last node"),
     "arg_nodes of others": (put("graph", "arg_nodes", [1]), "arg_nodes must be"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import as_split
 
-from kfp_mnist_mxnet.model.hyperparameters import choose_hyperparameters
+from kfp_mnist_mxnet.model.recipes import choose_hyperparameters
 from kfp_mnist_mxnet.runtime.engine import mx
 from kfp_mnist_mxnet.storage.store import FileStore, Store, open_store
 from kfp_mnist_mxnet.training.checkpoint import Checkpoint

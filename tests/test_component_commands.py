@@ -20,7 +20,8 @@ from kfp_mnist_mxnet.cli.component_command import command
 from kfp_mnist_mxnet.components import COMPONENTS
 from kfp_mnist_mxnet.components.__main__ import main
 from kfp_mnist_mxnet.components.train import train
-from kfp_mnist_mxnet.model.hyperparameters import RULES, choose_hyperparameters
+from kfp_mnist_mxnet.model.hyperparameters import RULES
+from kfp_mnist_mxnet.model.recipes import choose_hyperparameters
 
 KATIB = yaml.safe_load((ROOT / "docs" / "katib-experiment.yaml").read_text())["spec"]
 SMALL = ["--kernels", "3", "--filters", "8", "--hidden-units", "16,-1", "--batch-size", "8"]

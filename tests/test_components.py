@@ -15,12 +15,10 @@ from kfp_mnist_mxnet.compiler.step import STEPS
 from kfp_mnist_mxnet.components import COMPONENTS as SUITE
 from kfp_mnist_mxnet.components.plan import plan
 from kfp_mnist_mxnet.components.train import train
-from kfp_mnist_mxnet.model.hyperparameters import (
-    DESCRIPTIONS,
-    RULES,
-    choose_hyperparameters,
-    take_trial,
-)
+from kfp_mnist_mxnet.model.descriptions import DESCRIPTIONS
+from kfp_mnist_mxnet.model.hyperparameters import RULES
+from kfp_mnist_mxnet.model.recipes import choose_hyperparameters
+from kfp_mnist_mxnet.model.trials import apply_trial
 
 COMPONENTS = list(SUITE.values())
 
@@ -89,7 +87,7 @@ def test_train_takes_every_hyperparameter_as_it_is_declared():
         for name, spec in train.component_spec.inputs.items()
         if name in DESCRIPTIONS
     }
-    assert taken == {name: rule.open for name, rule in RULES.items()}
+    assert taken == {name: rule.unset for name, rule in RULES.items()}
     for name, spec in train.component_spec.inputs.items():
         if name in RULES:
             assert spec.description == DESCRIPTIONS[name]
@@ -116,9 +114,9 @@ def test_a_sweep_takes_numbers_as_the_back_end_hands_them_over(trained):
     ]
     for form in (trials, through_json(trials)):
         assert plan.python_func(**splits, trials=form, epochs=through_json(-1.0)) == form
-    defaults = {name: through_json(rule.open) for name, rule in RULES.items()}
+    defaults = {name: through_json(rule.unset) for name, rule in RULES.items()}
     for trial in trials:
-        recipe, own = take_trial("default", defaults, through_json(trial))
+        recipe, own = apply_trial("default", defaults, through_json(trial))
         chosen = choose_hyperparameters(recipe, own)
         for name, value in chosen.to_dict().items():
             kind = RULES[name].kind if name in RULES else object

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from kfp_mnist_mxnet.model.hyperparameters import choose_hyperparameters
+from kfp_mnist_mxnet.model.recipes import choose_hyperparameters
 from kfp_mnist_mxnet.training.duration import plan_rounds, reason_to_stop
 from kfp_mnist_mxnet.training.history import Epoch
 

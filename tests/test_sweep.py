@@ -13,7 +13,7 @@ from kfp import dsl
 from kfp_mnist_mxnet.components.compare import compare
 from kfp_mnist_mxnet.components.plan import plan
 from kfp_mnist_mxnet.components.train import train
-from kfp_mnist_mxnet.model.hyperparameters import LEFT_OPEN, RULES
+from kfp_mnist_mxnet.model.hyperparameters import RULES, UNSET
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_every_hyperparameter_can_be_left_open():
         for name, parameter in inspect.signature(train.python_func).parameters.items()
         if name in RULES
     }
-    assert defaults == LEFT_OPEN
+    assert defaults == UNSET
 
 
 def test_plan_gives_the_trials(splits):

@@ -11,13 +11,16 @@ from kfp import dsl
 
 from kfp_mnist_mxnet.components.evaluate import evaluate
 from kfp_mnist_mxnet.data.dataset import write_dataset
-from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters, choose_hyperparameters
+from kfp_mnist_mxnet.model import network
+from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters
 from kfp_mnist_mxnet.model.layers import describe_layers
 from kfp_mnist_mxnet.model.module import bind_module
 from kfp_mnist_mxnet.model.network import build_network
+from kfp_mnist_mxnet.model.recipes import choose_hyperparameters
 from kfp_mnist_mxnet.model.saving import save_parameters
 from kfp_mnist_mxnet.runtime.devices import contexts
 from kfp_mnist_mxnet.runtime.engine import mx
+from kfp_mnist_mxnet.training import trainer
 from kfp_mnist_mxnet.training.augmentation import Warper
 from kfp_mnist_mxnet.training.batches import training_batches
 from kfp_mnist_mxnet.training.schedule import learning_rate_at
@@ -27,8 +30,18 @@ from kfp_mnist_mxnet.training.trainer import Trainer
 
 def new_module(chosen, images, labels, seed: int = 0):
     """A Module with its first parameters."""
-    split = as_split(images, labels)
+    split = as_split(images, labels, chosen.hidden_units[-1])
     return Trainer(split, split.empty(), chosen, seed, [mx.cpu()]).module
+
+
+def test_an_operator_that_could_not_be_exported_is_named_before_training(monkeypatch):
+    monkeypatch.setattr(
+        trainer, "build_network", lambda chosen: mx.sym.sin(network.build_network(chosen))
+    )
+    chosen = choose_hyperparameters("default", {"hidden_units": [8, 2], "batch_size": 4})
+    images, labels = np.zeros((4, 1, 28, 28), np.uint8), np.zeros(4, np.uint8)
+    with pytest.raises(ValueError, match=r"operator sin, .*: see model/operators\.py$"):
+        new_module(chosen, images, labels)
 
 
 def test_learns(trained):
@@ -403,7 +416,7 @@ def test_huge_data_stays_out_of_memory(tmp_path):
 import itertools, pathlib
 import numpy as np
 from kfp_mnist_mxnet.data.dataset import DatasetInfo, Split
-from kfp_mnist_mxnet.model.hyperparameters import choose_hyperparameters
+from kfp_mnist_mxnet.model.recipes import choose_hyperparameters
 from kfp_mnist_mxnet.runtime.devices import contexts
 from kfp_mnist_mxnet.runtime.engine import mx
 from kfp_mnist_mxnet.training.trainer import Trainer

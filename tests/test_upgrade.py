@@ -10,6 +10,7 @@ from conftest import ROOT
 from kfp import dsl
 
 from kfp_mnist_mxnet.components.predict import predict
+from kfp_mnist_mxnet.model.hyperparameters import BEFORE
 from kfp_mnist_mxnet.model.info import PARAMETERS_FILE, SYMBOL_FILE
 from kfp_mnist_mxnet.runtime.engine import mx
 
@@ -52,8 +53,7 @@ def test_data_and_a_checkpoint_of_before_train_on(artifacts, tmp_path, caplog, o
     assert any("Resuming after epoch 0" in line for line in caplog.messages) == checkpoint
     new = json.loads(pathlib.Path(made.path, "model.json").read_text())
     assert new.keys() == before.keys()
-    added = {"label_smoothing": 0.0}  # since 0.2.0
-    assert new["hyperparameters"] == added | before["hyperparameters"]
+    assert new["hyperparameters"] == BEFORE | before["hyperparameters"]
     for key in ("input_shape", "num_classes", "train_data_sha256"):
         assert new[key] == before[key]
     if checkpoint:

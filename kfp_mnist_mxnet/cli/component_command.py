@@ -21,7 +21,7 @@ import click
 from kfp import dsl
 from kfp.dsl.types.type_annotations import InputAnnotation, OutputAnnotation
 
-from kfp_mnist_mxnet.model.hyperparameters import DESCRIPTIONS
+from kfp_mnist_mxnet.model.descriptions import DESCRIPTIONS
 
 OPTIONAL = ("validation_data",)  # data sets that a component can do without
 WRITTEN_AS_JSON = (dsl.Metrics, dsl.ClassificationMetrics)  # what they say is their metadata

@@ -133,17 +133,40 @@ def module_name(function: str) -> str:
 
 @functools.cache
 def strip_source(source: str, annotations: bool = False) -> str:
-    """Return source without comments and docstrings.
+    """Return source without comments, docstrings, and imports for annotations that are gone.
 
     annotations: whether those of functions stay.
     """
     stripper = Stripper(source, annotations)
-    text = ast.unparse(stripper.visit(ast.parse(source)))
+    tree = ast.parse(source)
+    stripper.visit(tree)
+    drop_imports(tree, " ".join(stripper.fstrings))
+    text = ast.unparse(tree)
     return re.sub(r"\bfstring_(\d+)_\b", lambda found: stripper.fstrings[int(found[1])], text)
 
 
+def drop_imports(tree: ast.Module, fstrings: str) -> None:
+    """Take what only annotations needed out of a tree; fstrings: what else uses names."""
+    used = {"*"} | {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    used |= set(re.findall(r"\w+", fstrings))
+    for node in [node for node in tree.body if isinstance(node, ast.ImportFrom)]:
+        node.names = [alias for alias in node.names if (alias.asname or alias.name) in used]
+        if not node.names:
+            tree.body.remove(node)
+
+
+def is_text(node: ast.AST) -> bool:
+    """Tell docstrings, and texts below the fields of a class, from what does something."""
+    match node:
+        case ast.Expr(ast.Constant(str())):
+            return True
+    return False
+
+
 class Stripper(ast.NodeTransformer):
-    """Takes docstrings, and unless they stay annotations of functions, out of a tree.
+    """Takes docstrings and annotations out of a tree, but for those of a class's fields.
+
+    Those of functions may stay.
 
     Versions of Python write f-strings in different ways. So names stand for them, and fstrings has
     what they are in the source.
@@ -152,6 +175,7 @@ class Stripper(ast.NodeTransformer):
     def __init__(self, source: str, annotations: bool) -> None:
         self.source, self.annotations = source, annotations
         self.fstrings: list[str] = []
+        self.fields: set[ast.AST] = set()
 
     def visit(self, node: ast.AST) -> ast.AST:
         """Return what stands for a node."""
@@ -160,9 +184,12 @@ class Stripper(ast.NodeTransformer):
             is_block = '"""' in text  # whose lines are part of it
             self.fstrings.append(text if is_block else " ".join(text.split("\n")))
             return ast.Name(f"fstring_{len(self.fstrings) - 1}_")
+        if isinstance(node, ast.ClassDef):
+            self.fields.update(node.body)
+        if isinstance(node, ast.AnnAssign) and node.value and node not in self.fields:
+            node = ast.Assign([node.target], node.value, lineno=node.lineno)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            if ast.get_docstring(node, clean=False) is not None:
-                del node.body[0]
+            node.body = [part for part in node.body if not is_text(part)]
             if not node.body and not isinstance(node, ast.Module):
                 node.body.append(ast.Pass())
         if isinstance(node, ast.FunctionDef) and not self.annotations:

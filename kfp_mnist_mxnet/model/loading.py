@@ -68,14 +68,9 @@ def check_sizes(symbol: mx.sym.Symbol, info: ModelInfo, parameters: dict[str, np
     known, layers, auxiliary = internals.infer_shape(data=(1, *info.input_shape))
     if known is None:
         raise ValueError("the shapes of its layers do not follow from input_shape")
-    states = zip(internals.list_auxiliary_states(), auxiliary, strict=True)
-    needed = {
-        **{
-            f"arg:{name}": size
-            for name, size in zip(internals.list_arguments(), known, strict=True)
-        },
-        **{f"aux:{name}": size for name, size in states},
-    }
+    names = [f"arg:{name}" for name in internals.list_arguments()]
+    names += [f"aux:{name}" for name in internals.list_auxiliary_states()]
+    needed = dict(zip(names, [*known, *auxiliary], strict=True))
     for name in ("arg:data", "arg:softmax_label"):
         needed.pop(name, None)
     found = {name: array.shape for name, array in parameters.items()}

@@ -1,26 +1,19 @@
-"""Which symbols are loaded: graphs of the operators that the suite's networks are built of."""
+"""Which symbols are loaded: graphs of the operators in operators.py."""
 
 import json
 import re
 from typing import Any
 
 from kfp_mnist_mxnet.errors import DamagedFile
+from kfp_mnist_mxnet.model.operators import OPERATORS
 
-# A symbol is a program. These operators only compute: they call back no code, read no file.
-# Operator to the number of its inputs and the names of its attributes.
-ALLOWED_OPERATORS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "Cast": (1, ("dtype",)),
-    "_div_scalar": (1, ("scalar",)),
-    "Convolution": (3, ("kernel", "num_filter", "pad")),
-    "BatchNorm": (5, ("eps", "fix_gamma", "momentum")),
-    "Pooling": (1, ("kernel", "pool_type", "stride")),
-    "Activation": (1, ("act_type",)),
-    "Dropout": (1, ("p",)),
-    "Flatten": (1, ()),
-    "FullyConnected": (3, ("num_hidden",)),
-    "SoftmaxOutput": (2, ("smooth_alpha",)),
+# Operator to attribute to what its text may be. A variable has the attributes of the operator that
+# it is a parameter of, which MXNet does not read, and how training starts it.
+PATTERNS = {name: operator.attributes for name, operator in OPERATORS.items()}
+PATTERNS["null"] = {
+    "__init__": r'\["(zero|one)", \{\}\]',
+    **{name: r"[\w.+(), -]{1,40}" for own in PATTERNS.values() for name in own},
 }
-ATTRIBUTES = {name for _, names in ALLOWED_OPERATORS.values() for name in names}
 
 
 def check_symbol(content: bytes, name: str) -> None:
@@ -35,15 +28,8 @@ def check_symbol(content: bytes, name: str) -> None:
     """
     try:
         graph = json.loads(content)
+        check_nodes(graph)
         nodes, heads = graph["nodes"], graph["heads"]
-        variables = [i for i, node in enumerate(nodes) if node["op"] == "null"]
-        names = {node["name"] for node in nodes}
-        if not 1 <= len(nodes) <= 1000 or len(names) != len(nodes):
-            raise DamagedFile(f"expected 1 to 1000 nodes with a name each, got {len(nodes)}")
-        for i, node in enumerate(nodes):
-            check_node(i, node, variables)
-        if graph["arg_nodes"] != variables:
-            raise DamagedFile(f"arg_nodes must be {variables}, got {graph['arg_nodes']!r}")
         if json.dumps(heads) not in (f"[[{len(nodes) - 1}, 0, {version}]]" for version in (0, 1)):
             raise DamagedFile(f"heads must be the last node, got {heads!r}")
         others = set(graph) - {"nodes", "arg_nodes", "node_row_ptr", "heads", "attrs"}
@@ -57,69 +43,78 @@ def check_symbol(content: bytes, name: str) -> None:
         raise DamagedFile(f"{name} is not a symbol of this suite: {str(error)[:500]}") from error
 
 
-def check_node(number: int, node: dict[str, Any], variables: list[int]) -> None:
-    """Check one node of a symbol.
-
-    number: its place; variables: the places of the nodes that are variables.
+def check_nodes(graph: dict[str, Any]) -> None:
+    """Check the nodes of a symbol, each of which computes with earlier ones.
 
     Raises:
-        DamagedFile: an operator, attribute or input that the suite's networks do not have.
+        DamagedFile: an operator, attribute or input that is not allowed.
+        KeyError, TypeError, AttributeError: it is not what a symbol is.
+    """
+    nodes = graph["nodes"]
+    variables = [i for i, node in enumerate(nodes) if node["op"] == "null"]
+    names = {node["name"] for node in nodes}
+    if not 1 <= len(nodes) <= 1000 or len(names) != len(nodes):
+        raise DamagedFile(f"expected 1 to 1000 nodes with a name each, got {len(nodes)}")
+    for i, node in enumerate(nodes):
+        check_node(i, node)
+        data, count = 0, 0
+        if node["op"] != "null":
+            data, count = OPERATORS[node["op"]].inputs(node.get("attrs", {}))
+        check_inputs(i, nodes, data, count)
+    if graph["arg_nodes"] != variables:
+        raise DamagedFile(f"arg_nodes must be {variables}, got {graph['arg_nodes']!r}")
+
+
+def check_node(number: int, node: dict[str, Any]) -> None:
+    """Check one node of a symbol but for its inputs; number: its place.
+
+    Raises:
+        DamagedFile: an operator or attribute that is not allowed.
         KeyError, TypeError, AttributeError: it is not what a node of a symbol is.
     """
-    operator = node["op"]
-    if not re.fullmatch(r"[\w.-]{1,100}", node["name"]):
-        raise DamagedFile(f"node {number} has the name {node['name']!r}")
-    if set(node) - {"op", "name", "attrs", "inputs"}:
-        raise DamagedFile(f"node {number} has the keys {sorted(node)}")
-    if operator == "null":
-        count, names = 0, ATTRIBUTES
-    elif operator in ALLOWED_OPERATORS:
-        count, names = ALLOWED_OPERATORS[operator][0], set(ALLOWED_OPERATORS[operator][1])
-    else:
-        raise DamagedFile(
-            f"it has the operator {operator}, which no network of this suite has: it was not loaded"
-        )
-    for name, value in node.get("attrs", {}).items():
-        if name not in names and not (operator == "null" and name == "__init__"):
-            raise DamagedFile(f"the operator {operator} has the attribute {name}={value!r}")
-        check_attribute(name, value)
-    check_inputs(number, node, count, variables)
+    operator, name = node["op"], node["name"]
+    if not re.fullmatch(r"[\w.-]{1,100}", name) or set(node) - {"op", "name", "attrs", "inputs"}:
+        raise DamagedFile(f"node {number}, {name!r}, has the keys {sorted(node)}")
+    if operator != "null" and operator not in OPERATORS:
+        raise DamagedFile(f"{name} is of the operator {operator}, which no network may have")
+    patterns = PATTERNS[operator]
+    for key, value in node.get("attrs", {}).items():
+        if key not in patterns or not re.fullmatch(patterns[key], value):
+            raise DamagedFile(f"{name}, of the operator {operator}, has {key}={value!r}")
 
 
-def check_attribute(name: str, value: str) -> None:
-    """Check the value of a node's attribute: a number, a word, or a pair of sizes up to 9999.
+def check_inputs(number: int, nodes: list[dict[str, Any]], data: int, count: int) -> None:
+    """Check that a node computes with outputs of earlier ones, and after these with parameters.
 
-    Raises:
-        DamagedFile: it is something else.
-        TypeError: it is no text.
-    """
-    size = r"\d{1,4}" if name == "pad" else r"[1-9]\d{0,3}"
-    kind = r"[\w.-]{1,20}"
-    if name in ("kernel", "pad", "stride"):
-        kind = rf"\({size}, {size}\)"
-    elif name == "__init__":  # of a variable: how training starts it
-        kind = r'\["(zero|one)", \{\}\]'
-    if not re.fullmatch(kind, value):
-        raise DamagedFile(f"an operator has the attribute {name}={value!r}")
-
-
-def check_inputs(number: int, node: dict[str, Any], count: int, variables: list[int]) -> None:
-    """Check that a node computes with the output of an earlier one, and else with variables.
-
-    number: its place; count: of its inputs; variables: the places of the nodes that are variables.
+    number: its place; data, count: how many inputs of the former kind, and in all.
 
     Raises:
         DamagedFile: there are other inputs.
         KeyError, TypeError: they are not what the inputs of a node are.
     """
-    inputs = node["inputs"]
+    operator, inputs = nodes[number]["op"], nodes[number]["inputs"]
     fits = len(inputs) == count and all(
         [type(value) for value in entry] == [int, int, int]
         and 0 <= entry[0] < number
         and entry[1] == 0
         and entry[2] in (0, 1)
-        and (place == 0 or entry[0] in variables)
+        and may_take(operator, nodes[entry[0]], place >= data)
         for place, entry in enumerate(inputs)
     )
     if not fits:
-        raise DamagedFile(f"node {number}, {node['op']}, has the inputs {inputs!r}")
+        raise DamagedFile(
+            f"node {number}, {operator}, has the inputs {inputs!r}: data is for Cast, and "
+            "softmax_label for SoftmaxOutput"
+        )
+
+
+def may_take(operator: str, source: dict[str, Any], is_parameter: bool) -> bool:
+    """Tell whether an operator may take a node's output as data or as a parameter.
+
+    All but Cast compute with float32: a division of uint8 by 0 ends the process.
+    """
+    if source["name"] == "data":
+        return operator == "Cast"
+    if source["name"] == "softmax_label":
+        return is_parameter and operator == "SoftmaxOutput"
+    return not is_parameter or (source["op"] == "null" and operator != "SoftmaxOutput")

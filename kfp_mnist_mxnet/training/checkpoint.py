@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kfp_mnist_mxnet.errors import DamagedFile, InvalidInput
+from kfp_mnist_mxnet.model.hyperparameters import BEFORE
 from kfp_mnist_mxnet.runtime.engine import mx
 from kfp_mnist_mxnet.storage.artifact import npy_header
 from kfp_mnist_mxnet.storage.store import Store
@@ -23,8 +24,6 @@ from kfp_mnist_mxnet.training.history import Epoch
 
 FILE = "checkpoint.npz"
 Identity = dict[str, Any]  # what tells one training from another, as JSON values
-# What a checkpoint of release 0.1.0 does not name, as training was then.
-ADDED: Identity = {"label_smoothing": 0.0}
 
 
 class Progress(NamedTuple):
@@ -56,7 +55,7 @@ class Checkpoint:
             before, history = progress["training"], progress["history"]
             if not isinstance(before, dict) or not isinstance(history, list) or not history:
                 raise ValueError("training must be an object, history a list of epochs")
-            before = ADDED | before
+            before = BEFORE | before
             epochs = [Epoch.from_json(record) for record in history]
         except (
             *(ValueError, KeyError, TypeError, OSError, EOFError, RecursionError),
@@ -93,7 +92,7 @@ class Checkpoint:
         Raises:
             DamagedFile: an array is missing, or there is one that the Module has not.
         """
-        wrong = misfits(module, arrays)
+        wrong = mismatched_arrays(module, arrays)
         if wrong:
             raise self.damaged(f"{wrong[0]} does not fit the network")
         parameters: dict[str, dict[str, mx.nd.NDArray]] = {"arg": {}, "aux": {}}
@@ -142,7 +141,7 @@ def arrays_of(module: mx.mod.Module) -> dict[str, np.ndarray]:
     return arrays
 
 
-def misfits(module: mx.mod.Module, arrays: dict[str, np.ndarray]) -> list[str]:
+def mismatched_arrays(module: mx.mod.Module, arrays: dict[str, np.ndarray]) -> list[str]:
     """Return the names of arrays that are missing, or that a Module has not so."""
     arguments, auxiliary = module.get_params()
     shapes = {f"arg:{key}": array.shape for key, array in arguments.items()}

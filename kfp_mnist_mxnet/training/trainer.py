@@ -20,6 +20,7 @@ from kfp_mnist_mxnet.training.duration import plan_rounds, reason_to_stop
 from kfp_mnist_mxnet.training.history import Epoch
 from kfp_mnist_mxnet.training.schedule import learning_rate_at
 from kfp_mnist_mxnet.training.scoring import score
+from kfp_mnist_mxnet.training.trainable import check_trainable
 
 LINES = 10  # of the log, in an epoch of a round of at most as many epochs; else one
 
@@ -52,6 +53,9 @@ class Trainer:
 
     training, validation: what it learns from, and what is scored after each epoch (may be empty).
     chosen: adapted to the data. contexts: share each batch.
+
+    Raises:
+        InvalidInput: the network can't be trained on such images, or not be loaded afterwards.
     """
 
     def __init__(
@@ -65,6 +69,8 @@ class Trainer:
         self.training, self.validation = training, validation
         self.chosen, self.seed, self.contexts = chosen, seed, contexts
         self.network = build_network(chosen)
+        image_shape, num_classes = training.image_shape, training.info.num_classes
+        check_trainable(self.network, chosen, image_shape, num_classes)
         self.module = self.bound_module()
         self.batches = -(-len(training.images) // chosen.batch_size)  # of an epoch
         self.plan = plan_rounds(chosen.epochs, len(training.images), len(validation.images))

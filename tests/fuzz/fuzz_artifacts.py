@@ -97,7 +97,8 @@ def targets() -> dict[str, Any]:
 
     from kfp_mnist_mxnet.data.dataset import read_dataset
     from kfp_mnist_mxnet.evaluation.comparison import Trial, name_trials
-    from kfp_mnist_mxnet.model.hyperparameters import LEFT_OPEN, check_trials
+    from kfp_mnist_mxnet.model.hyperparameters import UNSET
+    from kfp_mnist_mxnet.model.trials import check_trials
     from kfp_mnist_mxnet.prediction.predictor import Predictor
     from kfp_mnist_mxnet.prediction.shards import order_shards, read_true_labels
     from kfp_mnist_mxnet.storage.store import FileStore
@@ -130,7 +131,7 @@ def targets() -> dict[str, Any]:
         except (ValueError, RecursionError):
             return  # Kubeflow's own part
         trials = trials if isinstance(trials, list) else [trials]
-        check_trials(trials, "default", LEFT_OPEN, 100, (1, 28, 28), 10)
+        check_trials(trials, "default", UNSET, 100, (1, 28, 28), 10)
 
     return {
         "data/images.npy": read_data,
