@@ -1,11 +1,13 @@
-"""A step as it runs in its pod: its program, under kfp's executor, in a process of its own.
+"""A step as it runs in its pod: its program, then kfp's executor, in a process of its own.
 
 The process has an empty directory, Python's own modules and the packages that the step installs,
 with what these need, and nothing of this checkout. This file is also the program of that process:
-it takes away the rest, brings a fault about, then runs the executor.
+in place of installing packages it takes away all others; it brings a fault about, then runs the
+executor.
 """
 
 import dataclasses
+import functools
 import importlib
 import importlib.metadata
 import itertools
@@ -76,17 +78,16 @@ class Step:
             }
         )
 
-    def command(self, root: pathlib.Path, scratch: pathlib.Path, fault: Fault) -> list[str]:
-        """The command of the process; the shipped source lies in `scratch`."""
-        container = self.component.component_spec.implementation.container
-        source = scratch / f"{self.component.python_func.__name__}.py"
-        source.write_text(container.command[-1])
-        script = re.search(r'packages="([^"]*)"', container.command[2])
-        pins = [pin.partition("==")[0] for pin in script[1].split()] if script else []
-        brought_about = json.dumps({"fault": dataclasses.asdict(fault), "packages": pins})
-        executor = ["--component_module_path", str(source), "--function_to_execute", source.stem]
-        executor += ["--executor_input", self.executor_input(root)]
-        return [sys.executable, "-I", __file__, brought_about, str(root), *executor]
+    def command(self, root: pathlib.Path, fault: Fault) -> list[str]:
+        """The command of the process."""
+        command = self.component.component_spec.implementation.container.command
+        assert command[:2] == ["python3", "-c"]
+        library = self.artifacts["library"].uri if "library" in self.artifacts else root / "library"
+        own = [re.sub(r"^{{\$.*}}$", str(library), word) for word in command[2:]]
+        own += ["--executor_input", self.executor_input(root)]
+        own += ["--function_to_execute", self.component.python_func.__name__]
+        brought_about = json.dumps(dataclasses.asdict(fault))
+        return [sys.executable, "-I", __file__, brought_about, str(root), *own]
 
     def run(
         self, root: pathlib.Path, scratch: pathlib.Path, fault: Fault = Fault(), **environment: str
@@ -95,9 +96,9 @@ class Step:
         empty = scratch / "empty"
         empty.mkdir(parents=True, exist_ok=True)
         return subprocess.run(
-            self.command(root, scratch, fault),
+            self.command(root, fault),
             cwd=empty,
-            env={**os.environ, **environment, "_KFP_RUNTIME": "true", "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **environment, "TMPDIR": str(scratch), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -180,24 +181,33 @@ def isolate(packages: list[str]) -> None:
 
 
 def main() -> None:
-    """Take away what a pod has not, bring a fault about, and run kfp's executor."""
-    told, root = json.loads(sys.argv[1]), sys.argv[2]
-    fault = Fault(**told["fault"])
-    del sys.argv[1:3]
-    isolate(told["packages"])
+    """Run a step's program, and the command that it would start in place of this process."""
+    told, root, program, *arguments = sys.argv[1:]
+    os.execvp = functools.partial(run_executor, Fault(**json.loads(told)), root)  # type: ignore[assignment]
+    sys.argv = ["-c", *arguments]
+    exec(compile(program, "program", "exec"), {"__name__": "__main__"})
+
+
+def run_executor(fault: Fault, root: str, file: str, command: list[str]) -> None:
+    """Take away what a pod has not, bring a fault about, and run kfp's executor.
+
+    command: sh -c SCRIPT sh PACKAGES python3 -m kfp.dsl.executor_main ARGUMENTS
+    """
+    assert (file, command[:2], command[5:7]) == ("sh", ["sh", "-c"], ["python3", "-m"])
+    packages = [pin.partition("==")[0] for pin in command[4].split()]
+    sys.argv = command[7:]
+    isolate(packages)
     if fault.signal:
         send_signal(root, fault)
     if fault.memory:
-        importlib.import_module(
-            "matplotlib.figure" if "matplotlib" in told["packages"] else "numpy"
-        )
+        importlib.import_module("matplotlib.figure" if "matplotlib" in packages else "numpy")
         pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + fault.memory
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     if fault.backwards:
         clock = itertools.count(int(time.time()), -60)
         time.time = lambda: float(next(clock))
-    runpy.run_module("kfp.dsl.executor_main", run_name="__main__")
+    runpy.run_module(sys.argv[0], run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -67,8 +67,8 @@ def test_every_input_and_output_has_a_description(component):
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_every_package_is_pinned(component):
-    script = component.component_spec.implementation.container.command[2]
-    packages = re.search(r'packages="([^"]*)"', script)
+    program = component.component_spec.implementation.container.command[2]
+    packages = re.search(r'start\("\w+", "([^"]*)"\)', program)
     assert packages
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in packages[1].split())
 

@@ -15,7 +15,7 @@ import pytest
 
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.main import component_for
-from kfp_mnist_mxnet.compiler.install import UV, Base, install_script
+from kfp_mnist_mxnet.compiler.install import UV, Base, install_command
 from kfp_mnist_mxnet.compiler.site import Site
 from kfp_mnist_mxnet.compiler.target import Target
 
@@ -114,20 +114,20 @@ def index_with_uv(index, uv_wheel) -> Index:
 
 
 def start(
-    tmp_path: pathlib.Path, script: str, program: str = FOUND, **environment: str
+    tmp_path: pathlib.Path, install: list[str], program: str = FOUND, **environment: str
 ) -> subprocess.CompletedProcess:
-    """Run a script in place of a pod's, with `python3` and nothing else that pip is told of."""
+    """Run a command in place of a pod's, with `python3` and nothing else that pip is told of."""
     told = ("PIP_", "UV_", "XDG_CONFIG", "SSL_CERT_FILE", "http", "HTTP", "no_proxy", "NO_PROXY")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(told)}
     kept |= {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path), "PIP_RETRIES": "0"}
     kept |= {"PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"}
     kept |= {"PIP_CONFIG_FILE": os.devnull, **environment}
-    command = ["sh", "-c", script, "python3", "-c", program]
+    command = [*install, "python3", "-c", program]
     return subprocess.run(command, env=kept, capture_output=True, text=True, timeout=120)
 
 
 def test_pip_installs_where_uv_can_not_be_had(tmp_path, index):
-    done = start(tmp_path, install_script(["tiny==1.0"]), PIP_INDEX_URL=f"http://{index.url}")
+    done = start(tmp_path, install_command(["tiny==1.0"]), PIP_INDEX_URL=f"http://{index.url}")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("tiny tmp.")  # in a directory of its own
     assert done.stderr == ""
@@ -136,7 +136,7 @@ def test_pip_installs_where_uv_can_not_be_had(tmp_path, index):
 
 def test_uv_asks_the_index_that_pip_is_told_of(tmp_path, index_with_uv):
     url = f"http://user:secret@{index_with_uv.url}"
-    done = start(tmp_path, install_script(["tiny==1.0"]), PIP_INDEX_URL=url)
+    done = start(tmp_path, install_command(["tiny==1.0"]), PIP_INDEX_URL=url)
     assert done.returncode == 0, done.stderr
     assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index_with_uv.by("uv")
     assert "user:secret" in {who for _, _, who in index_with_uv.asked}
@@ -146,7 +146,7 @@ def test_uv_asks_the_index_that_pip_is_told_of(tmp_path, index_with_uv):
 def test_uv_reads_what_the_file_of_pip_says(tmp_path, index_with_uv):
     config = tmp_path / "pip.conf"
     config.write_text(f"[global]\nindex-url = http://{index_with_uv.url}\n")
-    done = start(tmp_path, install_script(["tiny==1.0"]), PIP_CONFIG_FILE=str(config))
+    done = start(tmp_path, install_command(["tiny==1.0"]), PIP_CONFIG_FILE=str(config))
     assert done.returncode == 0, done.stderr
     assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index_with_uv.by("uv")
 
@@ -192,7 +192,7 @@ def test_settings_for_other_installations_do_not_count(tmp_path, index, request,
         "environment": {"PIP_INDEX_URL": f"http://{index.url}", **MEANT_FOR_OTHERS},
         "file": {"PIP_CONFIG_FILE": str(config)},
     }[place]
-    done = start(tmp_path, install_script(["tiny==1.0"]), **found)
+    done = start(tmp_path, install_command(["tiny==1.0"]), **found)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("tiny tmp.")
     assert done.stderr == ""
@@ -203,7 +203,7 @@ def test_the_environment_comes_before_the_file_of_pip(tmp_path, index_with_uv):
     config = tmp_path / "pip.conf"
     config.write_text("[global]\nindex-url = http://127.0.0.1:9/simple\n")
     url = {"PIP_INDEX_URL": f"http://{index_with_uv.url}", "PIP_CONFIG_FILE": str(config)}
-    done = start(tmp_path, install_script(["tiny==1.0"]), **url)
+    done = start(tmp_path, install_command(["tiny==1.0"]), **url)
     assert done.returncode == 0, done.stderr
     assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index_with_uv.by("uv")
 
@@ -211,14 +211,14 @@ def test_the_environment_comes_before_the_file_of_pip(tmp_path, index_with_uv):
 def test_several_indexes_in_the_file_of_pip_reach_uv(tmp_path, index_with_uv):
     url, config = f"http://{index_with_uv.url}", tmp_path / "pip.conf"
     config.write_text(f"[global]\nindex-url = {url}\nextra-index-url =\n  {url}/a\n  {url}/b\n")
-    done = start(tmp_path, install_script(["tiny==1.0"]), PIP_CONFIG_FILE=str(config))
+    done = start(tmp_path, install_command(["tiny==1.0"]), PIP_CONFIG_FILE=str(config))
     assert done.returncode == 0, done.stderr
     assert {"/simple/a/tiny/", "/simple/b/tiny/"} <= index_with_uv.by("uv")
 
 
 def test_packages_come_from_a_directory_where_there_is_no_index(tmp_path, index):
     links = str(index.root / "simple" / "tiny")
-    done = start(tmp_path, install_script(["tiny==1.0"]), PIP_NO_INDEX="1", PIP_FIND_LINKS=links)
+    done = start(tmp_path, install_command(["tiny==1.0"]), PIP_NO_INDEX="1", PIP_FIND_LINKS=links)
     assert done.returncode == 0, done.stderr
     assert not index.asked
 
@@ -226,7 +226,7 @@ def test_packages_come_from_a_directory_where_there_is_no_index(tmp_path, index)
 def test_what_pip_is_told_stays_as_it_is_for_the_program(tmp_path, index):
     shown = "import os; print(os.environ['PIP_USER'], 'UV_DEFAULT_INDEX' in os.environ)"
     told = {"PIP_INDEX_URL": f"http://{index.url}", "PIP_USER": "1"}
-    done = start(tmp_path, install_script(["tiny==1.0"]), program=shown, **told)
+    done = start(tmp_path, install_command(["tiny==1.0"]), program=shown, **told)
     assert done.stdout == "1 False\n", done.stderr
 
 
@@ -252,8 +252,8 @@ def told_of(other: Index, place: str, directory: pathlib.Path) -> dict[str, str]
 def test_nothing_but_the_only_index_is_asked(tmp_path, index, other_index, request, agent, place):
     if agent == "uv":
         request.getfixturevalue("index_with_uv")
-    script = install_script(["tiny==1.0"], index=f"http://{index.url}")
-    done = start(tmp_path, script, **told_of(other_index, place, tmp_path))
+    install = install_command(["tiny==1.0"], index=f"http://{index.url}")
+    done = start(tmp_path, install, **told_of(other_index, place, tmp_path))
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index.by(agent)
@@ -261,8 +261,8 @@ def test_nothing_but_the_only_index_is_asked(tmp_path, index, other_index, reque
 
 
 def test_the_only_index_has_the_library_too(tmp_path, index_with_uv, other_index):
-    script = install_script([], "tiny==1.0", f"http://{index_with_uv.url}")
-    done = start(tmp_path, script, PIP_INDEX_URL=f"http://{other_index.url}")
+    install = install_command(["tiny==1.0"], f"http://{index_with_uv.url}")
+    done = start(tmp_path, install, PIP_INDEX_URL=f"http://{other_index.url}")
     assert done.returncode == 0, done.stderr
     assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index_with_uv.by("uv")
     assert other_index.asked == []
@@ -270,8 +270,8 @@ def test_the_only_index_has_the_library_too(tmp_path, index_with_uv, other_index
 
 def test_what_the_only_index_has_not_is_not_looked_for_elsewhere(tmp_path, index, other_index):
     (index.root / "simple" / "tiny" / "tiny-1.0-py3-none-any.whl").unlink()
-    script = install_script(["tiny==1.0"], index=f"http://{index.url}")
-    done = start(tmp_path, script, PIP_EXTRA_INDEX_URL=f"http://{other_index.url}")
+    install = install_command(["tiny==1.0"], index=f"http://{index.url}")
+    done = start(tmp_path, install, PIP_EXTRA_INDEX_URL=f"http://{other_index.url}")
     assert done.returncode != 0
     assert other_index.asked == []
 
@@ -286,38 +286,46 @@ def test_a_netrc_has_the_credentials_of_the_only_index(tmp_path, index, request,
     netrc.parent.mkdir()
     netrc.write_text("machine 127.0.0.1 login user password secret\n")
     variables = {"NETRC": str(netrc)} if place == "mounted" else {}
-    script = install_script(["tiny==1.0"], index=f"http://{index.url}")
-    done = start(tmp_path, script, **variables)
+    install = install_command(["tiny==1.0"], index=f"http://{index.url}")
+    done = start(tmp_path, install, **variables)
     assert done.returncode == 0, done.stderr
     assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index.by(agent)
 
 
-def scripts(form: str, site: Site) -> list[str]:
-    """What the steps run before their programs, in a form of the train pipeline or alone."""
+def command_of(form: str, site: Site, library: pathlib.Path) -> list[str]:
+    """The command of the first step of the train pipeline in a form, or of a component alone.
+
+    library: where the step writes the artifact of that name.
+    """
     if form == "component":
-        return [component_for("train", site).component_spec.implementation.container.command[2]]
+        return component_for("train", site).component_spec.implementation.container.command
     package = "tiny==1.0" if form == "package" else ""
     spec = pipeline.train_pipeline(Target(package=package, site=site)).pipeline_spec
-    executors = spec.deployment_spec["executors"]
-    return [executors[name]["container"]["command"][2] for name in executors]
+    command = list(spec.deployment_spec["executors"]["exec-ingest"]["container"]["command"])
+    return command[:5] if package else [*command[:-1], str(library)]
 
 
 @pytest.mark.parametrize("form", ["embedded", "package", "component"])
 def test_a_compiled_step_asks_nothing_but_its_index(tmp_path, index, other_index, form):
-    found = scripts(form, Site(Base(index=f"http://{index.url}")))
+    command = command_of(form, Site(Base(index=f"http://{index.url}")), tmp_path / "library")
     # An index of the tests has one package: as installation it stands for those of each step.
-    made = {re.sub('packages="[^"]*"', 'packages="tiny==1.0"', script) for script in found}
-    (script,) = made
-    assert script not in found
-    done = start(tmp_path, script, PIP_EXTRA_INDEX_URL=f"http://{other_index.url}")
-    assert done.returncode == 0, done.stderr
+    replaced = [
+        re.sub(r"[\w.-]+==[\w.]+( [\w.-]+==[\w.]+)+", "tiny==1.0", word) for word in command
+    ]
+    assert replaced != command
+    executor = [] if form == "package" else ["--executor_input", "{}"]
+    done = start(tmp_path, [*replaced, *executor], PIP_EXTRA_INDEX_URL=f"http://{other_index.url}")
+    if form == "package":
+        assert done.returncode == 0, done.stderr
+    else:  # kfp's executor, which has started, takes this for its error
+        assert "arguments are required: --function_to_execute" in done.stderr
     assert "/simple/tiny/tiny-1.0-py3-none-any.whl" in index.by("pip")
     assert other_index.asked == []
 
 
 def test_a_step_does_not_start_without_its_packages(tmp_path, index):
-    script = install_script(["tiny==2.0"])
-    done = start(tmp_path, script, PIP_INDEX_URL=f"http://{index.url}")
+    install = install_command(["tiny==2.0"])
+    done = start(tmp_path, install, PIP_INDEX_URL=f"http://{index.url}")
     assert done.returncode != 0
     assert done.stdout == ""
     assert "tiny==2.0" in done.stderr

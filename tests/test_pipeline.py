@@ -153,12 +153,12 @@ def test_stock_steps_run_on_the_public_image_with_pinned_packages():
     _, executors, _ = documents(COMPILED / "pipeline.yaml")
     for name, executor in executors.items():
         assert executor["container"]["image"] == PYTHON_IMAGE
-        pip = executor["container"]["command"][2]
+        program = executor["container"]["command"][2]
         step = step_of_executor(name)
         computes = "mxnet" in step.imports.packages
         mxnet = pins(CUDA_PINS) if trains(name) else pins(CPU_PINS, ["mxnet"])
-        assert all((f"{package} " in pip) == computes for package in mxnet)
-        assert ("mxnet==" in pip) == (computes and not trains(name))
+        assert all((f"{package} " in program) == computes for package in mxnet)
+        assert ("mxnet==" in program) == (computes and not trains(name))
 
 
 def test_own_images_have_no_pip_stage(tmp_path):

@@ -127,13 +127,13 @@ def test_upload_needs_nothing_else(pods, tmp_path):
 def pipeline_steps() -> dict[str, Any]:
     """The components of a pipeline by name: the first carries the bundle of all."""
     names = ("ingest", "train", "evaluate", "predict", "export")
-    bundle = bundle_of(*(STEPS[name] for name in names))
+    bundle = bundle_of([STEPS[name] for name in names])
     made = {
         name: STEPS[name].first() if name == "ingest" else STEPS[name].later() for name in names
     }
     for component in made.values():
-        command = component.component_spec.implementation.container.command
-        command[-1] = programs.with_bundle(command[-1], bundle)
+        container = component.component_spec.implementation.container
+        container.command = programs.with_bundle(container.command, bundle)
     return made
 
 
@@ -156,7 +156,7 @@ def test_a_bundle_that_was_changed_in_the_store_does_not_run(pods, pipeline_step
     artifact = {ARTIFACT: dsl.Artifact(name=ARTIFACT, uri=str(changed))}
     step = Step(pipeline_steps["train"], {**splits(pods), **artifact}, SMALL)
     done = step.run(tmp_path / "out", tmp_path / "scratch")
-    assert "the library artifact is not the one that was compiled" in sentence(done)
+    assert "the library artifact does not match the compiled digest" in sentence(done)
     assert "this ran" not in done.stdout
     assert not (tmp_path / "out").exists()
 
@@ -165,7 +165,7 @@ def test_a_traceback_names_the_files_and_functions_of_the_library(pods, tmp_path
     bad = Step(train, splits(pods), {"epochs": -2})
     done = bad.run(tmp_path / "out", tmp_path / "scratch")
     assert sentence(done).endswith("epochs must be at least 0, got -2")
-    named = r'kfp_mnist_mxnet/model/hyperparameters\.py", line \d+, in checked\n'
+    named = r'kfp_mnist_mxnet/model/rules\.py", line \d+, in checked\n'
     assert re.search(named, done.stdout)
 
 

@@ -31,20 +31,31 @@ DISTRIBUTIONS = {
     "model_registry": "model-registry",
     "mr_openapi": "model-registry",
 }
-# What a step runs of it, beside its own program.
-UNPACK = """
-import pathlib, sys
-root = pathlib.Path(__file__).with_name("library")
+# What a step runs of it: it writes the files; `start` installs packages, then starts kfp's
+# executor on the function of the step. kfp's own program for this, for each step, is longer.
+PROGRAM = """
+import os, pathlib, sys, tempfile
+root = pathlib.Path(tempfile.mkdtemp())
 for name, text in FILES.items():
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_text(text, encoding="utf-8")
-sys.path.insert(0, str(root))
+
+def start(step, packages):
+    os.environ["_KFP_RUNTIME"] = "true"
+    told = sys.argv[sys.argv.index("--executor_input"):]
+    module = ["--component_module_path", str(root / f"step_{step}.py")]
+    executor = ["python3", "-m", "kfp.dsl.executor_main", *module, *told]
+    os.execvp("sh", ["sh", "-c", SCRIPT, "sh", packages, *executor])
 """
 # What the signature of a step's function needs.
 HEADER = """
 from kfp import dsl
 from kfp.dsl import *
 
+"""
+# kfp's executor looks for the annotation of every input, also of that which the compiler adds.
+FOOTER = """
+{name}.__annotations__["library"] = dsl.Input[dsl.Artifact]
 """
 # Base 85 takes 5 characters for 4 bytes. Of its alphabet Kubernetes expands $, Argo expands braces
 # and Go writes <, > and & in JSON as six characters each: others stand for these.
@@ -97,22 +108,24 @@ def find_imports(source: str) -> Imports:
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """A program, compressed, that writes modules and templates, and lets Python import them."""
+    """A program, compressed, that writes modules and templates and starts a step."""
 
     packed: bytes
 
     @classmethod
-    def of(cls, functions: Mapping[str, str], files: Iterable[str]) -> Self:
+    def of(cls, functions: Mapping[str, str], files: Iterable[str], script: str) -> Self:
         """Return the bundle of steps: files of the library, and a module for each function.
 
-        functions: name of a step to the source of its function.
+        functions: name of a step to the source of its function; script: from install_script.
         """
         contents = {name: (ROOT / name).read_text(encoding="utf-8") for name in files}
         for name, text in contents.items():
             contents[name] = strip_source(text) if name.endswith(".py") else text
         for name, text in functions.items():  # kfp reads their annotations
-            contents[f"{module_name(name)}.py"] = HEADER + strip_source(text, annotations=True)
-        program = UNPACK.replace("FILES", repr(dict(sorted(contents.items()))))
+            function = strip_source(text, annotations=True)
+            contents[f"step_{name}.py"] = HEADER + function + FOOTER.format(name=name)
+        program = PROGRAM.replace("SCRIPT", repr(script))
+        program = program.replace("FILES", repr(dict(sorted(contents.items()))))
         return cls(bz2.compress(program.encode(), 9))
 
     @property
@@ -124,11 +137,6 @@ class Bundle:
     def sha256(self) -> str:
         """The SHA-256 of the bundle, in hexadecimal digits."""
         return hashlib.sha256(self.packed).hexdigest()
-
-
-def module_name(function: str) -> str:
-    """Return the name of the module in which a bundle has the function of a step."""
-    return f"step_{function}"
 
 
 @functools.cache

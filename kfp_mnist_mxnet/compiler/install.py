@@ -42,11 +42,12 @@ tell UV_INSECURE_HOST trusted-host
 tell SSL_CERT_FILE cert
 to="--no-deps --target $PYTHONPATH"
 pip="python3 -m pip install -qq --no-user $to"
-packages="{packages}"
+packages="$1"
 $pip {uv} 2>/dev/null && $PYTHONPATH/bin/uv -q pip install --no-cache $to \
   -p "$(command -v python3)" $packages || $pip $packages
 ) || exit
-exec "$0" "$@"
+shift
+exec "$@"
 """
 
 # What makes an index the only one. It stands for pip's extra index too, as an empty variable would
@@ -121,14 +122,18 @@ def step_pins(packages: Iterable[str], cuda: bool = False) -> list[str]:
     return sorted(pins(LOCK, names - {"mxnet"}) + pins(CUDA_PINS) + kfp)
 
 
-def install_script(packages: Iterable[str], library: str = "", index: str = "") -> str:
-    """Return a shell script that installs packages, just these, then runs its arguments.
+def install_script(index: str = "") -> str:
+    """Return a shell script that installs packages, then runs a command.
 
-    library: a requirement of this project; index: address of the only index that is asked, empty
-    for those that pip is told of.
+    Its first argument is the packages, separated by spaces; the others are the command.
+    index: address of the only index that is asked; empty for those that pip is told of.
     """
-    words = [*packages, *([library] if library else [])]
-    only, kept = "", INDEX_VARIABLES + CONNECTION_VARIABLES
-    if index:
-        only, kept = ONLY.format(index=shlex.quote(index)), CONNECTION_VARIABLES
-    return SCRIPT.format(packages=" ".join(words), uv=UV, only=only, kept=kept)
+    if not index:
+        return SCRIPT.format(uv=UV, only="", kept=INDEX_VARIABLES + CONNECTION_VARIABLES)
+    only = ONLY.format(index=shlex.quote(index))
+    return SCRIPT.format(uv=UV, only=only, kept=CONNECTION_VARIABLES)
+
+
+def install_command(packages: Iterable[str], index: str = "") -> list[str]:
+    """Return a command that installs packages, then runs its arguments; index: as above."""
+    return ["sh", "-c", install_script(index), "sh", " ".join(packages)]

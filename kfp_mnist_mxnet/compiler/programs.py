@@ -1,45 +1,40 @@
 """The program of a step, in each of the forms in which code gets to it.
 
-embedded   the program has a bundle of the library, or takes that of the pipeline's first step
-installed  the image has the library, or pip installs it
-local      the library of this Python environment
+embedded   python3 -c PROGRAM: it has the bundle of the library, or takes that of the pipeline's
+           first step; the bundle installs packages and starts kfp's executor
+installed  a module for kfp's executor: the image has the library, or pip installs it
+local      the same, with the library of this Python environment
 """
 
-from kfp_mnist_mxnet.compiler.bundle import SAFE, UNSAFE, Bundle, module_name
+from collections.abc import Iterable
+
+from kfp_mnist_mxnet.compiler.bundle import SAFE, UNSAFE, Bundle
 from kfp_mnist_mxnet.compiler.install import PROJECT
 
 ARTIFACT = "library"  # the output and the input by which the bundle gets to the other steps
+OUTPUT, INPUT = (f"{{{{$.{way}.artifacts['{ARTIFACT}'].path}}}}" for way in ("outputs", "inputs"))
 TEXT, SHA256 = "BUNDLE-TEXT", "BUNDLE-SHA256"  # what stands in a program until they are known
 
 # The back end keeps a program some eight times for each iteration of a loop: few words.
-START = f"""
-import base64, bz2, hashlib, json, pathlib, sys
-from kfp import dsl
-
-def library(way):
-    told = json.loads(sys.argv[sys.argv.index("--executor_input") + 1])[way]["artifacts"]
-    return pathlib.Path(dsl.Artifact(uri=told["{ARTIFACT}"]["artifacts"][0]["uri"]).path)
-"""
 EMBEDDED = f"""
-text = "{TEXT}".translate(str.maketrans("{SAFE}", "{UNSAFE}"))
-bundle = base64.b85decode(text)
+import base64, bz2, pathlib, sys
+bundle = base64.b85decode("{TEXT}".translate(str.maketrans("{SAFE}", "{UNSAFE}")))
 """
 WRITE_OUTPUT = """
-library("outputs").parent.mkdir(parents=True, exist_ok=True)
-library("outputs").write_bytes(bundle)
+output = pathlib.Path(sys.argv[1])
+output.parent.mkdir(parents=True, exist_ok=True)
+output.write_bytes(bundle)
 """
 READ_INPUT = f"""
-bundle = library("inputs").read_bytes()
+import bz2, hashlib, pathlib, sys
+bundle = pathlib.Path(sys.argv[1]).read_bytes()
 if hashlib.sha256(bundle).hexdigest() != "{SHA256}":
-    sys.exit("the library artifact is not the one that was compiled: run without the cache")
+    sys.exit("the library artifact does not match the compiled digest: run with caching disabled")
 """
 # What was compiled, and nothing else: READ_INPUT has checked it.
-IMPORT = """
+START = """
 exec(bz2.decompress(bundle))
-from MODULE import NAME
-"""
-# kfp's executor looks for the annotation of every input artifact.
-ANNOTATE = f"""NAME.__annotations__["{ARTIFACT}"] = dsl.Input[dsl.Artifact]
+start("NAME", "PACKAGES")
 """
 INSTALLED = f"""
 import importlib.metadata
@@ -57,29 +52,30 @@ from kfp_mnist_mxnet.components import NAME
 """
 
 
-def first_program(name: str, writes_output: bool) -> str:
-    """Return the program with the bundle in it; writes_output: later steps take it from there."""
-    return filled(START + EMBEDDED + WRITE_OUTPUT * writes_output + IMPORT, name)
+def first_command(name: str, packages: Iterable[str], writes_output: bool) -> list[str]:
+    """Return the command with the bundle in it; writes_output: later steps take it from there."""
+    program = EMBEDDED + WRITE_OUTPUT * writes_output + filled(START, name, packages)
+    return ["python3", "-c", program, *([OUTPUT] if writes_output else [])]
 
 
-def later_program(name: str) -> str:
-    """Return the program that takes the bundle from the pipeline's first step."""
-    return filled(START + READ_INPUT + IMPORT + ANNOTATE, name)
+def later_command(name: str, packages: Iterable[str]) -> list[str]:
+    """Return the command that takes the bundle from the pipeline's first step."""
+    return ["python3", "-c", READ_INPUT + filled(START, name, packages), INPUT]
 
 
-def needs_bundle(program: str) -> bool:
-    """Tell whether a program needs its bundle."""
-    return TEXT in program or SHA256 in program
+def filled(program: str, name: str, packages: Iterable[str]) -> str:
+    """Return a program for a step of this name, which installs packages."""
+    return program.replace("NAME", name).replace("PACKAGES", " ".join(packages))
 
 
-def with_bundle(program: str, bundle: Bundle) -> str:
-    """Return a program with its bundle, or the digest of it."""
-    return program.replace(TEXT, bundle.text).replace(SHA256, bundle.sha256)
+def needs_bundle(command: Iterable[str]) -> bool:
+    """Tell whether a command is without its bundle."""
+    return any(TEXT in word or SHA256 in word for word in command)
 
 
-def filled(program: str, name: str) -> str:
-    """Return a program for a step of this name."""
-    return program.replace("MODULE", module_name(name)).replace("NAME", name)
+def with_bundle(command: Iterable[str], bundle: Bundle) -> list[str]:
+    """Return a command with its bundle, or the digest of it."""
+    return [word.replace(TEXT, bundle.text).replace(SHA256, bundle.sha256) for word in command]
 
 
 def installed(name: str, version: str) -> str:

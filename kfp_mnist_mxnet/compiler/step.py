@@ -10,7 +10,7 @@ import functools
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kfp import dsl
@@ -18,7 +18,14 @@ from kfp import dsl
 import kfp_mnist_mxnet
 from kfp_mnist_mxnet.compiler import programs
 from kfp_mnist_mxnet.compiler.bundle import Bundle, Imports, find_imports
-from kfp_mnist_mxnet.compiler.install import PUBLIC, PYTHON_IMAGE, Base, install_script, step_pins
+from kfp_mnist_mxnet.compiler.install import (
+    PUBLIC,
+    PYTHON_IMAGE,
+    Base,
+    install_command,
+    install_script,
+    step_pins,
+)
 
 ANY_ARTIFACT = "system.Artifact@0.0.1"
 STEPS: dict[str, "Step"] = {}
@@ -78,60 +85,73 @@ class Step:
 
     def alone(self, base: Base = PUBLIC) -> Any:
         """Return the component that carries all that it imports."""
-        program = programs.first_program(self.name, writes_output=False)
-        return self.embedded(programs.with_bundle(program, bundle_of(self)), base)
+        command = programs.first_command(self.name, self.pins(), writes_output=False)
+        bundle = bundle_of([self], base.index)
+        return self.embedded(programs.with_bundle(command, bundle), base)
 
     def first(self, base: Base = PUBLIC, cuda: bool = False) -> Any:
         """Return the component that carries what all steps of a pipeline import.
 
-        Its program is finished by finish_programs, as are those of the later steps.
+        Its command is finished by finish_commands, as are those of the later steps.
         """
-        component = self.embedded(programs.first_program(self.name, writes_output=True), base, cuda)
+        command = programs.first_command(self.name, self.pins(cuda), writes_output=True)
+        component = self.embedded(command, base)
         library = dsl.structures.OutputSpec(ANY_ARTIFACT)
         outputs = {**(component.component_spec.outputs or {}), programs.ARTIFACT: library}
         return self.with_spec(component, outputs=outputs)
 
     def later(self, base: Base = PUBLIC, cuda: bool = False) -> Any:
         """Return the component that takes what it imports from the pipeline's first step."""
-        component = self.embedded(programs.later_program(self.name), base, cuda)
+        command = programs.later_command(self.name, self.pins(cuda))
+        component = self.embedded(command, base)
         library = dsl.structures.InputSpec(ANY_ARTIFACT)
         inputs = {**(component.component_spec.inputs or {}), programs.ARTIFACT: library}
         return self.with_spec(component, inputs=inputs)
 
-    def embedded(self, program: str, base: Base, cuda: bool = False) -> Any:
-        """Return the component that installs packages and then runs a program."""
-        script = install_script(step_pins(self.imports.packages, cuda), index=base.index)
-        return self.build_component(program, script, base.image)
-
     def installed(self, image: str) -> Any:
         """Return the component for an image that has the library, kfp and all packages."""
-        return self.build_component(
-            programs.installed(self.name, kfp_mnist_mxnet.__version__), image=image
-        )
+        return self.module(programs.installed(self.name, kfp_mnist_mxnet.__version__), image)
 
     def packaged(self, requirement: str, base: Base = PUBLIC, cuda: bool = False) -> Any:
         """Return the component for which pip installs the library.
 
         requirement: name==version or the address of a wheel.
         """
-        script = install_script(step_pins(self.imports.packages, cuda), requirement, base.index)
+        install = install_command([*self.pins(cuda), requirement], base.index)
         program = programs.installed(self.name, kfp_mnist_mxnet.__version__)
-        return self.build_component(program, script, base.image)
+        return self.module(program, base.image, install)
 
     def local(self) -> Any:
         """Return the component for kfp's local runner in the environment of this library."""
-        return self.build_component(programs.local(self.name))
+        return self.module(programs.local(self.name))
 
-    def build_component(self, program: str, script: str = "", image: str = PYTHON_IMAGE) -> Any:
-        """Return the component with a program, and a script that runs before it, if any."""
+    def pins(self, cuda: bool = False) -> list[str]:
+        """Return the pins of the packages that the step installs."""
+        return step_pins(self.imports.packages, cuda)
+
+    def embedded(self, command: list[str], base: Base) -> Any:
+        """Return the component that runs a command."""
+        component = self.build_component(base.image)
+        component.component_spec.implementation.container.command = command
+        return component
+
+    def module(self, module: str, image: str = PYTHON_IMAGE, install: Sequence[str] = ()) -> Any:
+        """Return the component for which kfp's executor loads the source of a module.
+
+        install: a command that runs before it, with the executor as its arguments.
+        """
+        component = self.build_component(image)
+        container = component.component_spec.implementation.container
+        container.command = [*install, *container.command[:-1], module]
+        return component
+
+    def build_component(self, image: str) -> Any:
+        """Return the component as kfp makes it, with a description of every input."""
         component = dsl.component(self.function, base_image=image, install_kfp_package=False)
         spec = component.component_spec
         for name, text in self.descriptions.items():
             if name in spec.inputs and not spec.inputs[name].description:
                 spec.inputs[name].description = text
-        container = spec.implementation.container
-        start = ["sh", "-c", script] if script else []
-        container.command = [*start, *container.command[:-1], program]
         return component
 
     def with_spec(self, component: Any, **ends: Any) -> Any:
@@ -141,10 +161,10 @@ class Step:
         return type(component)(component.component_spec, self.function)
 
 
-def bundle_of(*steps: Step) -> Bundle:
-    """Return the bundle of what some steps import."""
+def bundle_of(steps: Sequence[Step], index: str = "") -> Bundle:
+    """Return the bundle of what some steps import; index: as for install_script."""
     files = sorted(set().union(*(step.imports.files for step in steps)))
-    return Bundle.of({step.name: step.source for step in steps}, files)
+    return Bundle.of({step.name: step.source for step in steps}, files, install_script(index))
 
 
 def containers_of(spec: Any) -> list[tuple[str, Any]]:
@@ -157,16 +177,16 @@ def containers_of(spec: Any) -> list[tuple[str, Any]]:
     return [(container["args"][-1], container) for container in containers]  # --function_to_execute
 
 
-def finish_programs(spec: Any) -> None:
-    """Put the bundle of a pipeline's steps into their programs.
+def finish_commands(spec: Any, index: str) -> None:
+    """Put the bundle of a pipeline's steps into their commands.
 
-    spec: kfp's protobuf message, which is changed.
+    spec: kfp's protobuf message, which is changed; index: as for install_script.
     """
     unfinished = [
-        (name, container["command"])
+        (name, container)
         for name, container in containers_of(spec)
-        if programs.needs_bundle(container["command"][-1])
+        if programs.needs_bundle(container["command"])
     ]
-    bundle = bundle_of(*(STEPS[name] for name in sorted({name for name, _ in unfinished})))
-    for _, command in unfinished:
-        command[len(command) - 1] = programs.with_bundle(command[-1], bundle)
+    bundle = bundle_of([STEPS[name] for name in sorted({name for name, _ in unfinished})], index)
+    for _, container in unfinished:
+        container["command"] = programs.with_bundle(container["command"], bundle)

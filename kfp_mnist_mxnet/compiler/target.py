@@ -20,7 +20,7 @@ import kfp_mnist_mxnet
 from kfp_mnist_mxnet.compiler.install import PROJECT
 from kfp_mnist_mxnet.compiler.programs import ARTIFACT
 from kfp_mnist_mxnet.compiler.site import ResourceOverride, Site
-from kfp_mnist_mxnet.compiler.step import finish_programs, step_of
+from kfp_mnist_mxnet.compiler.step import finish_commands, step_of
 
 GPU = "nvidia.com/gpu"
 GPU_TOLERATION = {"key": GPU, "operator": "Exists", "effect": "NoSchedule"}
@@ -80,7 +80,7 @@ class Target:
         def decorate(function: Callable[..., Any]) -> Any:
             pipeline = dsl.pipeline(**about)(function)
             spec = pipeline.pipeline_spec
-            finish_programs(spec)
+            finish_commands(spec, self.site.base.index)
             for name in unused_parameters(pipeline):
                 del pipeline.component_spec.inputs[name]
                 del spec.root.input_definitions.parameters[name]

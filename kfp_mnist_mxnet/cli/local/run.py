@@ -56,7 +56,7 @@ def run(
         at_end.callback(running.end)
         save()
         point_latest_at(directory)
-        recorder = Recorder(record, log, display, hidden, save, running)
+        recorder = Recorder(record, log, display, hidden, save, running, installs=not image)
         scrubbed: Any = Scrubbed(log, hidden)
         with patch_kfp_local(recorder), display.shown(), contextlib.redirect_stdout(scrubbed):
             start_kfp(runner, image, directory / "artifacts")

@@ -61,6 +61,7 @@ class Recorder:
     hidden: dict[str, str]
     save: Callable[[], None]
     running: Running
+    installs: bool = False  # a step in a container installs its packages
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)  # loops have threads
 
     def run_process(self, full_command: list[str], env_vars: dict | None = None) -> int:
@@ -84,7 +85,6 @@ class Recorder:
         """Run a step in a container; return its exit status."""
         import docker.errors
 
-        installs = any("pip install" in part for part in command[:3])
         inputs = executor_input(command)["inputs"]
         network, paths = reachable(inputs.get("parameterValues", {}))
         own = [*imported(inputs, list(volumes)), *paths]
@@ -93,9 +93,9 @@ class Recorder:
         if checkpoint.startswith("/"):
             make_directory(checkpoint, options["user"])
             volumes[checkpoint] = {"bind": checkpoint, "mode": "rw"}
-        if not (network or installs):
+        if not (network or self.installs):
             options["network_mode"] = "none"
-        options["read_only"] = not installs
+        options["read_only"] = not self.installs
         shown = {name: options.get(name) for name in ("user", "network_mode", "read_only")}
         self.log.write(f"container of {image}: {shown}\n")
         container = client.containers.run(image, command, detach=True, volumes=volumes, **options)
