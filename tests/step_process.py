@@ -18,7 +18,6 @@ import runpy
 import subprocess
 import sys
 import threading
-import time
 from typing import Any
 
 
@@ -27,15 +26,13 @@ class Fault:
     """What goes wrong in the process of a step.
 
     signal: sent so many seconds (`delay`) after the change number `at` of its output files, from
-    1. memory: bytes that it may map, once NumPy is there. backwards: its clock loses a minute at
-    each look.
+    1. memory: bytes that it may map, once NumPy is there.
     """
 
     signal: int = 0
     at: int = 0
     delay: float = 0.0
     memory: int = 0
-    backwards: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,9 +191,6 @@ def main() -> None:
         pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + fault.memory
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    if fault.backwards:
-        clock = itertools.count(int(time.time()), -60)
-        time.time = lambda: float(next(clock))
     runpy.run_module("kfp.dsl.executor_main", run_name="__main__")
 
 
