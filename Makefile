@@ -1,5 +1,6 @@
 # make run    train, evaluate and predict on the real MNIST, in .venv
-# make test   run the tests, in .venv
+# make test   run the tests, in .venv; slow ones with a few of their cases, drawn for each run
+# make test-all  run the tests with all their cases
 # make cuda-test run the tests of the CUDA build, without a GPU, in .venv-cuda (4 GB)
 # make check  lint, types, and workflows
 # make audit  look the pins of the images and the model server up among known vulnerabilities
@@ -26,13 +27,16 @@ TAG ?= $(VERSION)
 SECONDS ?= 600
 ENGINE ?= $(shell command -v docker || command -v podman)
 
-.PHONY: run test cuda-test check audit fuzz yaml docs notebook pictures locks newest licences wheel images \
+.PHONY: run test test-all cuda-test check audit fuzz yaml docs notebook pictures locks newest licences wheel images \
 	release-dry-run smoke-test-wheel
 run: .venv/ready
 	$(BIN)/python pipeline.py run
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-all: .venv/ready
+	$(BIN)/python -m pytest -n auto --dist worksteal --all-cases
 
 cuda-test: .venv/ready .venv-cuda/ready
 	CUDA_PYTHON=$(CURDIR)/.venv-cuda/bin/python $(BIN)/python -m pytest tests/test_cuda.py

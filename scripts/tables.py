@@ -4,12 +4,13 @@ Between <!-- make docs: NAME ... --> and <!-- end --> stands what the function N
 returns for the words behind it.
 """
 
+import functools
 import inspect
 import json
 import pathlib
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
@@ -116,8 +117,9 @@ def recipes() -> str:
     return table(["hyperparameter", *RECIPES, "description"], rows)
 
 
-def parameters_of(name: str) -> Iterator[Parameter]:
-    """Yield the parameters of a pipeline, but for the hyperparameters of train."""
+@functools.cache
+def parameters_of(name: str) -> list[Parameter]:
+    """Return the parameters of a pipeline, but for the hyperparameters of train."""
     pipeline = PIPELINES[name](Target(gpu=True))
     used = set(pipeline.pipeline_spec.components)
     steps = [key for key in COMPONENTS if f"comp-{key}".replace("_", "-") in used]
@@ -126,9 +128,11 @@ def parameters_of(name: str) -> Iterator[Parameter]:
         for step in reversed(steps)  # what the first step says of a parameter counts
         for parameter, spec in COMPONENTS[step].component_spec.inputs.items()
     }
-    for key, spec in pipeline.component_spec.inputs.items():
-        if name != "train" or key not in UNSET:
-            yield parameter(key, spec, {**texts, **PIPELINE_OWN}[key])
+    return [
+        parameter(key, spec, {**texts, **PIPELINE_OWN}[key])
+        for key, spec in pipeline.component_spec.inputs.items()
+        if name != "train" or key not in UNSET
+    ]
 
 
 def parameters() -> str:

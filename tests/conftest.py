@@ -1,24 +1,32 @@
 """Made-up data sets that a small network can learn, as IDX files and as artifacts."""
 
+import functools
 import hashlib
+import inspect
 import json
+import logging
 import os
 import pathlib
+import random
 import shutil
 import socketserver
 import ssl
 import struct
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from kfp import dsl
 
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.graph import read_graph
 from kfp_mnist_mxnet.cli.local.page import write_page
 from kfp_mnist_mxnet.cli.local.record import new_record
+from kfp_mnist_mxnet.cli.main import main
 from kfp_mnist_mxnet.compiler.target import LOCAL
 from kfp_mnist_mxnet.components.compare import compare
 from kfp_mnist_mxnet.components.evaluate import evaluate
@@ -30,6 +38,14 @@ from kfp_mnist_mxnet.components.train import train
 from kfp_mnist_mxnet.data.dataset import DatasetInfo, Split, write_dataset
 
 ROOT = pathlib.Path(__file__).parents[1]
+# Hyperparameters of a network that trains in a moment.
+SMALL: dict[str, Any] = {
+    "kernels": [3],
+    "filters": [8],
+    "hidden_units": [16, -1],
+    "batch_size": 8,
+    "epochs": 1,
+}
 COMPILED = ROOT / "compiled"
 REPORTS = [
     "data_report",
@@ -41,9 +57,65 @@ REPORTS = [
     "export_report",
 ]
 
-pytest_plugins = ["browser", "registry_server", "s3_server"]
+pytest_plugins = ["browser", "s3_server", "fault_server", "registry_server"]
 
 os.environ["no_proxy"] = "127.0.0.1,localhost"  # the servers of the tests
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-cases", action="store_true", help="Run every case of the tests marked `draw`."
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "draw(count): of so many of its cases, drawn for each run")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Draw the cases of slow tests, unless all cases or single tests are asked for."""
+    if config.getoption("all_cases") or any("::" in argument for argument in config.args):
+        return
+    draw = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))  # the same in every worker
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("draw"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left_out: set[pytest.Item] = set()
+    for found in cases.values():
+        (count,) = found[0].get_closest_marker("draw").args  # type: ignore[union-attr]
+        left_out.update(draw.sample(found, max(0, len(found) - count)))
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stack_without_source() -> Iterator[None]:
+    """Have kfp look at its stack without the source of each frame.
+
+    It looks for the name of a caller at every setting of a task. To find the source takes a second
+    for each pipeline in a process of so many modules.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        short = SimpleNamespace(stack=functools.partial(inspect.stack, 0))
+        patched.setattr("kfp.dsl.pipeline_task.inspect", short)
+        yield
+
+
+def command(*arguments: object, **environment: str) -> Result:
+    """What the command line does and prints, in this process."""
+    logger = logging.getLogger("urllib3")
+    level = logger.level
+    try:
+        return CliRunner(env=environment).invoke(main, [str(argument) for argument in arguments])
+    finally:
+        logger.setLevel(level)  # which kfp's client changes
+
+
+def as_options(parameters: dict[str, Any]) -> list[str]:
+    """Parameters of a pipeline as options of the command line."""
+    values = {k: v if isinstance(v, str) else json.dumps(v) for k, v in parameters.items()}
+    return [word for name, value in values.items() for word in ("-p", f"{name}={value}")]
 
 
 def write_idx(path: pathlib.Path, array: np.ndarray) -> pathlib.Path:
@@ -108,22 +180,24 @@ class Artifacts:
         return kind(name=name, uri=str(self.root / name))
 
     def run(self, component, **inputs) -> dict:
-        """Run a component; return its output artifacts by name, new where they are not given."""
+        """Run a component; return its outputs by name, artifacts new where they are not given.
+
+        What it returns, if anything, is the output `Output`.
+        """
         outputs = {
             name: inputs.pop(name, None) or self.new(KINDS[spec.type.partition("@")[0]], name)
             for name, spec in component.component_spec.outputs.items()
             if "@" in spec.type  # else a value, which is returned
         }
-        component.python_func(**outputs, **inputs)
-        return outputs
+        returned = component.python_func(**outputs, **inputs)
+        return outputs if returned is None else {**outputs, "Output": returned}
 
     def ingest(self, source: pathlib.Path, **parameters) -> dict:
         return self.run(ingest, data_uri=str(source), **parameters)
 
     def train(self, data: dict, **parameters) -> dict:
         splits = {name: data[name] for name in ("train_data", "validation_data")}
-        small = {"kernels": [3], "filters": [8], "hidden_units": [16, -1], "batch_size": 8}
-        return self.run(train, **splits, **{**small, "epochs": 3, **parameters})
+        return self.run(train, **splits, **{**SMALL, "epochs": 3, **parameters})
 
 
 @pytest.fixture

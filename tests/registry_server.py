@@ -4,6 +4,7 @@ Bodies are read and answers are written by the models that the registry's client
 that description; a body with a field that it does not have is answered with 400.
 """
 
+import contextlib
 import http.server
 import itertools
 import json
@@ -106,9 +107,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Be quiet."""
 
 
-@pytest.fixture
-def registry() -> Iterator[Registry]:
-    """An empty registry."""
+@contextlib.contextmanager
+def serving_registry() -> Iterator[Registry]:
+    """An empty registry that answers until the end of the block."""
     server = Registry()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -118,3 +119,10 @@ def registry() -> Iterator[Registry]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    """An empty registry."""
+    with serving_registry() as server:
+        yield server

@@ -3,9 +3,8 @@ import itertools
 import json
 import pathlib
 import shutil
-import subprocess
-import sys
 import threading
+from typing import Any
 
 import click
 import minio
@@ -13,7 +12,8 @@ import numpy as np
 import pytest
 import urllib3
 import yaml
-from conftest import COMPILED, ROOT, damage_model, write_idx, write_idx_set
+from click.testing import Result
+from conftest import COMPILED, as_options, command, damage_model, write_idx, write_idx_set
 from kfp import dsl
 
 from kfp_mnist_mxnet.cli.parameters import check_local_model, check_remote_model, local_parameters
@@ -26,9 +26,8 @@ FILES = ["labels.npy", "predictions.csv", "probabilities.npy"]
 
 
 def ingested(artifacts, source, **parameters):
-    outputs = {name: artifacts.new(dsl.Dataset, name) for name in ("images", "labels")}
-    shards = ingest_images.python_func(**outputs, data_uri=str(source), **parameters)
-    return shards, outputs
+    outputs = artifacts.run(ingest_images, data_uri=str(source), **parameters)
+    return outputs["Output"], outputs
 
 
 def predicted(artifacts, model, data, shard=0, num_shards=1):
@@ -39,13 +38,7 @@ def predicted(artifacts, model, data, shard=0, num_shards=1):
 
 
 def merged(artifacts, shards, labels):
-    outputs = {
-        "predictions": artifacts.new(dsl.Dataset, "predictions"),
-        "metrics": artifacts.new(dsl.Metrics, "merge_metrics"),
-        "merge_report": artifacts.new(dsl.HTML, "merge_report"),
-    }
-    merge.python_func(shards=shards, labels=labels, **outputs)
-    return outputs
+    return artifacts.run(merge, shards=shards, labels=labels)
 
 
 def content(artifact) -> dict[str, bytes]:
@@ -253,12 +246,9 @@ def test_upload_names_a_store_that_does_not_answer(keys, three_shards):
         upload.python_func(three_shards[0][0], "s3://data/x", s3_endpoint="http://127.0.0.1:9")
 
 
-def run_batch(output: pathlib.Path, *assignments: str):
-    parameters = [part for assignment in assignments for part in ("-p", assignment)]
-    command = [sys.executable, "pipeline.py", "run", "--pipeline", "batch_predict", *parameters]
-    return subprocess.run(
-        [*command, "--output-dir", str(output)], cwd=ROOT, capture_output=True, text=True
-    )
+def run_batch(output: pathlib.Path, **parameters: Any) -> Result:
+    options = [*as_options(parameters), "--output-dir", output]
+    return command("run", "--pipeline", "batch_predict", *options)
 
 
 def test_the_pipeline_predicts_merges_and_uploads(tmp_path, trained, source, s3, keys):
@@ -266,14 +256,14 @@ def test_the_pipeline_predicts_merges_and_uploads(tmp_path, trained, source, s3,
     model = shutil.copytree(trained["model"].path, tmp_path / "my model")
     done = run_batch(
         output,
-        f"model_uri={model.as_uri()}",
-        f"data_uri=file://{source}",
-        "shards=2",
-        "batch_size=8",
-        "destination_uri=s3://data/batch",
-        f"s3_endpoint=http://{s3}",
+        model_uri=model.as_uri(),
+        data_uri=f"file://{source}",
+        shards=2,
+        batch_size=8,
+        destination_uri="s3://data/batch",
+        s3_endpoint=f"http://{s3}",
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.exit_code == 0, done.output
     record = json.loads((output / "latest" / "run.json").read_text())
     steps = {step["name"]: step for step in record["steps"]}
     first, *shards, merged, last = [step["name"] for step in record["steps"]]
@@ -291,21 +281,21 @@ def test_the_pipeline_predicts_merges_and_uploads(tmp_path, trained, source, s3,
 
 def test_the_pipeline_needs_a_model(tmp_path):
     done = run_batch(tmp_path / "runs")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "give -p model_uri=VALUE" in done.stderr
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_destination_that_is_none_is_refused_before_anything_runs(tmp_path):
-    done = run_batch(tmp_path / "runs", "model_uri=/m", "destination_uri=results/first")
-    assert done.returncode == 2
+    done = run_batch(tmp_path / "runs", model_uri="/m", destination_uri="results/first")
+    assert done.exit_code == 2
     assert "destination_uri must be s3://bucket/prefix" in done.stderr
     assert not (tmp_path / "runs").exists()
 
 
 def test_an_address_of_a_model_that_would_be_cut_is_refused_before_anything_runs(tmp_path):
-    done = run_batch(tmp_path / "runs", f"model_uri=file://{tmp_path}/model#2")
-    assert done.returncode == 2
+    done = run_batch(tmp_path / "runs", model_uri=f"file://{tmp_path}/model#2")
+    assert done.exit_code == 2
     assert "/model is followed by ? or #" in done.stderr
 
 
@@ -355,8 +345,8 @@ def test_a_model_that_can_be_had_is_taken(trained, tmp_path):
 
 
 def test_a_model_that_is_none_ends_the_command_before_anything_runs(tmp_path):
-    done = run_batch(tmp_path / "runs", "model_uri=s3://bucket/model")
-    assert done.returncode == 2
+    done = run_batch(tmp_path / "runs", model_uri="s3://bucket/model")
+    assert done.exit_code == 2
     assert "model_uri must be the directory of a model" in done.stderr
     assert not (tmp_path / "runs").exists()
 

@@ -24,13 +24,13 @@ from kfp_mnist_mxnet.model.hyperparameters import RULES
 from kfp_mnist_mxnet.model.recipes import choose_hyperparameters
 
 KATIB = yaml.safe_load((ROOT / "docs" / "katib-experiment.yaml").read_text())["spec"]
-SMALL = ["--kernels", "3", "--filters", "8", "--hidden-units", "16,-1", "--batch-size", "8"]
+NETWORK = ["--kernels", "3", "--filters", "8", "--hidden-units", "16,-1", "--batch-size", "8"]
 
 
 def arguments(data: dict, model: pathlib.Path) -> list[str]:
     names = ("train_data", "validation_data")
     inputs = [f"--{name.replace('_', '-')}={data[name].path}" for name in names]
-    return [*inputs, f"--model={model}", *SMALL]
+    return [*inputs, f"--model={model}", *NETWORK]
 
 
 def parameter_bytes(model: pathlib.Path) -> bytes:
@@ -203,7 +203,7 @@ def test_a_sweep_by_commands(tmp_path):
     assert code == 0, output
     assert len(json.loads(output.splitlines()[-1])) == 2
     for i in range(2):
-        model = ["--model", tmp_path / f"model-{i}", *SMALL, "--epochs", 2, "--seed", i]
+        model = ["--model", tmp_path / f"model-{i}", *NETWORK, "--epochs", 2, "--seed", i]
         code, output = invoke("train", *both, *model)
         assert code == 0, output
     models = [text for i in range(2) for text in ("--models", tmp_path / f"model-{i}")]

@@ -8,17 +8,13 @@ import sys
 
 import docker
 import pytest
-from conftest import ROOT, write_idx_set
+from conftest import ROOT, SMALL, as_options, write_idx_set
 
 from kfp_mnist_mxnet import __version__
 from kfp_mnist_mxnet.cli.local.steps import reachable
 from kfp_mnist_mxnet.compiler.install import PYTHON_IMAGE
 
 IMAGE = f"kfp-mnist-mxnet/mxnet-cpu:{__version__}"
-SMALL = [
-    *("-p", "epochs=3", "-p", "batch_size=8", "-p", "kernels=[3]", "-p", "filters=[8]"),
-    *("-p", "hidden_units=[16, -1]"),
-]
 
 
 def require(image: str) -> None:
@@ -46,16 +42,9 @@ def test_a_container_gets_the_directory_that_a_path_names(tmp_path):
 def run(tmp_path, *options) -> tuple[subprocess.CompletedProcess, dict, str]:
     """Run the pipeline in containers; return how it ended, run.json and the log."""
     source = write_idx_set(tmp_path / "idx", train=300)
-    command = [
-        sys.executable,
-        "pipeline.py",
-        "run",
-        "--runner",
-        "docker",
-        "--data-uri",
-        str(source),
-    ]
-    command += [*SMALL, *options, "--output-dir", str(tmp_path / "runs")]
+    command = [sys.executable, "pipeline.py", "run", "--runner", "docker"]
+    command += ["--data-uri", str(source), "--output-dir", str(tmp_path / "runs")]
+    command += [*as_options({**SMALL, "epochs": 3}), *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     latest = tmp_path / "runs" / "latest"
     return done, json.loads((latest / "run.json").read_text()), (latest / "log.txt").read_text()

@@ -35,11 +35,15 @@ def program(document: str) -> str:
     )
 
 
-@pytest.fixture
-def copy(tmp_path) -> pathlib.Path:
-    """The project as it is checked out, with this Python environment in .venv."""
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> pathlib.Path:
+    """The project as it is checked out, with this Python environment in .venv, for all documents.
+
+    What a document does not say is still there from another, as in a reader's clone.
+    """
     without = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "runs", "build", "dist")
-    copied = shutil.copytree(ROOT, tmp_path / "project", ignore=without)
+    place = tmp_path_factory.mktemp("documents") / "project"
+    copied = shutil.copytree(ROOT, place, ignore=without)
     (copied / ".venv").symlink_to(sys.prefix)
     return copied
 
@@ -90,21 +94,25 @@ def test_every_picture_is_shown():
     assert [path.name for path in (ROOT / "docs").glob("*.png") if path.name not in shown] == []
 
 
-def test_the_readme_is_short():
-    assert len((ROOT / "README.md").read_text().splitlines()) < 200
-
-
 def workflow(name: str) -> dict:
     return yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text())
 
 
 def test_the_workflow_runs_what_the_readme_prints():
     assert workflow("ci")["permissions"] == {"contents": "read"}
-    last = {name: job["steps"][-1]["run"] for name, job in workflow("ci")["jobs"].items()}
-    assert last == {
-        "ci": ".ci/run",
-        "newest": ".ci/run",
-        "smoke-test-wheel": "make smoke-test-wheel",
+    jobs = workflow("ci")["jobs"]
+    runs = {
+        name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()
+    }
+    assert runs == {
+        "ci": [".ci/run"],
+        "newest": [
+            "make newest",
+            "git diff -- kfp_mnist_mxnet/compiler",
+            ".ci/run",
+            "make test-all",
+        ],
+        "smoke-test-wheel": ["make smoke-test-wheel"],
     }
 
 

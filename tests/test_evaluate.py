@@ -19,12 +19,8 @@ from kfp_mnist_mxnet.reports.evaluation import write_evaluation_report
 
 
 def score(artifacts, model, data, **parameters):
-    outputs = {
-        "metrics": artifacts.new(dsl.Metrics, "metrics"),
-        "confusion_matrix": artifacts.new(dsl.ClassificationMetrics, "confusion_matrix"),
-        "evaluation_report": artifacts.new(dsl.HTML, "evaluation_report"),
-    }
-    return evaluate.python_func(model=model, data=data, **outputs, **parameters), outputs
+    outputs = artifacts.run(evaluate, model=model, data=data, **parameters)
+    return outputs["Output"], outputs
 
 
 def counts(outputs) -> list[list[int]]:
@@ -44,12 +40,7 @@ def hard_data(artifacts):
 
 @pytest.fixture
 def probabilities(artifacts, trained, hard_data) -> np.ndarray:
-    outputs = {
-        "predictions": artifacts.new(dsl.Dataset, "predictions"),
-        "metrics": artifacts.new(dsl.Metrics, "predict_metrics"),
-        "preview": artifacts.new(dsl.HTML, "preview"),
-    }
-    predict.python_func(model=trained["model"], data=hard_data, **outputs)
+    outputs = artifacts.run(predict, model=trained["model"], data=hard_data)
     return np.load(pathlib.Path(outputs["predictions"].path, "probabilities.npy"))
 
 
@@ -315,7 +306,7 @@ def test_refuses_a_model_json_that_is_not_the_models(artifacts, trained, entries
 
 def test_refuses_an_operator_that_no_network_has(artifacts, trained):
     model = unknown_operator(artifacts, trained["model"])
-    with pytest.raises(ValueError, match="has the operator Custom, which no network"):
+    with pytest.raises(ValueError, match="has of the operator Custom, which no network may"):
         score(artifacts, model, trained["test_data"])
 
 

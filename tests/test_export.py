@@ -226,7 +226,7 @@ def test_a_translation_that_is_no_valid_model_is_refused():
 
 def test_refuses_a_model_with_an_operator_of_no_network(artifacts, trained):
     model = unknown_operator(artifacts, trained["model"])
-    with pytest.raises(ValueError, match="of the operator Custom, which no network"):
+    with pytest.raises(ValueError, match="of of the operator Custom, which no network may"):
         run_export(artifacts, model)
     assert there(artifacts) == set()
 
@@ -280,7 +280,7 @@ def test_a_class_that_changes_hands_in_the_last_bit_fails_too():
         ParityResult(halves, other.astype(np.float32), 1.0, 1.0).check()
 
 
-def test_made_up_images_go_from_dark_to_bright_and_fit_into_memory():
+def test_synthetic_images_go_from_dark_to_bright_and_fit_into_memory():
     images = synthetic_images([1, 12, 12])
     assert images.dtype == np.uint8
     assert images.shape == (1000, 1, 12, 12)

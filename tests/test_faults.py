@@ -2,9 +2,9 @@
 
 import contextlib
 import datetime
+import functools
 import hashlib
-import http.server
-import json
+import itertools
 import os
 import pathlib
 import random
@@ -12,14 +12,14 @@ import re
 import signal
 import struct
 import subprocess
-import sys
-import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conftest import ROOT, Artifacts, write_idx, write_idx_set
+from conftest import SMALL, Artifacts, write_idx, write_idx_set
 from kfp import dsl
+from s3_server import CONTENT
 from step_process import Fault, Step, sentence
 
 from kfp_mnist_mxnet.cli.local import run
@@ -37,12 +37,10 @@ from kfp_mnist_mxnet.data import mnist
 from kfp_mnist_mxnet.data.download import HttpServer, S3Server, download
 from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.names import SourceFile
-from kfp_mnist_mxnet.errors import SourceNotFound, Unavailable
+from kfp_mnist_mxnet.errors import InvalidInput, SourceNotFound, Unavailable
 from kfp_mnist_mxnet.storage.address import Address
 from kfp_mnist_mxnet.storage.store import open_store
 
-CONTENT = bytes(range(256)) * 1024
-SMALL = {"kernels": [3], "filters": [8], "hidden_units": [16, -1], "batch_size": 32, "epochs": 1}
 STEPS = ("ingest", "train", "compare", "evaluate", "predict", "export", "ingest_images", "merge")
 SPEED = re.compile(rb"[\d,]+ images a second")  # of the export report
 
@@ -78,19 +76,21 @@ def steps(trained, tmp_path_factory) -> dict[str, Step]:
     }
 
 
+def run_here(step: Step, root: pathlib.Path) -> None:
+    """Run a step in this process with outputs under a directory, which a back end makes."""
+    root.mkdir(exist_ok=True)
+    Artifacts(root).run(step.component, **step.artifacts, **step.parameters)
+
+
 @pytest.fixture(scope="session")
 def undisturbed(steps, tmp_path_factory):
     """Return a function: the files that a step writes when nothing goes wrong."""
-    known: dict[str, dict[str, bytes]] = {}
 
+    @functools.cache
     def files(name: str) -> dict[str, bytes]:
-        if name not in known:
-            root = tmp_path_factory.mktemp(name)
-            (root / "out").mkdir()
-            done = steps[name].run(root / "out", root)
-            assert done.returncode == 0, done.stdout
-            known[name] = changes(root / "out")
-        return known[name]
+        out = tmp_path_factory.mktemp(name)
+        run_here(steps[name], out)
+        return changes(out)
 
     return files
 
@@ -104,19 +104,20 @@ def only_whole(root: pathlib.Path, whole: dict[str, bytes]) -> bool:
     return expected == {n: b for n, b in found.items() if n.partition("/")[0] in places}
 
 
+@pytest.mark.draw(6)
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("name", STEPS)
 def test_a_killed_step_leaves_no_half_artifact_and_its_retry_the_same_bytes(
-    name, steps, undisturbed, tmp_path
+    name, kind, steps, undisturbed, tmp_path
 ):
     seed = random.randrange(2**32)
     draw = random.Random(seed)
     out, whole = tmp_path / "out", undisturbed(name)
     out.mkdir()
-    for kind in (signal.SIGKILL, signal.SIGTERM):
-        fault = Fault(kind, draw.randint(2, 1 + len(whole)), draw.choice([0, 0.01 * draw.random()]))
-        done = steps[name].run(out, tmp_path, fault)
-        assert done.returncode in (-kind, 0), (seed, fault, done.stdout)
-        assert only_whole(out, whole), (seed, fault, sorted(changes(out)))
+    fault = Fault(kind, draw.randint(2, 1 + len(whole)), draw.choice([0, 0.01 * draw.random()]))
+    done = steps[name].run(out, tmp_path, fault)
+    assert done.returncode in (-kind, 0), (seed, fault, done.stdout)
+    assert only_whole(out, whole), (seed, fault, sorted(changes(out)))
     done = steps[name].run(out, tmp_path)
     assert done.returncode == 0, (seed, done.stdout)
     assert changes(out) == whole, seed
@@ -147,17 +148,16 @@ def test_a_disk_that_is_full_or_read_only_is_one_sentence(name, steps, undisturb
     size = sum(map(len, whole.values()))
     with small_disk(out) as remount:
         remount("ro")
-        done = steps[name].run(out, tmp_path)
-        assert done.returncode == 1
-        assert "Read-only file system: " in sentence(done)
+        with pytest.raises(OSError, match=r"^\[Errno 30\] Read-only file system: .*\Z"):
+            run_here(steps[name], out)
         remount(f"rw,size={4096 * random.Random(seed).randint(1, max(1, size // 4096))}")
-        done = steps[name].run(out, tmp_path)
-        assert done.returncode == 1, seed
-        assert re.search("the disk of .* is full|bytes free", sentence(done)), (seed, done.stdout)
+        with pytest.raises(
+            (OSError, InvalidInput), match=r"^[^\n]*(the disk of .* is full|bytes free).*\Z"
+        ):
+            run_here(steps[name], out)
         assert changes(out) == {}, seed
         remount("rw,size=4m")
-        done = steps[name].run(out, tmp_path)
-        assert done.returncode == 0, done.stdout
+        run_here(steps[name], out)
         assert changes(out) == whole
 
 
@@ -167,10 +167,7 @@ def test_a_model_that_mxnet_could_not_write_whole_is_refused(artifacts, trained,
     with small_disk(tmp_path / "disk") as remount:
         remount(f"size={(size // 4096 + 1) * 4096}")  # the symbol takes a page of it
         artifacts.root = tmp_path / "disk"
-        with pytest.raises(
-            OSError,
-            match=r"the disk of .* is full: free space or raise the step's ephemeral storage",
-        ):
+        with pytest.raises(OSError, match=r"the disk of .* is full: free space or raise"):
             artifacts.train(splits, epochs=1)
         assert list((tmp_path / "disk").iterdir()) == []
 
@@ -190,11 +187,12 @@ def test_a_step_at_its_memory_limit_fails_in_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["ingest", "train"])
-def test_a_clock_that_runs_back_changes_no_byte(name, steps, undisturbed, tmp_path):
-    (tmp_path / "out").mkdir()
-    done = steps[name].run(tmp_path / "out", tmp_path, Fault(backwards=True))
-    assert done.returncode == 0, done.stdout
-    assert changes(tmp_path / "out") == undisturbed(name)
+def test_a_clock_that_runs_back_changes_no_byte(name, steps, undisturbed, tmp_path, monkeypatch):
+    whole, clock = undisturbed(name), itertools.count(int(time.time()), -60)
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: float(next(clock)))
+        run_here(steps[name], tmp_path / "out")
+    assert changes(tmp_path / "out") == whole
 
 
 def test_a_clock_that_jumps_back_gives_every_run_a_directory_of_its_own(tmp_path, monkeypatch):
@@ -234,109 +232,35 @@ def test_a_file_that_is_truncated_while_it_is_read_is_refused(tmp_path):
             list(idx.blocks)
 
 
-class Faulty(http.server.BaseHTTPRequestHandler):
-    """Serves and takes one file, over HTTP and S3; the server's faults come first."""
-
-    protocol_version = "HTTP/1.1"
-    server: "FaultyServer"
-
-    def do_GET(self) -> None:
-        self.answer(self.server.content)
-
-    def do_PUT(self) -> None:
-        self.server.content = self.rfile.read(int(self.headers["Content-Length"]))
-        self.answer(b"")
-
-    def answer(self, content: bytes) -> None:
-        server = self.server
-        server.asked += 1
-        fault = server.faults.pop(0) if server.faults else ""
-        self.close_connection = bool(fault)
-        tag = f'"{hashlib.sha256(server.content).hexdigest()}"'
-        start = int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
-        if start and tag == self.headers.get("If-Match", tag) == self.headers.get("If-Range", tag):
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            content = content[start:]
-        elif "If-Match" in self.headers:
-            fault = "412"
-        if fault == "stall":
-            server.stop.wait(2)
-        elif fault == "reset":
-            self.connection.close()
-        elif fault.isdigit():
-            names = {"403": "AccessDenied", "412": "PreconditionFailed", "429": "SlowDown"}
-            code = names.get(fault, "InternalError")
-            content = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
-            self.send_response(int(fault))
-            self.send_header("Connection", "close")
-            self.finish_with(content, "application/xml", content)
-        else:
-            if not start or "_headers_buffer" not in vars(self):
-                self.send_response(200)
-            self.send_header("ETag", tag)
-            half = content[: len(content) // 2] if fault in ("short", "change") else content
-            self.finish_with(content, "binary/octet-stream", half)
-            if fault == "change":
-                server.content = server.content[::-1]
-
-    def finish_with(self, content: bytes, kind: str, sent: bytes) -> None:
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(sent)
-
-    def log_message(self, *_) -> None:
-        pass
-
-
-class FaultyServer(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Faulty)
-        self.faults: list[str] = []
-        self.asked = 0
-        self.content = CONTENT
-        self.stop = threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, request, address) -> None:
-        """A connection that a test breaks off is no news."""
-
-    def getter(self, scheme: str):
-        if scheme == "http":
-            return HttpServer(Address.parse(self.url), timeout=0.5)
-        return S3Server(Address.parse("s3://data"), self.url, timeout=0.5)
-
-
 @pytest.fixture
-def faulty(keys):
-    with FaultyServer() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.stop.set()
-        server.shutdown()
-        thread.join()
+def faulty(server, keys):
+    """A server of one file under every path, over HTTP and S3."""
+    server.content = CONTENT
+    return server
+
+
+def source_of(faulty, scheme: str) -> HttpServer | S3Server:
+    if scheme == "http":
+        return HttpServer(Address.parse(faulty.url), timeout=0.5)
+    return S3Server(Address.parse("s3://data"), faulty.url, timeout=0.5)
 
 
 @pytest.mark.parametrize("scheme", ["http", "s3"])
-@pytest.mark.parametrize("fault", ["stall", "reset", "500", "short"])
+@pytest.mark.parametrize("fault", ["silent", "reset", "500", "short"])
 def test_a_fault_of_a_server_that_passes_changes_no_byte(faulty, tmp_path, scheme, fault):
     faulty.faults = [fault, fault]
-    download(faulty.getter(scheme), "file", tmp_path / "file", "the file")
+    download(source_of(faulty, scheme), "file", tmp_path / "file", "the file")
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("scheme", ["http", "s3"])
-@pytest.mark.parametrize("fault", ["stall", "reset", "500", "403"])
+@pytest.mark.parametrize("fault", ["silent", "reset", "500", "403"])
 def test_a_fault_of_a_server_that_stays_is_one_sentence(faulty, tmp_path, scheme, fault):
     faulty.faults = [fault] * 99
     with pytest.raises((Unavailable, FileNotFoundError)) as error:
-        download(faulty.getter(scheme), "file", tmp_path / "file", "the file", attempts=1)
+        download(source_of(faulty, scheme), "file", tmp_path / "file", "the file", attempts=1)
     words = {
-        "stall": "the server sends nothing",
+        "silent": "the server sends nothing",
         "reset": "the connection broke",
         "500": "status 500|InternalError",
         "403": "status 403|AccessDenied",
@@ -347,14 +271,14 @@ def test_a_fault_of_a_server_that_stays_is_one_sentence(faulty, tmp_path, scheme
 
 def test_a_source_that_changes_on_the_way_is_never_mixed_over_http(faulty, tmp_path):
     faulty.faults = ["change"]
-    download(faulty.getter("http"), "file", tmp_path / "file", "the file")
+    download(source_of(faulty, "http"), "file", tmp_path / "file", "the file")
     assert (tmp_path / "file").read_bytes() == CONTENT[::-1]
 
 
 def test_a_source_that_changes_on_the_way_is_never_mixed_over_s3(faulty, tmp_path):
     faulty.faults = ["change"]
     with pytest.raises(SourceNotFound, match=r"s3://data at .* answers PreconditionFailed"):
-        download(faulty.getter("s3"), "file", tmp_path / "file", "the file")
+        download(source_of(faulty, "s3"), "file", tmp_path / "file", "the file")
 
 
 @pytest.fixture
@@ -406,7 +330,7 @@ def test_an_upload_fails_in_one_sentence_where_the_fault_stays(
     with pytest.raises((ValueError, ConnectionError), match=message) as error:
         upload.python_func(predictions, "s3://data/x", s3_endpoint=faulty.url)
     assert "\n" not in str(error.value)
-    assert faulty.asked == asked
+    assert len(faulty.requests) == asked
 
 
 @pytest.mark.parametrize("fault", TRIED_AGAIN)
@@ -424,65 +348,21 @@ def test_a_checkpoint_gets_past_a_fault_that_passes(faulty, quick, caplog, fault
 def test_a_checkpoint_that_can_not_be_read_is_one_sentence(faulty, quick, fault, asked):
     store = open_store("s3://data/x", faulty.url, "checkpoint_uri")
     faulty.faults = [fault] * 9
-    with pytest.raises(ValueError, match=r"checkpoint\.npz at \S+ answers (AccessDenied|Internal)"):
+    with pytest.raises(
+        (ValueError, ConnectionError), match=r"checkpoint\.npz (at \S+ )?can't be read"
+    ):
         store.read("checkpoint.npz")
-    assert faulty.asked == asked
+    assert len(faulty.requests) == asked
 
 
 def test_two_that_fill_the_cache_at_once_leave_whole_files(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "file").write_bytes(CONTENT * 8)
+    (tmp_path / "file").write_bytes(CONTENT * 2)
     kept = tmp_path / "cache" / "kfp-mnist-mxnet" / "file"
     files = {"part": SourceFile(tmp_path / "file", "somewhere/file")}
     mnist.keep(files)
     with ThreadPoolExecutor(2) as threads:
         writing = [threads.submit(mnist.keep, files) for _ in range(40)]
         while not all(future.done() for future in writing):
-            assert not kept.exists() or kept.read_bytes() == CONTENT * 8
-    assert kept.read_bytes() == CONTENT * 8
-
-
-def plain(value):
-    """A record without its times: seconds and images or samples a second."""
-    if isinstance(value, dict):
-        times = ("seconds", "s_per_second")
-        return {name: plain(v) for name, v in value.items() if not name.endswith(times)}
-    return [plain(v) for v in value] if isinstance(value, list) else value
-
-
-def comparable(directory: pathlib.Path) -> dict[str, object]:
-    """The content of every file of a run, without its own name and without times.
-
-    Times stand in run.json and the page that shows it, in the metrics (executor_output.json), in
-    the export report and in log.txt, nowhere else.
-    """
-    found: dict[str, object] = {}
-    for path in directory.rglob("*"):
-        if path.is_file() and path.name not in ("index.html", "log.txt"):
-            name = re.sub(r"mnist-train-[-\d]+", "RUN", str(path.relative_to(directory)))
-            found[name] = SPEED.sub(b"", path.read_bytes())
-            if path.name in ("run.json", "executor_output.json"):
-                text = path.read_text().replace(str(directory), "DIRECTORY")
-                content = plain(json.loads(re.sub(r"mnist-train-[-\d]+", "RUN", text)))
-                if path.name == "run.json":  # export and predict run in either order
-                    content["steps"].sort(key=lambda step: step["name"])
-                found[name] = content
-    return found
-
-
-def test_two_runs_at_once_have_their_own_directories_and_the_same_bytes(tmp_path):
-    source, runs = write_idx_set(tmp_path / "idx", train=200), tmp_path / "runs"
-    command = [sys.executable, "pipeline.py", "run", "--data-uri", str(source)]
-    command += ["--output-dir", str(runs)]
-    for name, value in SMALL.items():
-        command += ["-p", f"{name}={json.dumps(value)}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path)}
-    started = [
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        for _ in range(2)
-    ]
-    assert [process.wait() for process in started] == [0, 0]
-    first, second = sorted(path for path in runs.iterdir() if not path.is_symlink())
-    assert (runs / "latest").resolve() in (first, second)
-    assert len(comparable(first)) >= 20
-    assert comparable(first) == comparable(second)
+            assert not kept.exists() or kept.read_bytes() == CONTENT * 2
+    assert kept.read_bytes() == CONTENT * 2

@@ -7,8 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from click.testing import CliRunner
-from conftest import COMPILED, ROOT
+from conftest import COMPILED, ROOT, command
 from kfp_server import (
     Scene,
     cached,
@@ -21,7 +20,6 @@ from kfp_server import (
 )
 
 import kfp_mnist_mxnet.cli.cluster.follow
-import kfp_mnist_mxnet.cli.main
 from kfp_mnist_mxnet.cli.cluster.follow import Stall
 from kfp_mnist_mxnet.cli.cluster.logs import error_sentence, read_accuracy
 from kfp_mnist_mxnet.cli.cluster.snapshot import RunSnapshot, Step
@@ -81,8 +79,7 @@ def api():
 def follow(api, *scenes: Scene, options: tuple[str, ...] = (), run: str = "x1"):
     """What the command prints and returns; scenes: the run at one look after the other."""
     api.scenes["x1"] = list(scenes) or api.scenes["x1"]
-    command = ["follow", run, "--host", api.url, "--poll", "0.01", *options]
-    return CliRunner().invoke(kfp_mnist_mxnet.cli.main.main, command)
+    return command("follow", run, "--host", api.url, "--poll", "0.01", *options)
 
 
 def changes(done) -> list[str]:
@@ -300,18 +297,18 @@ def test_a_pipeline_that_is_not_there_any_more_leaves_the_state_of_the_run(api):
     ],
 )
 def test_a_run_that_makes_no_progress_is_named_with_the_likely_cause(api, monkeypatch, nodes, why):
-    monkeypatch.setattr(kfp_mnist_mxnet.cli.cluster.follow, "STALLED_AFTER", 0.1)
-    done = follow(api, *[("RUNNING", nodes)] * 40, DONE)
+    monkeypatch.setattr(kfp_mnist_mxnet.cli.cluster.follow, "STALLED_AFTER", 0)
+    done = follow(api, *[("RUNNING", nodes)] * 2, DONE)
     told = [line for line in changes(done) if "no progress" in line]
     assert len(told) == 1
     assert told[0].startswith(f"run: no progress for 0 minutes: {why}")
 
 
 def test_what_the_api_says_of_a_step_that_waits_is_said(api, monkeypatch):
-    monkeypatch.setattr(kfp_mnist_mxnet.cli.cluster.follow, "STALLED_AFTER", 0.1)
+    monkeypatch.setattr(kfp_mnist_mxnet.cli.cluster.follow, "STALLED_AFTER", 0)
     waits = without_metadata_store("train", "PENDING", status_metadata={"message": "no GPU\n"})
     api.answers = {"tasks": [waits]}
-    done = follow(api, *[("RUNNING", [])] * 40, ("FAILED", []))
+    done = follow(api, *[("RUNNING", [])] * 2, ("FAILED", []))
     assert "run: no progress for 0 minutes: Train waits: no GPU\n" in done.stdout
 
 
@@ -328,10 +325,10 @@ def test_no_progress_is_said_after_a_while_and_seldom_again():
 def test_ctrl_c_leaves_the_run_and_says_how_to_end_or_follow_it(api):
     api.scenes["x1"] = [("RUNNING", step("ingest", "RUNNING"))]
     # A shell that runs the tests in the background has them ignore the signal.
-    command = ["env", "--default-signal=INT", sys.executable, "pipeline.py", "follow", "x1"]
-    command += ["--host", api.url, "--poll", "60"]
+    program = ["env", "--default-signal=INT", sys.executable, "pipeline.py", "follow", "x1"]
+    program += ["--host", api.url, "--poll", "60"]
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=ROOT, text=True, **pipe) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(program, cwd=ROOT, text=True, **pipe) as process:  # type: ignore[call-overload]
         for line in process.stdout:
             if "run: RUNNING" in line:
                 process.send_signal(signal.SIGINT)

@@ -181,6 +181,7 @@ MEANT_FOR_OTHERS = {
 PIP_CONF = "user = true\nrequire-virtualenv = true\ntarget = /none\nconstraint = /none\n"
 
 
+@pytest.mark.draw(2)
 @pytest.mark.parametrize("agent", ["pip", "uv"])
 @pytest.mark.parametrize("place", ["environment", "file"])
 def test_settings_for_other_installations_do_not_count(tmp_path, index, request, agent, place):
@@ -247,6 +248,7 @@ def told_of(other: Index, place: str, directory: pathlib.Path) -> dict[str, str]
     return {"PIP_CONFIG_FILE": str(pip_conf)}
 
 
+@pytest.mark.draw(2)
 @pytest.mark.parametrize("agent", ["pip", "uv"])
 @pytest.mark.parametrize("place", ["environment", "file"])
 def test_nothing_but_the_only_index_is_asked(tmp_path, index, other_index, request, agent, place):
@@ -276,6 +278,7 @@ def test_what_the_only_index_has_not_is_not_looked_for_elsewhere(tmp_path, index
     assert other_index.asked == []
 
 
+@pytest.mark.draw(2)
 @pytest.mark.parametrize("agent", ["pip", "uv"])
 @pytest.mark.parametrize("place", [".netrc", "mounted"])
 def test_a_netrc_has_the_credentials_of_the_only_index(tmp_path, index, request, agent, place):

@@ -10,13 +10,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from click.testing import CliRunner
-from conftest import ROOT, write_idx_set
+from conftest import ROOT, command, write_idx_set
 
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.local import run
 from kfp_mnist_mxnet.cli.local.interruption import Running, goes_on, interruptible, locked_log
-from kfp_mnist_mxnet.cli.main import main
 from kfp_mnist_mxnet.compiler.target import LOCAL
 
 LONG = ["--pipeline", "sweep", "-p", "epochs=100000"]
@@ -26,7 +24,7 @@ def started(directory: pathlib.Path, until: str) -> subprocess.Popen:
     """A run whose step `until` has started, of a pipeline with a loop that would take hours."""
     source = write_idx_set(directory / "idx")
     # A shell that runs the tests in the background has them ignore signals.
-    command = [
+    program = [
         "env",
         "--default-signal=INT,HUP",
         sys.executable,
@@ -37,7 +35,7 @@ def started(directory: pathlib.Path, until: str) -> subprocess.Popen:
         *LONG,
     ]
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, cwd=directory, stdout=pipe, stderr=pipe, text=True)
+    process = subprocess.Popen(program, cwd=directory, stdout=pipe, stderr=pipe, text=True)
     assert process.stdout
     next(line for line in process.stdout if f"{until} | started" in line)
     return process
@@ -73,10 +71,9 @@ def no_step_is_left(tmp_path) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("number", "until", "error"),
     [
-        (signal.SIGTERM, "ingest", "interrupted by SIGTERM"),
         (signal.SIGTERM, "train-1", "interrupted by SIGTERM"),
-        (signal.SIGHUP, "train-1", "interrupted by SIGHUP"),
-        (signal.SIGINT, "train-1", "interrupted"),
+        (signal.SIGHUP, "ingest", "interrupted by SIGHUP"),
+        (signal.SIGINT, "ingest", "interrupted"),
     ],
 )
 def test_a_run_that_a_signal_ends_has_failed_and_its_steps_end_too(tmp_path, number, until, error):
@@ -114,12 +111,12 @@ def test_a_signal_that_is_ignored_stays_so():
 
 def test_a_run_that_was_killed_is_told_and_noted_as_failed(tmp_path):
     process = started(tmp_path, "ingest")
-    listed = [sys.executable, f"{ROOT}/pipeline.py", "runs"]
-    assert "RUNNING" in subprocess.check_output(listed, cwd=tmp_path, text=True)
+    runs = ["runs", "--output-dir", tmp_path / "runs"]
+    assert "RUNNING" in command(*runs).stdout
     process.kill()
     process.communicate()
     assert record_of(tmp_path)["status"] == "RUNNING"
-    assert "✗ FAILED" in subprocess.check_output(listed, cwd=tmp_path, text=True)
+    assert "✗ FAILED" in command(*runs).stdout
     record = record_of(tmp_path)
     statuses = [step["status"] for step in record["steps"]]
     assert (record["status"], "RUNNING" in statuses) == ("FAILED", False)
@@ -131,7 +128,7 @@ def test_a_run_that_was_killed_is_told_and_noted_as_failed(tmp_path):
 
 def test_a_lost_run_of_a_pipeline_that_is_no_longer_there_is_told(made_run):
     directory = made_run(status="RUNNING", pipeline="of-another-version")
-    done = CliRunner().invoke(main, ["runs", "--output-dir", str(directory.parent)])
+    done = command("runs", "--output-dir", directory.parent)
     assert (done.exit_code, "FAILED" in done.output) == (0, True)
 
 

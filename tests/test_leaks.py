@@ -1,15 +1,12 @@
 """Secrets stay out of everything that a run writes."""
 
 import json
-import os
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
-from conftest import COMPILED, ROOT, write_idx_set
+from conftest import COMPILED, SMALL, as_options, command, write_idx_set
 
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.local.redaction import scrub, secret_words
@@ -30,7 +27,6 @@ SECRETS = {
     "HTTP_PASSWORD": "hid-http",
 }
 LEAK = re.compile(rb"hid(?:den)?-[a-z]+|AWS_SECRET_ACCESS_KEY=|X-Amz-Signature")
-SMALL = {"kernels": [3], "filters": [8], "hidden_units": [16, -1], "batch_size": 8}
 
 
 def leaks(paths) -> dict[str, bytes]:
@@ -39,27 +35,25 @@ def leaks(paths) -> dict[str, bytes]:
     return {name: match[0] for name, match in found.items() if match}
 
 
+@pytest.fixture
+def secrets(monkeypatch) -> None:
+    """Secrets in the environment."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+
+
 def run(name: str, output: pathlib.Path, parameters: dict) -> dict:
-    """Run a pipeline with secrets in its environment and return run.json."""
-    command = [sys.executable, "pipeline.py", "run", "--pipeline", name]
-    for key, value in parameters.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        command += ["-p", f"{key}={text}"]
-    done = subprocess.run(
-        [*command, "--output-dir", str(output)],
-        cwd=ROOT,
-        env={**os.environ, **SECRETS, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    (output / "terminal").write_text(done.stdout + done.stderr)
+    """Run a pipeline and return run.json; what the terminal shows is kept beside it."""
+    options = [*as_options(parameters), "--output-dir", output]
+    done = command("run", "--pipeline", name, *options)
+    (output / "terminal").write_text(done.output)
     record = json.loads((output / "latest" / "run.json").read_text())
-    assert record["status"] == ("FAILED" if done.returncode else "SUCCEEDED")
+    assert record["status"] == ("FAILED" if done.exit_code else "SUCCEEDED")
     return record
 
 
 def test_every_step_keeps_secrets_out_of_all_that_it_writes(
-    tmp_path, s3, keys, trained, registry, monkeypatch
+    tmp_path, s3, keys, secrets, trained, registry, monkeypatch
 ):
     (tmp_path / "token").write_text("hid-token")
     monkeypatch.setenv(TOKEN, str(tmp_path / "token"))
@@ -74,12 +68,11 @@ def test_every_step_keeps_secrets_out_of_all_that_it_writes(
             {
                 **data,
                 **SMALL,
-                "epochs": 1,
                 "checkpoint_uri": "s3://data/kept",
                 "registry_uri": registry.url,
             },
         ),
-        run("sweep", tmp_path / "sweep", {**store, "trials": [SMALL], "epochs": 1}),
+        run("sweep", tmp_path / "sweep", {**store, "trials": [SMALL], "export_onnx": False}),
         run(
             "batch_predict",
             tmp_path / "batch",
@@ -113,14 +106,9 @@ def test_a_leak_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
-def test_a_compiled_pipeline_holds_nothing_of_the_environment(name, tmp_path):
+def test_a_compiled_pipeline_holds_nothing_of_the_environment(name, tmp_path, secrets):
     path = tmp_path / "compiled.yaml"
-    subprocess.run(
-        [sys.executable, "pipeline.py", "compile", "--pipeline", name, "--output", str(path)],
-        cwd=ROOT,
-        env={**os.environ, **SECRETS},
-        check=True,
-    )
+    assert command("compile", "--pipeline", name, "--output", path).exit_code == 0
     assert leaks([path]) == {}
     assert path.read_text() == (COMPILED / file_name(name, True)).read_text()
 
@@ -132,7 +120,7 @@ def test_a_compiled_pipeline_holds_nothing_of_the_environment(name, tmp_path):
         ("data_uri", "s3://me:hid-word@bucket/prefix?X-Amz-Signature=hid-signature"),
     ],
 )
-def test_a_password_in_any_parameter_stays_out_of_a_failed_run(name, uri, tmp_path):
+def test_a_password_in_any_parameter_stays_out_of_a_failed_run(name, uri, tmp_path, secrets):
     source = {"data_uri": str(write_idx_set(tmp_path / "idx"))}
     given = {**source, "s3_endpoint": "me:hid-other@127.0.0.1:9", name: uri}
     record = run("train", tmp_path / "runs", given)
@@ -164,11 +152,10 @@ def test_a_source_in_an_object_store_is_named_without_credentials(tmp_path):
 )
 def test_a_signature_that_is_refused_at_once_is_not_shown(tmp_path, pipeline, name):
     uri = "s3://me:hid-word@bucket/prefix?X-Amz-Signature=hid-signature"
-    command = [sys.executable, "pipeline.py", "run", "--pipeline", pipeline, "-p", f"{name}={uri}"]
-    command += ["--output-dir", str(tmp_path / "runs")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "hid-" not in done.stdout + done.stderr
+    options = ["-p", f"{name}={uri}", "--output-dir", tmp_path / "runs"]
+    done = command("run", "--pipeline", pipeline, *options)
+    assert done.exit_code == 2
+    assert "hid-" not in done.output
     assert not (tmp_path / "runs").exists()
 
 

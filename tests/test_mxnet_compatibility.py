@@ -31,13 +31,17 @@ def state(before: str = "") -> str:
     return subprocess.check_output(program, text=True)
 
 
-def test_numpy_and_python_are_left_as_they_were():
-    before = state()
+@pytest.fixture(scope="module")
+def before() -> str:
+    """The state without MXNet."""
+    return state()
+
+
+def test_numpy_and_python_are_left_as_they_were(before):
     assert state("from kfp_mnist_mxnet.runtime.engine import mx\n") == before
 
 
-def test_they_are_left_so_after_a_failure_too():
-    before = state()
+def test_they_are_left_so_after_a_failure_too(before):
     failing = (
         "from kfp_mnist_mxnet.runtime.mxnet_compatibility import importable_mxnet\n"
         "try:\n    with importable_mxnet():\n        import no_such_module\n"

@@ -78,6 +78,7 @@ def small_disk(directory: pathlib.Path, size: str):
         subprocess.run(["umount", directory], check=True)
 
 
+@pytest.mark.draw(2)
 @pytest.mark.parametrize("size", ["4k", "12k", "16k", "20k", "32k"])
 def test_a_full_disk_is_one_sentence(tmp_path, size):
     program = [sys.executable, f"{ROOT}/pipeline.py", *NOWHERE, str(tmp_path / "disk")]

@@ -1,12 +1,17 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import yaml
-from conftest import COMPILED, ROOT, write_idx_set
+from click.testing import Result
+from conftest import COMPILED, ROOT, SMALL, as_options, command, write_idx_set
+from registry_server import serving_registry
 from workflow_size import dags
 
 from kfp_mnist_mxnet import pipeline
@@ -20,7 +25,6 @@ from kfp_mnist_mxnet.components.train import train
 from kfp_mnist_mxnet.model.hyperparameters import UNSET
 
 STEPS = ["ingest", "train", "evaluate", "export", "predict"]  # the last two in either order
-REGISTER = "register skipped: registry_uri is not set"
 
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)
@@ -64,8 +68,8 @@ def documents(path: pathlib.Path) -> tuple[dict, dict, dict]:
 
 def compiled(tmp_path, *options) -> tuple[dict, dict, dict]:
     path = tmp_path / "compiled.yaml"
-    command = [sys.executable, "pipeline.py", "compile", *options, "--output", path]
-    subprocess.run(command, cwd=ROOT, check=True)
+    done = command("compile", *options, "--output", path)
+    assert done.exit_code == 0, done.output
     return documents(path)
 
 
@@ -243,9 +247,8 @@ def test_credentials_come_from_the_optional_secret():
     ],
 )
 def test_refuses_compile_options_that_do_not_fit(tmp_path, options, message):
-    command = [sys.executable, "pipeline.py", "compile", *options, "--output", tmp_path / "x"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
+    done = command("compile", *options, "--output", tmp_path / "x")
+    assert done.exit_code == 2
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
 
@@ -254,11 +257,6 @@ def test_every_parameter_has_a_default():
     spec, *_ = yaml.safe_load_all((COMPILED / "pipeline.yaml").read_text())
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     assert [name for name, value in parameters.items() if "defaultValue" not in value] == []
-
-
-def run(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "pipeline.py", "run", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 def behind_the_gate() -> list[str]:
@@ -271,43 +269,142 @@ def statuses(record: dict, skipped: set[str]) -> set[str]:
     """The steps of a run, of which these were skipped and the others succeeded."""
     found = {step["name"]: step["status"] for step in record["steps"]}
     assert {name for name, status in found.items() if status == "SKIPPED"} == skipped
-    assert set(found.values()) == {"SUCCEEDED", "SKIPPED"}
+    assert set(found.values()) <= {"SUCCEEDED", "SKIPPED"}
     return set(found)
 
 
-SMALL = [
-    *("-p", "epochs=3", "-p", "batch_size=8", "-p", "kernels=[3]", "-p", "filters=[8]"),
-    *("-p", "hidden_units=[16, -1]"),
-]
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory) -> Iterator[SimpleNamespace]:
+    """A run of everything, with white space in its paths, from among code of a user's own.
+
+    done: the process, as it ended. record: run.json. registry: where the model was registered.
+    """
+    root = tmp_path_factory.mktemp("python3 whole run")
+    source, here = write_idx_set(root / "my idx", train=300), root / "my python3 project"
+    (here / "components").mkdir(parents=True)
+    for name in ("components/__init__", "queue", "types"):
+        (here / f"{name}.py").write_text("raise SystemExit('the code of a user was run')")
+    environment = {**os.environ, "PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2"}
+    program = [sys.executable, f"{ROOT}/pipeline.py", "run", "--data-uri", source.as_uri()]
+    with serving_registry() as registry:
+        options = {**SMALL, "epochs": 3, "registry_uri": registry.url, "model_name": "digits"}
+        done = subprocess.run(
+            [*program, *as_options(options)],
+            cwd=here,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        latest = here / "runs" / "latest"
+        record = json.loads((latest / "run.json").read_text())
+        yield SimpleNamespace(done=done, latest=latest, record=record, registry=registry)
 
 
-def test_runs_the_whole_pipeline(tmp_path):
-    source = write_idx_set(tmp_path / "python3 idx", train=300)
-    output = tmp_path / "my python3 runs"
-    done = run("--data-uri", f"file://{source}".replace(" ", "%20"), *SMALL, "--output-dir", output)
-    assert done.returncode == 0, done.stdout + done.stderr
-    record = json.loads((output / "latest" / "run.json").read_text())
+def test_runs_the_whole_pipeline(whole_run):
+    record = whole_run.record
     assert record["status"] == "SUCCEEDED"
     assert record["accuracy"] > 0.9
     assert record["seconds"] > 0
     assert record["parameters"]["kernels"] == [3]
     steps = {step["name"]: step for step in record["steps"]}
     assert [name for name in steps if name in STEPS[:3]] == STEPS[:3]
-    assert statuses(record, skipped={"register"}) >= set(STEPS)
-    assert REGISTER in done.stdout.splitlines()
+    assert statuses(record, skipped=set()) >= {*STEPS, "register"}
+    assert steps["train"]["metrics"]["validation_accuracy"] > 0.9
+    changed = ["data_uri", "registry_uri", "model_name", "epochs", "batch_size", "kernels"]
+    assert sorted(record["changed"]) == sorted([*changed, "filters", "hidden_units"])
+
+
+def test_a_run_keeps_what_its_steps_make(whole_run):
+    steps = {step["name"]: step for step in whole_run.record["steps"]}
     paths = {name: path for step in steps.values() for name, path in step["outputs"].items()}
     assert pathlib.Path(paths["train_data"], "images.npy").is_file()
     assert pathlib.Path(paths["predictions"], "labels.npy").is_file()
-    assert pathlib.Path(paths["onnx_model"], "mnist", "1", "model.onnx").is_file()
+    assert pathlib.Path(paths["onnx_model"], "digits", "1", "model.onnx").is_file()
     assert pathlib.Path(paths["model_card"]).is_file()
-    assert "accuracy" in done.stdout.splitlines()[-3]
-    assert "train | Epoch[0] Train-accuracy=" in done.stdout
-    assert "Batch [" not in done.stdout
-    assert steps["train"]["metrics"]["validation_accuracy"] > 0.9
-    changed = ["data_uri", "epochs", "batch_size", "kernels", "filters", "hidden_units"]
-    assert record["changed"] == changed
-    page = (output / "latest" / "index.html").read_text()
+    page = (whole_run.latest / "index.html").read_text()
     assert 'href="artifacts/mnist-train-' in page
+
+
+def test_a_run_prints_what_its_steps_log_and_the_accuracy(whole_run):
+    printed = whole_run.done.stdout
+    assert "accuracy" in printed.splitlines()[-3]
+    assert "train | Epoch[0] Train-accuracy=" in printed
+    assert "Batch [" not in printed
+
+
+def test_the_pipeline_registers_what_it_exports(whole_run):
+    (version,) = whole_run.registry.stored["model_versions"]
+    (artifact,) = whole_run.registry.stored["artifacts"]
+    steps = {step["name"]: step for step in whole_run.record["steps"]}
+    assert artifact["uri"] == f"{steps['export']['outputs']['onnx_model']}/digits"
+    assert version["customProperties"]["accuracy"]["double_value"] == whole_run.record["accuracy"]
+
+
+def plain(value):
+    """A record without its times: seconds and images or samples a second."""
+    if isinstance(value, dict):
+        times = ("seconds", "s_per_second")
+        return {name: plain(v) for name, v in value.items() if not name.endswith(times)}
+    return [plain(v) for v in value] if isinstance(value, list) else value
+
+
+def comparable(directory: pathlib.Path) -> dict[str, object]:
+    """The content of every file of a run, without its own name and without times.
+
+    Times stand in run.json and the page that shows it, in the metrics (executor_output.json) and in
+    log.txt, nowhere else.
+    """
+    found: dict[str, object] = {}
+    for path in directory.rglob("*"):
+        if path.is_file() and path.name not in ("index.html", "log.txt"):
+            name = re.sub(r"mnist-train-[-\d]+", "RUN", str(path.relative_to(directory)))
+            found[name] = path.read_bytes()
+            if path.name in ("run.json", "executor_output.json"):
+                text = path.read_text().replace(str(directory), "DIRECTORY")
+                content = plain(json.loads(re.sub(r"mnist-train-[-\d]+", "RUN", text)))
+                if path.name == "run.json":  # export and predict run in either order
+                    content["steps"].sort(key=lambda step: step["name"])
+                found[name] = content
+    return found
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory) -> SimpleNamespace:
+    """Two runs, without export, that started at the same time.
+
+    directories: in the order of their names. printed: by the first to start. latest: what the link
+    of that name leads to.
+    """
+    root = tmp_path_factory.mktemp("two runs")
+    off = {"export_onnx": False, "registry_uri": "http://127.0.0.1:9"}
+    program = [sys.executable, "pipeline.py", "run", "--data-uri", str(write_idx_set(root / "idx"))]
+    program += [*as_options({**SMALL, **off}), "--output-dir", str(root / "runs")]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(root)}
+    started = [
+        subprocess.Popen(program, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    printed = [process.communicate()[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    runs = sorted(path for path in (root / "runs").iterdir() if not path.is_symlink())
+    latest = (root / "runs" / "latest").resolve()
+    return SimpleNamespace(directories=runs, printed=printed[0], latest=latest)
+
+
+def test_two_runs_at_once_have_their_own_directories_and_the_same_bytes(two_runs):
+    first, second = two_runs.directories
+    assert two_runs.latest in (first, second)
+    assert len(comparable(first)) >= 20
+    assert comparable(first) == comparable(second)
+
+
+def test_a_parameter_turns_the_export_off(two_runs):
+    record = json.loads((two_runs.directories[0] / "run.json").read_text())
+    assert statuses(record, skipped={"export", "register"}) >= set(STEPS)
+    for step in ("export", "register"):
+        assert f"{step} skipped: export_onnx is false" in two_runs.printed.splitlines()
+    assert not [s["outputs"] for s in record["steps"] if s["name"] == "export" and s["outputs"]]
 
 
 MODULES = ["components", "json", "kfp", "kfp_mnist_mxnet", "matplotlib", "numpy", "queue", "types"]
@@ -332,19 +429,6 @@ def test_what_a_step_imports_is_not_taken_from_where_it_starts(tmp_path, monkeyp
         assert str(ROOT) in done.stdout or "--executor_input" in done.stdout
 
 
-def test_a_run_does_not_care_where_it_is_started_and_what_python_is_told(tmp_path):
-    source, here = write_idx_set(tmp_path / "idx"), tmp_path / "project"
-    (here / "components").mkdir(parents=True)
-    for name in ("components/__init__", "queue", "types"):
-        (here / f"{name}.py").write_text("raise SystemExit('the code of a user was run')")
-    told = {"PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2"}
-    command = [sys.executable, f"{ROOT}/pipeline.py", "run", "--data-uri", str(source), *SMALL]
-    environment = {**os.environ, **told}
-    done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads((here / "runs/latest/run.json").read_text())["status"] == "SUCCEEDED"
-
-
 @pytest.mark.parametrize("name", ["WARNINGS", "OPTIMIZE", "INSPECT", "DEVMODE", "VERBOSE", "UTF8"])
 def test_a_step_is_not_told_what_the_shell_tells_python(monkeypatch, name):
     monkeypatch.setenv(f"PYTHON{name}", "1")
@@ -354,21 +438,25 @@ def test_a_step_is_not_told_what_the_shell_tells_python(monkeypatch, name):
 
 
 def test_a_component_is_not_compiled_without_its_descriptions(tmp_path):
-    command = [sys.executable, "-OO", "pipeline.py", "compile", "--component", "train"]
-    command += ["--output", str(tmp_path / "x.yaml")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    program = [sys.executable, "-OO", "pipeline.py", "compile", "--component", "train"]
+    program += ["--output", str(tmp_path / "x.yaml")]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "unset PYTHONOPTIMIZE" in done.stderr
     assert not list(tmp_path.iterdir())
 
 
+def run(tmp_path, source: object, **parameters) -> tuple[Result, dict]:
+    """Run the train pipeline on a small data set; return how it ended and run.json."""
+    options = ["--data-uri", source, *as_options(parameters), "--output-dir", tmp_path / "runs"]
+    done = command("run", *options)
+    return done, json.loads((tmp_path / "runs" / "latest" / "run.json").read_text())
+
+
 def test_below_min_accuracy_predict_does_not_run(tmp_path):
-    output = tmp_path / "runs"
     source = write_idx_set(tmp_path / "idx")
-    gate = ("-p", "learning_rate=1e-9", "-p", "min_accuracy=1")
-    done = run("--data-uri", source, *SMALL, *gate, "--output-dir", output)
-    assert done.returncode == 0, done.stdout + done.stderr
-    record = json.loads((output / "latest" / "run.json").read_text())
+    done, record = run(tmp_path, source, **SMALL, learning_rate=1e-9, min_accuracy=1)
+    assert done.exit_code == 0, done.output
     assert record["status"] == "SUCCEEDED"
     gated = set(behind_the_gate())
     assert statuses(record, skipped=gated) >= set(STEPS)
@@ -379,31 +467,13 @@ def test_below_min_accuracy_predict_does_not_run(tmp_path):
             assert step["reason"] in done.stdout.splitlines()
 
 
-OFF = ("-p", "export_onnx=false", "-p", "registry_uri=http://127.0.0.1:9")
-
-
-def test_a_parameter_turns_the_export_off(tmp_path):
-    source, output = write_idx_set(tmp_path / "idx"), tmp_path / "runs"
-    done = run("--data-uri", source, *SMALL, *OFF, "--output-dir", output)
-    assert done.returncode == 0, done.stdout + done.stderr
-    record = json.loads((output / "latest" / "run.json").read_text())
-    assert statuses(record, skipped={"export", "register"}) >= set(STEPS)
-    for step in ("export", "register"):
-        assert f"{step} skipped: export_onnx is false" in done.stdout.splitlines()
-    assert not [s["outputs"] for s in record["steps"] if s["name"] == "export" and s["outputs"]]
-
-
 def test_a_failed_step_fails_the_run(tmp_path):
-    output = tmp_path / "runs"
-    done = run(
-        "--data-uri", write_idx_set(tmp_path / "idx"), "-p", "epochs=-2", "--output-dir", output
-    )
-    record = json.loads((output / "latest" / "run.json").read_text())
-    assert done.returncode == 1
+    done, record = run(tmp_path, write_idx_set(tmp_path / "idx"), epochs=-2)
+    assert done.exit_code == 1
     assert done.stderr.splitlines()[-1] == "train: epochs must be at least 0, got -2"
     assert record["status"] == "FAILED"
     assert record["error"] == "train: epochs must be at least 0, got -2"
-    assert f"<p>{record['error']}</p>" in (output / "latest" / "index.html").read_text()
+    assert f"<p>{record['error']}</p>" in (tmp_path / "runs/latest/index.html").read_text()
     found = {step["name"]: step["status"] for step in record["steps"]}
     assert (found.pop("ingest"), found.pop("train")) == ("SUCCEEDED", "FAILED")
     assert {found[name] for name in ("evaluate", *behind_the_gate())} == {"SKIPPED"}
@@ -411,8 +481,8 @@ def test_a_failed_step_fails_the_run(tmp_path):
 
 def test_a_password_in_a_source_stays_out_of_the_record_and_the_log(tmp_path):
     source = "http://me:pass-word-s3cr3t@127.0.0.1:9/idx?signature=sign-s3cr3t"
-    done = run("--data-uri", source, "--output-dir", tmp_path / "runs")
-    assert done.returncode == 1
+    done, _ = run(tmp_path, source)
+    assert done.exit_code == 1
     written = [path.read_text() for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     assert len(written) >= 2
     for text in [done.stdout, done.stderr, *written]:
@@ -436,8 +506,8 @@ def test_a_password_in_a_source_stays_out_of_the_record_and_the_log(tmp_path):
     ],
 )
 def test_refuses_a_bad_parameter(tmp_path, assignment, message):
-    done = run("-p", assignment, "--output-dir", tmp_path / "runs")
-    assert done.returncode == 2
+    done = command("run", "-p", assignment, "--output-dir", tmp_path / "runs")
+    assert done.exit_code == 2
     assert message in done.stderr
     assert not (tmp_path / "runs").exists()
 

@@ -23,13 +23,8 @@ from kfp_mnist_mxnet.prediction.shard_range import shard_range
 
 
 def run_predict(artifacts, model, data, name="predictions", **parameters):
-    outputs = {
-        "predictions": artifacts.new(dsl.Dataset, name),
-        "metrics": artifacts.new(dsl.Metrics, "metrics"),
-        "preview": artifacts.new(dsl.HTML, "preview"),
-    }
-    predict.python_func(model=model, data=data, **outputs, **parameters)
-    return outputs
+    predictions = artifacts.new(dsl.Dataset, name)
+    return artifacts.run(predict, model=model, data=data, predictions=predictions, **parameters)
 
 
 def load(outputs) -> tuple[np.ndarray, np.ndarray, list[dict[str, str]]]:

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tarfile
-import time
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 from click.testing import CliRunner
-from conftest import COMPILED, ROOT, write_idx_set
+from conftest import COMPILED, ROOT, SMALL, as_options, write_idx_set
 from packaging.requirements import Requirement
 
 from kfp_mnist_mxnet import __version__
@@ -227,8 +226,7 @@ def test_the_installed_command_does_not_care_what_a_project_has(installed, tmp_p
         (tmp_path / package / "__init__.py").write_text("raise SystemExit('the project's')")
     for module in ("pipeline", "runner"):
         (tmp_path / f"{module}.py").write_text("raise SystemExit('the project's')")
-    small = ["epochs=1", "batch_size=8", "kernels=[3]", "filters=[4]", "hidden_units=[-1]"]
-    options = [word for value in small for word in ("-p", value)]
+    options = as_options({**SMALL, "learning_rate": 1e-9, "min_accuracy": 1})  # to end early
     program = ["kfp-mnist-mxnet", "run", "--data-uri", "idx", *options]
     subprocess.run(program, env=installed, cwd=tmp_path, check=True)
     program = [sys.executable, "-c", "from kfp_mnist_mxnet.components import evaluate"]
@@ -256,18 +254,10 @@ def test_the_names_of_the_pipelines_are_known_without_them():
     assert set(command.PIPELINES) == set(PIPELINES)
 
 
-def test_help_comes_at_once(installed):
+def test_help_loads_neither_kfp_nor_numpy(installed):
     program = "import sys, kfp_mnist_mxnet.cli.main; print(*{'kfp', 'numpy'} & set(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], env=installed, stdout=subprocess.PIPE)
     assert loaded.stdout == b"\n"
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        subprocess.run(
-            ["kfp-mnist-mxnet", "--help"], env=installed, check=True, stdout=subprocess.DEVNULL
-        )
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.5
 
 
 @pytest.mark.parametrize(

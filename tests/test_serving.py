@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import urllib3
 import yaml
-from conftest import ROOT
+from conftest import ROOT, command
 
 from kfp_mnist_mxnet.cli.serve.server import (
     JSON,
@@ -223,10 +223,6 @@ def test_the_line_that_is_printed_works(served):
     assert re.fullmatch(r"[012] with the probability [01]\.\d{4}", served.ask())
 
 
-def command(*arguments: Any) -> list[str]:
-    return [sys.executable, "pipeline.py", "serve", *map(str, arguments)]
-
-
 def test_what_the_server_refuses_is_one_sentence(served, tmp_path):
     (tmp_path / "request.json").write_text(json.dumps(request_with(np.zeros((1, 1, 3, 3)))))
     with pytest.raises(click.ClickException, match=r"^the model server refuses: images must "):
@@ -240,10 +236,8 @@ def test_a_server_that_is_gone_is_one_sentence(served):
 
 def test_a_run_is_served_and_asked_once(served, made_run):
     directory = made_run()
-    done = subprocess.run(
-        command(directory, "--port", 0, "--once"), cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = command("serve", directory, "--port", 0, "--once")
+    assert done.exit_code == 0, done.output
     assert re.search(r"^ready   http://127\.0\.0\.1:\d+/v2/health/ready$", done.stdout, re.M)
     assert "answer  0 with the probability " in done.stdout  # the first test image is a 0
 
@@ -253,7 +247,8 @@ def test_a_model_that_was_not_exported_is_exported_and_served_until_it_is_told_t
     served, trained, number
 ):
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    serving = ["env", "--default-signal=INT", *command(trained["model"].path, "--port", 0)]
+    program = [sys.executable, "pipeline.py", "serve", trained["model"].path, "--port", "0"]
+    serving = ["env", "--default-signal=INT", *program]
     process = subprocess.Popen(serving, cwd=ROOT, text=True, **pipe)  # type: ignore[call-overload]
     with process:
         lines = [process.stdout.readline() for _ in range(4)]
@@ -279,13 +274,9 @@ def test_what_can_not_be_served_is_named(tmp_path, model, message):
     for name in {"several": "ab"}.get(model, ""):
         (path / name / "1").mkdir(parents=True)
         (path / name / "1" / "model.onnx").touch()
-    done = subprocess.run(
-        command(path if model != "none" else model, "--output-dir", tmp_path / "runs"),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
+    asked = path if model != "none" else model
+    done = command("serve", asked, "--output-dir", tmp_path / "runs")
+    assert done.exit_code == 2
     assert re.search(message, done.stderr.replace("\n", " "))
 
 

@@ -2,11 +2,8 @@
 
 import pytest
 import yaml
-from click.testing import CliRunner
-from conftest import COMPILED
+from conftest import COMPILED, command
 from kfp_server import serving
-
-from kfp_mnist_mxnet.cli.main import main
 
 INDEX = "https://pypi.example/simple"
 MIRROR = "mirror.example/library/python:3.13"
@@ -22,7 +19,7 @@ EVERYTHING = [
 
 
 def invoke(*options: str) -> tuple[int, str]:
-    done = CliRunner().invoke(main, ["compile", *options])
+    done = command("compile", *options)
     return done.exit_code, done.output
 
 
@@ -150,7 +147,7 @@ def test_what_is_the_default_changes_no_byte(compiled):
 def test_submit_takes_the_same_options():
     with serving() as api:
         options = ["--index", INDEX, "--base-image", MIRROR, *EVERYTHING]
-        done = CliRunner().invoke(main, ["submit", "--host", api.url, *options])
+        done = command("submit", "--host", api.url, *options)
         assert done.exit_code == 0, done.output
         text = api.state["yaml"]
     assert {container["image"] for container in containers(text).values()} == {MIRROR}

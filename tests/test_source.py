@@ -1,7 +1,6 @@
 import contextlib
 import gzip
 import hashlib
-import http.server
 import io
 import json
 import logging
@@ -20,6 +19,7 @@ import urllib.parse
 import minio.commonconfig
 import pytest
 from conftest import use_tls, write_idx_set
+from fault_server import Server
 from s3_server import CONTENT
 
 from kfp_mnist_mxnet.components.upload import upload
@@ -33,85 +33,6 @@ from kfp_mnist_mxnet.storage import s3 as storage_s3
 from kfp_mnist_mxnet.storage.address import Address, parse_destination, without_secrets
 from kfp_mnist_mxnet.storage.store import open_store
 from kfp_mnist_mxnet.storage.upload import check_destination
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves the server's directory and does the faults that stand in the server's list first."""
-
-    protocol_version = "HTTP/1.1"
-    server: "Server"
-
-    def do_GET(self) -> None:
-        server = self.server
-        server.requests.append(self)
-        split = urllib.parse.urlsplit(self.path)  # a proxy is asked for a whole URL
-        path = server.directory / urllib.parse.unquote(split.path).lstrip("/")
-        fault = server.faults.pop(0) if server.faults else ""
-        self.close_connection = True
-        if fault == "silent":
-            server.stop.wait(5)
-        elif fault == "busy":
-            self.answer(503, b"")
-        elif fault == "html":
-            self.answer(200, b"<!DOCTYPE html><p>Moved</p>")
-        elif fault == "loop":
-            self.send_response(302)
-            self.send_header("Location", self.path)
-            self.end_headers()
-        elif fault == "elsewhere":
-            self.answer(206, path.read_bytes(), 5)
-        elif not path.is_file():
-            self.answer(404 if server.page is None else 200, server.page or b"")
-        else:
-            content, start = path.read_bytes(), 0
-            if server.ranges and "Range" in self.headers:
-                start = int(self.headers["Range"][len("bytes=") : -1])
-            parts = {"drop": 2, "stall": 3}.get(fault, 1)
-            self.answer(206 if start else 200, content, start, parts)
-            if fault == "stall":
-                server.stop.wait(5)
-
-    def answer(self, status: int, content: bytes, start: int = 0, parts: int = 1) -> None:
-        rest = content[start:]
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(rest)))
-        self.send_header("Connection", "close")  # as it does: else a client may use it again
-        if status == 206:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        if self.server.ranges:
-            self.send_header("ETag", '"1"')
-        self.end_headers()
-        self.wfile.write(rest[: len(rest) // parts])
-
-    def log_message(self, *_) -> None:
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, directory: pathlib.Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.directory = directory
-        self.faults: list[str] = []
-        self.page: bytes | None = None  # what is sent for a missing file, with the status 200
-        self.requests: list[Handler] = []
-        self.ranges = True
-        self.stop = threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-
-@pytest.fixture
-def server(tmp_path):
-    (tmp_path / "served").mkdir()
-    (tmp_path / "served" / "file").write_bytes(CONTENT)
-    with Server(tmp_path / "served") as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.stop.set()
-        server.shutdown()
-        thread.join()
 
 
 def http_server(uri: str, timeout: float = 10.0) -> HttpServer:
@@ -193,13 +114,13 @@ def test_pages_for_every_spelling_are_one_sentence(tmp_path, server):
 
 
 def test_repeats_when_the_server_is_busy(tmp_path, server):
-    server.faults = ["busy", "busy"]
+    server.faults = ["503", "503"]
     assert load(server, tmp_path / "file") == CONTENT
     assert len(server.requests) == 3
 
 
 def test_goes_on_where_the_connection_broke(tmp_path, server):
-    server.faults = ["drop", "drop"]
+    server.faults = ["short", "short"]
     assert load(server, tmp_path / "file") == CONTENT
     ranges = [request.headers["Range"] for request in server.requests]
     half = len(CONTENT) // 2
@@ -215,7 +136,7 @@ def test_goes_on_where_the_server_fell_silent(tmp_path, server):
 
 
 def test_starts_again_if_the_server_sends_another_part(tmp_path, server):
-    server.faults = ["drop", "elsewhere"]
+    server.faults = ["short", "elsewhere"]
     assert load(server, tmp_path / "file") == CONTENT
     ranges = [request.headers["Range"] for request in server.requests]
     assert ranges == [None, f"bytes={len(CONTENT) // 2}-", None]
@@ -230,16 +151,16 @@ def test_a_loop_of_redirects_is_final(tmp_path, server):
 
 def test_starts_again_if_the_server_can_not_go_on(tmp_path, server):
     server.ranges = False
-    server.faults = ["drop"]
+    server.faults = ["short"]
     assert load(server, tmp_path / "file") == CONTENT
 
 
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("drop", "the connection broke after 524288 of 1048576 bytes"),
+        ("short", "the connection broke after 524288 of 1048576 bytes"),
         ("stall", "the server sends nothing after 349525 of 1048576 bytes"),
-        ("busy", "status 503"),
+        ("503", "status 503"),
         ("silent", "the server sends nothing"),
     ],
 )

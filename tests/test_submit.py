@@ -1,14 +1,14 @@
 """`pipeline.py submit` against a server that answers as the KFP v2beta1 API does."""
 
+import os
 import re
-import subprocess
-import sys
 
 import click
 import kfp_server_api
 import pytest
 import yaml
-from conftest import COMPILED, ROOT, use_tls
+from click.testing import Result
+from conftest import COMPILED, command, use_tls
 from kfp_server import serving
 
 from kfp_mnist_mxnet.cli.cluster.client import translate_errors
@@ -22,15 +22,21 @@ def api():
         yield server
 
 
-def submit(host: str, *options, **environment) -> subprocess.CompletedProcess:
-    command = [sys.executable, "pipeline.py", "submit", "--host", host, "--poll", "0.01", *options]
-    env = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **environment}
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env)
+@pytest.fixture(autouse=True)
+def no_credentials(monkeypatch):
+    """Nothing that a user's environment or home tells of a back end."""
+    monkeypatch.setenv("HOME", "/nonexistent")
+    for name in [name for name in os.environ if name.startswith("KF")]:
+        monkeypatch.delenv(name)
+
+
+def submit(host: str, *options: str, **environment: str) -> Result:
+    return command("submit", "--host", host, "--poll", "0.01", *options, **environment)
 
 
 def test_uploads_the_committed_yaml_and_starts_a_run(api):
     done = submit(api.url, "-p", "epochs=3", "-p", "kernels=[3, 3]", "--experiment", "digits")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert done.stdout == f"run  {api.url}/#/runs/details/x1\n"
     assert api.state["yaml"] == (COMPILED / "pipeline.yaml").read_text()
     (run,) = api.state["runs"]
@@ -51,7 +57,7 @@ def test_the_same_yaml_is_the_same_version(api):
 def test_takes_what_another_submit_makes_at_the_same_time(api):
     api.races = ["/pipelines", "/pipelines/upload_version", "/experiments"]
     done = submit(api.url)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     (run,) = api.state["runs"]
     assert run["pipeline_version_reference"] == {"pipeline_id": "p1", "pipeline_version_id": "v1"}
     assert [len(api.state[kind]) for kind in ("pipelines", "versions", "experiments")] == [1, 1, 1]
@@ -59,7 +65,7 @@ def test_takes_what_another_submit_makes_at_the_same_time(api):
 
 def test_a_pipeline_is_looked_for_in_its_namespace(api):
     for namespace in ("mine", "mine", "yours"):
-        assert submit(api.url, "--namespace", namespace).returncode == 0
+        assert submit(api.url, "--namespace", namespace).exit_code == 0
     assert [made["namespace"] for made in api.state["pipelines"]] == ["mine", "yours"]
     assert [made["pipeline_id"] for made in api.state["versions"]] == ["p1", "p2"]
 
@@ -73,7 +79,7 @@ def test_uploads_the_pipeline_for_the_chosen_images(api):
 
 def test_waits_with_progress(api):
     done = submit(api.url, "--wait")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     lines = [re.sub(r"^\d\d:\d\d:\d\d  ", "", line) for line in done.stdout.splitlines()[1:]]
     assert lines == [
         *("Ingest: RUNNING", "run: RUNNING"),
@@ -98,20 +104,20 @@ def test_a_failed_run_is_a_failed_command(api):
     api.scenes["x1"] = [("RUNNING", []), ("FAILED", [])]
     api.answers = {"error": {"message": "the quota is used up"}}
     done = submit(api.url, "--wait")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert done.stderr == "run: the quota is used up\n"
     assert "run: FAILED" in done.stdout
 
 
 def test_asks_again_where_a_fault_may_pass(api):
     api.state["faults"] = [502, 429, 503]
-    assert submit(api.url, "--wait").returncode == 0
+    assert submit(api.url, "--wait").exit_code == 0
 
 
 def test_does_not_ask_again_where_the_answer_is_no(api):
     api.state["faults"] = [404]
     done = submit(api.url, "--wait")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert done.stderr == f'Error: {api.url} answered 404: {{"error": "try again"}}\n'
 
 
@@ -127,29 +133,29 @@ def test_sends_the_token_and_does_not_show_it(api):
     api.state["token"] = "abc-secret"
     refused = submit(api.url)
     accepted = submit(api.url, KFP_TOKEN="abc-secret")
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     assert refused.stderr == f'Error: {api.url} answered 401: {{"error": "not logged in"}}\n'
-    assert accepted.returncode == 0
+    assert accepted.exit_code == 0
     assert "abc-secret" not in accepted.stdout + accepted.stderr + refused.stderr
 
 
 def test_sends_the_cookies_of_a_session(api):
     api.state["cookie"] = "authservice_session=abc"
-    assert submit(api.url).returncode == 1
-    assert submit(api.url, KFP_COOKIES="authservice_session=abc").returncode == 0
+    assert submit(api.url).exit_code == 1
+    assert submit(api.url, KFP_COOKIES="authservice_session=abc").exit_code == 0
 
 
 @pytest.mark.parametrize(("name", "kept"), [("KFP_TOKEN", "token"), ("KFP_COOKIES", "cookie")])
 def test_white_space_around_a_token_is_not_part_of_it(api, name, kept):
     api.state[kept] = "abc-hidden"
     done = submit(api.url, **{name: " abc-hidden\r\n"})
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", ["KFP_TOKEN", "KFP_COOKIES"])
 def test_a_token_that_no_header_can_have_is_refused_by_its_name(api, name):
     done = submit(api.url, **{name: "abc\nhidden"})
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert f"Error: {name} or --" in done.stderr
     assert not {"abc", "hidden"} & set(re.split(r"\W", done.stdout + done.stderr))
 
@@ -163,15 +169,16 @@ def test_no_secret_that_a_header_can_not_have_is_shown(within):
     assert str(caught.value) == "KEY has a line feed or another character in it that no key has"
 
 
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 def test_checks_the_certificate_unless_told_otherwise(api, tmp_path):
     certificate = use_tls(api, tmp_path)
     host = api.url.replace("http:", "https:")
     refused = submit(host)
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     assert "CERTIFICATE_VERIFY_FAILED" in refused.stderr.splitlines()[-1]
     assert "give --ssl-ca-cert the certificate of your own" in refused.stderr.splitlines()[-1]
-    assert submit(host, "--ssl-ca-cert", str(certificate)).returncode == 0
-    assert submit(host, "--insecure").returncode == 0
+    assert submit(host, "--ssl-ca-cert", str(certificate)).exit_code == 0
+    assert submit(host, "--insecure").exit_code == 0
 
 
 def test_a_host_without_a_scheme_is_asked_over_https():
@@ -182,7 +189,7 @@ def test_a_host_without_a_scheme_is_asked_over_https():
 
 def test_a_host_that_does_not_answer_is_one_sentence():
     done = submit("http://127.0.0.1:9")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert done.stderr.splitlines()[-1].startswith("Error: http://127.0.0.1:9 can't be reached: ")
     assert "Traceback" not in done.stderr
 
@@ -195,7 +202,7 @@ def test_an_answer_that_is_not_the_api_s_is_one_sentence(api, answer, how):
     api.instead = answer
     done = submit(api.url, "--target", "cpu")
     (sentence,) = done.stderr.splitlines()
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert sentence.startswith(f"Error: {api.url} answers {how}, not as the API")
     assert "KFP_TOKEN or KFP_COOKIES" in sentence
 
@@ -217,5 +224,5 @@ def test_an_error_as_a_web_page_is_one_sentence(status, sentence):
 
 def test_refuses_to_wait_for_a_schedule(api):
     done = submit(api.url, "--wait", "--cron", "0 0 3 * * *")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "--wait is for a run" in done.stderr

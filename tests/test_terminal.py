@@ -11,7 +11,7 @@ import time
 
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT, write_idx_set
+from conftest import ROOT, SMALL, as_options, write_idx_set
 from rich.console import Console
 
 from kfp_mnist_mxnet.cli.local.display import Display
@@ -46,10 +46,10 @@ def on_a_terminal(command: list[str], typed: bytes = b"", until: bytes = b"", **
 
 
 def test_a_run_is_shown_live_on_a_terminal(tmp_path):
-    command = [sys.executable, "pipeline.py", "run", "-p", "kernels=[3]", "-p", "filters=[8]"]
-    command += ["-p", "batch_size=8", "-p", "hidden_units=[16, -1]"]
-    command += ["--data-uri", str(write_idx_set(tmp_path / "idx")), "--output-dir", str(tmp_path)]
-    written = on_a_terminal(command, NO_COLOR="1")
+    program = [sys.executable, "pipeline.py", "run", "--data-uri", write_idx_set(tmp_path / "idx")]
+    options = as_options({**SMALL, "learning_rate": 1e-9, "min_accuracy": 1})  # to end early
+    program += [*options, "--output-dir", tmp_path]
+    written = on_a_terminal([str(word) for word in program], NO_COLOR="1")
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", written)  # no colour
     written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
     assert re.search(r"train +\d+ s.*\n.*evaluate +waiting", written)

@@ -464,10 +464,6 @@ def test_scores_the_parameters_of_now():
 def test_the_validation_accuracy_is_that_of_the_model(tmp_path, artifacts):
     data = artifacts.ingest(write_idx_set(tmp_path / "idx", train=400), validation_fraction=0.5)
     outputs = artifacts.train(data, epochs=4, learning_rate=0.002, augmentation=2.0)
-    judged = {
-        "metrics": artifacts.new(dsl.Metrics, "metrics"),
-        "confusion_matrix": artifacts.new(dsl.ClassificationMetrics, "confusion_matrix"),
-        "evaluation_report": artifacts.new(dsl.HTML, "evaluation_report"),
-    }
-    accuracy = evaluate.python_func(outputs["model"], data["validation_data"], **judged)
+    data = data["validation_data"]
+    accuracy = artifacts.run(evaluate, model=outputs["model"], data=data)["Output"]
     assert outputs["metrics"].metadata["validation_accuracy"] == accuracy

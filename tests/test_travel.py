@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from conftest import write_idx_set
+from conftest import SMALL, write_idx_set
 from kfp import dsl
 from step_process import Step, sentence
 
@@ -25,14 +25,6 @@ from kfp_mnist_mxnet.components.plan import plan
 from kfp_mnist_mxnet.components.predict import predict
 from kfp_mnist_mxnet.components.train import train
 from kfp_mnist_mxnet.components.upload import upload
-
-SMALL: dict[str, Any] = {
-    "epochs": 1,
-    "batch_size": 8,
-    "kernels": [3],
-    "filters": [8],
-    "hidden_units": [16, -1],
-}
 
 
 @dataclasses.dataclass(frozen=True)
