@@ -1,7 +1,8 @@
 """Make the pictures of the documents from two runs: make pictures.
 
 Usage: pictures.py TRAIN SWEEP, the directories of a run of the train and of the sweep pipeline.
-Resources Chromium, and pngquant, which makes each picture a quarter of its size.
+docs/kubeflow-ui.png is of a cluster. Needs Chromium, and pngquant, which makes each picture a
+quarter of its size.
 """
 
 import pathlib
@@ -20,19 +21,15 @@ def photograph(
     name: str,
     width: int,
     height: int = 0,
-    selector: str = "",
     scale: float = 1,
 ) -> None:
-    """Write docs/<name>.png: a page's top, all of it without a height, or one element."""
+    """Write docs/<name>.png: a page's top, or all of it without a height."""
     size = {"width": width, "height": height or 400}
     tab = browser.new_page(viewport=size, device_scale_factor=scale, color_scheme="light")  # type: ignore[arg-type]
     tab.goto(page.absolute().as_uri())
     tab.wait_for_timeout(500)
     path = DOCS / f"{name}.png"
-    if selector:
-        tab.locator(selector).screenshot(path=path)
-    else:
-        tab.screenshot(path=path, full_page=not height)
+    tab.screenshot(path=path, full_page=not height)
     tab.close()
     subprocess.run(["pngquant", "--force", "--ext", ".png", "--strip", "64", path], check=True)
 
@@ -45,7 +42,6 @@ def main(train: pathlib.Path, sweep: pathlib.Path) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         photograph(browser, train / "index.html", "run-page", 1400, 1100)
         photograph(browser, train / "index.html", "run-page-phone", 390, 844, scale=2)
-        photograph(browser, train / "index.html", "pipeline", 1400, selector=".graph svg", scale=2)
         photograph(browser, reports / "ingest-data_report.html", "data-report", 900, 1500)
         photograph(browser, reports / "train-training_report.html", "training-report", 700, 1500)
         photograph(
