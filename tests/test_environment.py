@@ -109,7 +109,7 @@ def copy(tmp_path) -> pathlib.Path:
 
 
 def pip(python: pathlib.Path, *arguments: str, directory: pathlib.Path) -> None:
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*command, *arguments], cwd=directory, check=True)
 
 
