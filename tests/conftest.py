@@ -1,5 +1,6 @@
 """Made-up data sets that a small network can learn, as IDX files and as artifacts."""
 
+import contextlib
 import functools
 import hashlib
 import inspect
@@ -69,7 +70,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "draw(count): of so many of its cases, drawn for each run")
+    config.addinivalue_line("markers", "draw(count): run so many of its cases, drawn for each run")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -102,14 +103,29 @@ def stack_without_source() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def kept_logging() -> Iterator[None]:
+    """Leave the log as it was: kfp, its client and commands set levels and handlers."""
+    kept = [(log, log.level, log.handlers[:]) for log in map(logging.getLogger, ("", "urllib3"))]
+    try:
+        yield
+    finally:
+        for logger, level, handlers in kept:
+            logger.setLevel(level)
+            logger.handlers[:] = handlers
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    """No test changes what another one logs."""
+    with kept_logging():
+        yield
+
+
 def command(*arguments: object, **environment: str) -> Result:
     """What the command line does and prints, in this process."""
-    logger = logging.getLogger("urllib3")
-    level = logger.level
-    try:
+    with kept_logging():
         return CliRunner(env=environment).invoke(main, [str(argument) for argument in arguments])
-    finally:
-        logger.setLevel(level)  # which kfp's client changes
 
 
 def as_options(parameters: dict[str, Any]) -> list[str]:

@@ -108,15 +108,27 @@ def copy(tmp_path) -> pathlib.Path:
     return tmp_path
 
 
+def pip(python: pathlib.Path, *arguments: str, directory: pathlib.Path) -> None:
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*command, *arguments], cwd=directory, check=True)
+
+
 def test_pip_installs_a_checkout_and_a_repository(empty_environment, copy):
-    pip = [empty_environment, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    pip += ["--no-compile"]  # of all packages, which takes longer than the rest
-    program = "from kfp_mnist_mxnet.components import evaluate; print(evaluate.name)"
-    repository = ["--no-deps", "--force-reinstall", f"git+file://{ROOT}"]
-    for options in (["."], *([repository] if (ROOT / ".git").is_dir() else [])):
-        subprocess.run([*pip, *options], cwd=copy, check=True)
+    pip(empty_environment, "click", directory=copy)  # all that the command needs for its help
+    repository = [f"git+file://{ROOT}"] if (ROOT / ".git").is_dir() else []
+    for place in (".", *repository):
+        pip(empty_environment, "--no-deps", "--force-reinstall", place, directory=copy)
         command = empty_environment.with_name("kfp-mnist-mxnet")
         version = subprocess.check_output([command, "--version"], cwd="/", text=True)
         assert version == f"{__version__}\n"
-        said = subprocess.check_output([empty_environment, "-c", program], cwd="/", text=True)
-        assert said == "evaluate\n"
+        (installed,) = empty_environment.parents[1].glob("lib/*/site-packages/kfp_mnist_mxnet")
+        assert (installed / "components" / "evaluate.py").is_file()
+        assert (installed / "pipeline.py").is_file()
+
+
+@pytest.mark.draw(0)  # it takes half a minute; make smoke-test-wheel installs them too
+def test_pip_installs_all_that_a_checkout_needs(empty_environment, copy):
+    pip(empty_environment, "--no-compile", ".", directory=copy)
+    program = "from kfp_mnist_mxnet.components import evaluate; print(evaluate.name)"
+    said = subprocess.check_output([empty_environment, "-c", program], cwd="/", text=True)
+    assert said == "evaluate\n"
