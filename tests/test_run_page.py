@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.graph import Box, read_graph, step_refs
 from kfp_mnist_mxnet.cli.local.layout import arrange, arrows, unroll
-from kfp_mnist_mxnet.cli.local.page import number
+from kfp_mnist_mxnet.cli.local.values import number
 from kfp_mnist_mxnet.compiler.target import LOCAL
 
 

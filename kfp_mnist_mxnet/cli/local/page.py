@@ -1,7 +1,6 @@
 """The page of a run: its graph, parameters, metrics, reports and artifacts, in one file."""
 
 import dataclasses
-import json
 import os
 import pathlib
 import re
@@ -13,9 +12,19 @@ import jinja2
 
 from kfp_mnist_mxnet.cli.graph import Box
 from kfp_mnist_mxnet.cli.local.layout import arrange, arrows, unroll
+from kfp_mnist_mxnet.cli.local.paired import p_value
+from kfp_mnist_mxnet.cli.local.runs import gate_text
+from kfp_mnist_mxnet.cli.local.values import metric, number, percent, points, text
 from kfp_mnist_mxnet.reports.page import shared_style
 
-SIGNS = {"SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "RUNNING": "…", "WAITING": "○"}
+SIGNS = {
+    "SUCCEEDED": "✓",
+    "FAILED": "✗",
+    "GATED": "!",
+    "SKIPPED": "-",
+    "RUNNING": "…",
+    "WAITING": "○",
+}
 
 
 def write_whole(path: pathlib.Path, text: str) -> None:
@@ -35,23 +44,38 @@ def write_page(directory: pathlib.Path, record: dict[str, Any], boxes: list[Box]
 
     boxes: of the pipeline, from `read_graph`. Links to artifacts are relative to the directory.
     """
+    page = template("page.html").render(
+        run=record,
+        run_id=directory.name,
+        graph=draw_graph(record, boxes),
+        steps=[describe_step(directory, step) for step in record["steps"]],
+    )
+    write_whole(directory / "index.html", page)
+
+
+def template(name: str) -> jinja2.Template:
+    """Return a template of a page, which escapes all text."""
+    here = pathlib.Path(__file__).parent
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(here),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, text=text)
-    page = environment.get_template("page.html").render(
-        style=shared_style(),
-        run=record,
-        run_id=directory.name,
-        signs=SIGNS,
-        graph=draw_graph(record, boxes),
-        steps=[describe_step(directory, step) for step in record["steps"]],
+    environment.filters.update(
+        gate_text=gate_text,
+        p_value=p_value,
+        number=number,
+        text=text,
+        percent=percent,
+        points=points,
+        metric=metric,
     )
-    write_whole(directory / "index.html", page)
+    environment.globals.update(
+        signs=SIGNS, shared_style=shared_style(), page_style=(here / "page.css").read_text()
+    )
+    return environment.get_template(name)
 
 
 @dataclasses.dataclass
@@ -114,18 +138,3 @@ def is_page(path: pathlib.Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(15).lower() == b"<!doctype html>"
-
-
-def number(value: Any) -> str:
-    """Return a metric as a person reads it, anything else as `text` does."""
-    if isinstance(value, float) and not value.is_integer():
-        size = abs(value)
-        return f"{value:,.{1 if size >= 100 else 4}f}" if size >= 0.01 else f"{value:.3g}"
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return f"{value:,.0f}"
-    return text(value)
-
-
-def text(value: Any) -> str:
-    """Return a parameter's value as it is given after -p."""
-    return value if isinstance(value, str) and value else json.dumps(value)
