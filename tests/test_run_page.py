@@ -108,6 +108,69 @@ def test_a_step_that_did_not_run_says_why(made_run):
     assert "predict - skipped" in svg_words(page)
 
 
+def gated_run(made_run) -> pathlib.Path:
+    reason = "accuracy 0.1717 < min_accuracy 0.999"
+    made = json.loads((made_run("full") / "run.json").read_text())["steps"]
+    behind: list[dict] = [
+        {"name": name, "status": "SKIPPED"} for name in ("export", "predict", "register")
+    ]
+    for step in behind:
+        step.update(seconds=0.0, outputs={}, metrics={}, reason=f"{step['name']} skipped: {reason}")
+    gate = {"reason": reason, "steps": ["export", "predict", "register"]}
+    return made_run("gated", gate=gate, steps=[*made[:3], *behind])
+
+
+def test_a_closed_gate_is_no_success(made_run):
+    page = page_of(gated_run(made_run))
+    assert '<span aria-hidden="true">!</span> GATED</span>' in page
+    assert "accuracy 0.1717 &lt; min_accuracy 0.999: export, predict, register did not run" in page
+    assert "if enough accuracy: ! closed" in svg_words(page)
+    assert re.search(r'<rect class="condition GATED"', page)
+    assert "GATED</title>" in page
+
+
+def score(directory: pathlib.Path, **metrics) -> dict:
+    """The steps of a run in which evaluate has these metrics."""
+    record = json.loads((directory / "run.json").read_text())
+    for step in record["steps"]:
+        if step["name"] == "evaluate":
+            step["metrics"] = metrics
+    return {"steps": record["steps"], "accuracy": metrics["accuracy"]}
+
+
+def verdict_of(made_run, **metrics) -> str:
+    changes = score(made_run("before", accuracy=0.9928), **metrics)
+    return page_of(made_run("now", **changes))
+
+
+def test_the_page_judges_the_accuracy(made_run):
+    page = verdict_of(made_run, accuracy=0.9933, images=10000, errors=67, baseline_accuracy=0.1135)
+    assert (
+        '<p class="verdict">Accuracy 99.33 % (99.15 to 99.47), 67 of 10,000 wrong; always '
+        "predicting the most common class: 11.35 %; +0.05 points compared with run before on the "
+        "same data</p>"
+    ) in page
+
+
+def test_an_accuracy_that_guessing_reaches_is_marked(made_run):
+    page = verdict_of(
+        made_run, accuracy=0.1135, images=10000, errors=8865, baseline_accuracy=0.1135
+    )
+    assert (
+        '<p><span aria-hidden="true">! </span>Accuracy 11.35 % (10.74 to 11.99), 8,865 of 10,000 '
+        "wrong; no better than always predicting the most common class: 11.35 %;"
+    ) in page
+
+
+def test_what_is_not_known_of_an_accuracy_is_left_out(made_run):
+    directory = made_run("alone", accuracy=0.9)
+    (made_data,) = directory.glob("artifacts/*/ingest/test_data")
+    shutil.rmtree(made_data)
+    changes = score(directory, accuracy=0.9)
+    shutil.rmtree(directory)
+    assert '<p class="verdict">Accuracy 90.00 %' in page_of(made_run("alone", **changes))
+
+
 def test_changed_parameters_stand_before_the_others(made_run):
     page = page_of(made_run())
     at = [page.index(f'<th scope="row">{name}</th>') for name in ("epochs", "batch_size")]

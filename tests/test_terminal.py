@@ -53,7 +53,8 @@ def test_a_run_is_shown_live_on_a_terminal(tmp_path):
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", written)  # no colour
     written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
     assert re.search(r"train +\d+ s.*\n.*evaluate +waiting", written)
-    assert "accuracy  " in written.splitlines()[-3]
+    assert re.fullmatch(r"accuracy  \d\.\d{4}", written.splitlines()[-3])
+    assert re.match(r"Accuracy \S+ % \(\S+ to \S+\), \d+ of 25 wrong", written.splitlines()[-4])
     assert written.splitlines()[-2] == f"page      {(tmp_path / 'latest').resolve() / 'index.html'}"
     assert "| Epoch[0]" not in written
     assert "Got executor_input" not in written

@@ -16,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kfp_mnist_mxnet.cli.console import mark, new_console, plain_table
+from kfp_mnist_mxnet.cli.local.runs import Run, gate_text, state_of
+from kfp_mnist_mxnet.cli.local.verdict import judge
 
 LOGGED = re.compile(r"\[KFP Executor \S+ \S+ ([A-Z]+)\]: (.*)")
 KFP_ITSELF = re.compile(r"(Looking for|Loading KFP|Got executor|Wrote executor)")
@@ -148,13 +150,21 @@ def show_end(directory: pathlib.Path, record: dict[str, Any]) -> None:
     table.columns[2].justify = "right"
     for step in record["steps"]:
         table.add_row(step["name"], mark(step["status"], word=True), f"{step['seconds']:.1f}")
-    table.add_row("run", mark(record["status"], word=True), f"{record['seconds']:.1f}")
+    table.add_row("run", mark(state_of(record), word=True), f"{record['seconds']:.1f}")
     console.print()
     console.print(table)
     console.print()
-    say = [step["reason"] for step in record["steps"] if "reason" in step]
-    if record["accuracy"] is not None:
-        say.append(f"accuracy  {record['accuracy']:.4f}")
+    gate = record.get("gate", {"steps": []})
+    say = [
+        step["reason"]
+        for step in record["steps"]
+        if "reason" in step and step["name"] not in gate["steps"]
+    ]
+    if gate["steps"]:
+        say.append(f"gated     {gate_text(gate)}")
+    verdict = judge(Run(directory, record))
+    if verdict:
+        say += [verdict.sentence, f"accuracy  {verdict.accuracy:.4f}"]
     here = pathlib.Path.cwd()
     shown = directory.relative_to(here) if directory.is_relative_to(here) else directory
     say += [f"page      {shown / 'index.html'}", f"log       {shown / 'log.txt'}"]

@@ -13,8 +13,9 @@ import jinja2
 from kfp_mnist_mxnet.cli.graph import Box
 from kfp_mnist_mxnet.cli.local.layout import arrange, arrows, unroll
 from kfp_mnist_mxnet.cli.local.paired import p_value
-from kfp_mnist_mxnet.cli.local.runs import gate_text
+from kfp_mnist_mxnet.cli.local.runs import Run, gate_text, state_of
 from kfp_mnist_mxnet.cli.local.values import metric, number, percent, points, text
+from kfp_mnist_mxnet.cli.local.verdict import judge
 from kfp_mnist_mxnet.reports.page import shared_style
 
 SIGNS = {
@@ -47,6 +48,8 @@ def write_page(directory: pathlib.Path, record: dict[str, Any], boxes: list[Box]
     page = template("page.html").render(
         run=record,
         run_id=directory.name,
+        state=state_of(record),
+        verdict=judge(Run(directory, record)),
         graph=draw_graph(record, boxes),
         steps=[describe_step(directory, step) for step in record["steps"]],
     )
@@ -93,6 +96,9 @@ def draw_graph(record: dict[str, Any], boxes: list[Box]) -> Graph:
     """Return the graph of a run; states: name of a step to its record, of those that have one."""
     states = {step["name"]: step for step in record["steps"]}
     boxes = unroll(boxes, list(states))
+    behind = set(record.get("gate", {}).get("steps", ()))
+    for box in flatten(boxes):
+        box.closed = box.kind == "condition" and behind.issuperset(b.name for b in box.inside)
     width, height = arrange(boxes)
     lines = arrows(boxes)
     width = max([width, *(line.right for line in lines)])

@@ -72,7 +72,8 @@ def new_record(pipeline: Any, parameters: dict[str, Any], hidden: dict[str, str]
 def finish(record: dict[str, Any], steps: list[StepRef]) -> None:
     """Add to the record of a run that has ended the steps that did not run, and why.
 
-    They stand where the pipeline has them. steps: all of it.
+    They stand where the pipeline has them. Those of a run that succeeded are behind a gate that was
+    closed. steps: all of the pipeline.
     """
     for step in record["steps"]:
         if step["status"] == "RUNNING":  # interrupted
@@ -84,9 +85,15 @@ def finish(record: dict[str, Any], steps: list[StepRef]) -> None:
             step = {"name": place.name, "status": "SKIPPED", "seconds": 0.0}
             step.update(outputs={}, metrics={})
             if record["status"] == "SUCCEEDED":
-                step["reason"] = (
-                    f"{place.name} skipped: {why_skipped(unmet_condition(place, ran), record)}"
-                )
+                gate(record, step, unmet_condition(place, ran))
             record["steps"].append(step)
     order = {place.name: i for i, place in enumerate(steps)}
     record["steps"].sort(key=lambda step: order.get(re.sub(r"-\d+$", "", step["name"]), 0))
+
+
+def gate(record: dict[str, Any], step: dict[str, Any], condition: str) -> None:
+    """Note that a step of a run that succeeded was left out, and behind which gate, if any."""
+    reason = why_skipped(condition, record)
+    step["reason"] = f"{step['name']} skipped: {reason}"
+    if condition:
+        record.setdefault("gate", {"reason": reason, "steps": []})["steps"].append(step["name"])

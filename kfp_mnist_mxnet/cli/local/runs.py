@@ -116,10 +116,22 @@ def gate_text(gate: dict[str, Any]) -> str:
 
 
 def read_run(directory: pathlib.Path) -> Run:
-    """Return the run in a directory.
+    """Return the run in a directory; one whose process is gone is noted as failed first.
 
     Raises:
         click.UsageError: there is none, or its run.json is damaged or of another program.
+    """
+    run = load_run(directory)
+    if run.record["status"] == "RUNNING" and not goes_on(run.directory):
+        record_lost_run(run)
+    return run
+
+
+def load_run(directory: pathlib.Path) -> Run:
+    """Return the run in a directory as its run.json has it.
+
+    Raises:
+        click.UsageError: as for `read_run`.
     """
     path = directory / "run.json"
     try:
@@ -134,10 +146,7 @@ def read_run(directory: pathlib.Path) -> Run:
     present = {key: form for key, form in OPTIONAL.items() if key in record}
     if not fits(record, {**RECORD, **present}):
         raise click.UsageError(f"{path} was not written by this program")
-    run = Run(directory.resolve(), record)
-    if record["status"] == "RUNNING" and not goes_on(run.directory):
-        record_lost_run(run)
-    return run
+    return Run(directory.resolve(), record)
 
 
 def fits(value: Any, form: Any) -> bool:
