@@ -77,6 +77,50 @@ def test_arrows_lead_down(name):
     assert all(arrow.start.y + arrow.start.height < arrow.end.y for arrow in drawn)
 
 
+def points_of(path: str) -> list[tuple[float, float]]:
+    """Points along a path of lines (V, H) and of curves (Q, C), close to each other."""
+    found: list[tuple[float, float]] = []
+    for kind, words in re.findall(r"([MVHQC])([^MVHQC]*)", path):
+        at = [float(word) for word in words.split()]
+        x, y = found[-1] if found else (0.0, 0.0)
+        if kind == "V":
+            at = [x, at[0]]
+        elif kind == "H":
+            at = [at[0], y]
+        handles = (
+            [(x, y), *zip(at[::2], at[1::2], strict=True)] if kind != "M" else [(at[0], at[1])]
+        )
+        for step in range(41):
+            line = handles
+            while len(line) > 1:  # de Casteljau's algorithm
+                t = step / 40
+                line = [
+                    ((1 - t) * a[0] + t * b[0], (1 - t) * a[1] + t * b[1])
+                    for a, b in itertools.pairwise(line)
+                ]
+            found.append((line[0][0], line[0][1]))
+    return found
+
+
+@pytest.mark.parametrize("name", pipeline.PIPELINES)
+@pytest.mark.parametrize("times", [1, 3])
+def test_no_arrow_crosses_a_box(name, times):
+    ran = [f"{step}-{i}" for step in ("train", "predict") for i in range(1, times + 1)]
+    boxes = unroll(boxes_of(name), ran)
+    arrange(boxes)
+    everything = list(itertools.chain.from_iterable(levels(boxes)))
+    for arrow in arrows(boxes):
+        for x, y in points_of(arrow.path):
+            crossed = [
+                box.name
+                for box in everything
+                if box.x + 0.1 < x < box.x + box.width - 0.1
+                and box.y + 0.1 < y < box.y + box.height - 0.1
+                and arrow.start not in box.inside
+            ]
+            assert crossed == [], (arrow.start.name, arrow.end.name)
+
+
 def test_a_step_in_a_loop_stands_once_for_each_time_that_it_ran():
     boxes = unroll(boxes_of("sweep"), ["ingest", "train-2", "train-1", "train-10"])
     (loop,) = (box for box in boxes if box.kind == "loop")

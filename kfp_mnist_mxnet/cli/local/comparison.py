@@ -220,4 +220,4 @@ def setting(name: str, given: dict[str, Any], trained: dict[str, Any]) -> str:
     """Return a parameter of a run as a person reads it."""
     if name in trained:
         return text(trained[name])
-    return parameter(name, given[name], {}) if name in given else NONE
+    return parameter(given[name], name, {}) if name in given else NONE

@@ -72,13 +72,15 @@ class Display:
             if warning or not (self.steps[name].read(match[2]) or self.console.is_interactive):
                 self.say(name, match[2])
 
-    def end(self, name: str, status: str, seconds: float) -> None:
-        """Show that a step has ended."""
+    def end(self, name: str, status: str, seconds: float, said: str = "") -> None:
+        """Show that a step has ended; said: what it found, in place of its last line."""
         with self.lock:
             activity = self.steps[name]
             activity.status, activity.seconds = status, seconds
+            activity.text = said or activity.text
         if not self.console.is_interactive:
-            self.say(name, f"{status.lower()} after {seconds:.1f} s")
+            ended = f"{status.lower()} after {seconds:.1f} s"
+            self.say(name, f"{ended}: {said}" if said else ended)
 
     def say(self, name: str, text: str) -> None:
         """Print a line; on a terminal it stands above the steps."""
@@ -119,8 +121,8 @@ class Activity:
             spent = time.monotonic() - self.started
             self.share = spent / (spent + left) if spent + left else 1.0
             self.text = (
-                f"epoch {int(match[1]) + 1}, accuracy {float(match[2]):.4f}{self.validation}, "
-                f"{left:.0f} s left"
+                f"epoch {int(match[1]) + 1}, {self.validation}training accuracy "
+                f"{float(match[2]):.4f}, {left:.0f} s left"
             )
             return True
         if match := DOWNLOAD.search(line):
@@ -128,7 +130,7 @@ class Activity:
             self.text = match[1] + (f", {match[3]} left" if match[3] else "")
             return True
         if match := VALIDATION.match(line):
-            self.validation = f", validation {float(match[1]):.4f}"
+            self.validation = f"validation accuracy {float(match[1]):.4f}, "
         elif not line.startswith("Epoch["):
             self.text = line
         return False

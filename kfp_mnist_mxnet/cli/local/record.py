@@ -1,11 +1,13 @@
 """The record of a run, run.json: made before its first step, finished when it ends."""
 
+import datetime
 import json
 import pathlib
 import re
 from typing import Any
 
 from kfp_mnist_mxnet.cli.graph import Box, StepRef, unmet_condition, why_skipped
+from kfp_mnist_mxnet.cli.local.environment import describe_environment
 from kfp_mnist_mxnet.cli.local.interruption import Interrupted
 from kfp_mnist_mxnet.cli.local.page import write_page, write_whole
 from kfp_mnist_mxnet.cli.local.redaction import scrub, scrub_all
@@ -63,6 +65,8 @@ def new_record(pipeline: Any, parameters: dict[str, Any], hidden: dict[str, str]
         "status": "RUNNING",
         "accuracy": None,
         "seconds": 0.0,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **describe_environment(),
         "parameters": {name: scrub_all(value, hidden) for name, value in values.items()},
         "changed": [name for name in values if values[name] != defaults[name]],
         "steps": [],

@@ -50,7 +50,7 @@ def text(value: Any) -> str:
     return value if isinstance(value, str) and value else json.dumps(value)
 
 
-def parameter(name: str, value: Any, resolved: Mapping[str, Any]) -> str:
+def parameter(value: Any, name: str, resolved: Mapping[str, Any]) -> str:
     """Return a parameter's value as a person reads it, never as the sign that it is not set.
 
     resolved: the hyperparameters with which the model was trained, empty if they are not known.
