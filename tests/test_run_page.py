@@ -5,13 +5,16 @@ import json
 import pathlib
 import re
 import shutil
+import subprocess
 
 import pytest
 from playwright.sync_api import expect
 
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.graph import Box, read_graph, step_refs
+from kfp_mnist_mxnet.cli.local.environment import git_commit
 from kfp_mnist_mxnet.cli.local.layout import arrange, arrows, unroll
+from kfp_mnist_mxnet.cli.local.page import write_page
 from kfp_mnist_mxnet.cli.local.values import number
 from kfp_mnist_mxnet.compiler.target import LOCAL
 
@@ -222,6 +225,102 @@ def test_changed_parameters_stand_before_the_others(made_run):
     assert "<td>/a &lt;b&gt;</td>" in page
 
 
+def test_a_parameter_that_is_not_set_has_the_value_that_training_used(made_run):
+    page = page_of(made_run())
+    table = page.partition("with their defaults</summary>")[2].partition("</details>")[0]
+    assert '<th scope="row">batch_size</th><td>recipe default (8)</td>' in table
+    assert '<th scope="row">data_sha256</th><td>not set</td>' in table
+    assert not re.search(r"<td>(-1(\.0)?|&#34;&#34;|\[\])</td>", table)
+
+
+def test_a_step_that_did_not_run_has_no_time(made_run):
+    skipped = {"name": "predict", "status": "SKIPPED", "seconds": 0.0, "outputs": {}, "metrics": {}}
+    page = page_of(made_run(steps=[{**skipped, "reason": "why"}]))
+    assert '<td class="number">-</td>' in page
+    assert "0.0" not in page.partition('id="steps"')[2].partition("</section>")[0]
+
+
+def test_a_share_is_in_per_cent_everywhere(made_run):
+    steps = [
+        {"name": "evaluate", "status": "SUCCEEDED", "seconds": 1.0, "outputs": {"Output": 0.96}}
+    ]
+    steps[0]["metrics"] = {"accuracy": 0.96, "images": 10000, "errors": 400}
+    page = page_of(made_run(steps=steps))
+    assert "96.00 %" in page
+    assert "0.96" not in page
+    assert "10,000" in page
+    assert "10000" not in page
+
+
+def test_sections_stand_in_the_order_of_interest(made_run):
+    names = re.findall('id="step-([^"]*)"', page_of(made_run()))
+    assert names == ["evaluate", "predict", "export", "train", "ingest"]
+
+
+def test_the_page_says_when_and_with_what(made_run):
+    directory = made_run()
+    page = page_of(directory)
+    record = json.loads((directory / "run.json").read_text())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", record["started"])
+    assert set(record["versions"]) == {"kfp-mnist-mxnet", "python", "numpy", "mxnet", "kfp"}
+    assert record["cpus"] >= 1
+    assert f'<time datetime="{record["started"]}">' in page.replace("&#43;", "+")
+    assert f'<th scope="row">mxnet</th><td>{record["versions"]["mxnet"]}</td>' in page
+
+
+def test_a_commit_is_that_of_a_clone(tmp_path):
+    assert git_commit(tmp_path) == ""
+    make = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
+    subprocess.run([*make, "init", "-q"], check=True)
+    (tmp_path / "file").write_text("a")
+    subprocess.run([*make, "add", "file"], check=True)
+    subprocess.run([*make, "commit", "-qm", "one"], check=True)
+    commit = git_commit(tmp_path)
+    assert re.fullmatch("[0-9a-f]{40,64}", commit)
+    (tmp_path / "file").write_text("b")
+    assert git_commit(tmp_path) == f"{commit}-dirty"
+
+
+def test_the_time_line_shows_when_each_step_ran(made_run):
+    steps = json.loads((made_run("full") / "run.json").read_text())["steps"]
+    steps[1].update(after=2.5, seconds=5.0)
+    page = page_of(made_run("timed", steps=steps))
+    assert 'style="--from: 25.00%; --share: 50.00%"' in page
+    assert page.count('class="bar') == 1
+
+
+def test_the_chosen_trial_of_a_sweep_is_marked(made_run):
+    steps = [
+        {"name": name, "status": "SUCCEEDED", "seconds": 1.0, "outputs": {}, "metrics": metrics}
+        for name, metrics in (("train-1", {}), ("train-2", {}), ("compare", {"best_trial": 2.0}))
+    ]
+    record = json.loads((made_run() / "run.json").read_text())
+    write_page(made_run("sweep"), {**record, "steps": steps}, boxes_of("sweep"))
+    words = svg_words(page_of(made_run("other").with_name("sweep")))
+    assert "train-2 ★ chosen" in words
+    assert "train-1 ★ chosen" not in words
+
+
+def test_a_loop_is_called_as_people_say():
+    (loop,) = (box for box in boxes_of("batch_predict") if box.kind == "loop")
+    assert loop.label == "for each shard"
+
+
+@pytest.mark.parametrize(("width", "media"), [(1400, "screen"), (390, "screen"), (700, "print")])
+def test_a_frame_is_as_high_as_its_report(made_run, open_page, width, media):
+    page = open_page(made_run() / "index.html", width)
+    page.emulate_media(media=media)
+    frames = page.locator("iframe")
+    for i in range(frames.count()):
+        expect(frames.nth(i)).to_have_attribute("style", re.compile("--print-height: [0-9]+px"))
+        expect(frames.nth(i)).to_have_attribute("sandbox", "allow-scripts")
+    for frame in page.frames[1:]:
+        missing = "document.documentElement.scrollHeight - innerHeight"
+        assert -4 <= frame.evaluate(missing) <= 0
+        content = frame.evaluate("document.documentElement.offsetHeight - innerHeight")
+        assert -4 <= content <= 0
+
+
 def test_links_lead_to_files_beside_the_page_also_in_a_copy(made_run, tmp_path):
     copy = shutil.copytree(made_run(), tmp_path / "copy")
     links = links_of(page_of(copy))
@@ -242,7 +341,7 @@ def test_reports_are_shown_in_the_page_and_alone(made_run, open_page):
     shown = [frame.locator("h1").inner_text() for frame in page.frames[1:3]]
     page.get_by_role("link", name="data_report on a page of its own").click()
     expect(page.locator("h1")).to_have_text("Data")
-    assert shown[0] == "Data"
+    assert shown[0] == "Evaluation"
 
 
 def test_the_keyboard_reaches_the_steps(made_run, open_page):
