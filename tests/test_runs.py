@@ -115,6 +115,14 @@ def test_compare_says_that_a_small_difference_may_be_chance(two_runs):
     assert "no clear difference: +8.00 points" in compared(two_runs, "a", "b")[0]
 
 
+def test_compare_does_not_judge_an_accuracy_without_predictions(two_runs):
+    shutil.rmtree(artifact(two_runs, "b", "predict", "predictions"))
+    output, _ = compared(two_runs, "a", "b")
+    (accuracy,) = (line for line in output.splitlines() if line.startswith("accuracy"))
+    assert accuracy.split()[-2:] == ["-46.00", "points"]
+    assert "no paired test" in output
+
+
 def test_compare_refuses_to_judge_scores_on_different_test_data(two_runs):
     about = artifact(two_runs, "b", "ingest", "test_data") / "dataset.json"
     about.write_text(json.dumps({**json.loads(about.read_text()), "sha256": "other"}))

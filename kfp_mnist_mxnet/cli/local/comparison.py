@@ -186,13 +186,16 @@ def is_fair(name: str, first: Run, run: Run) -> bool:
 
 
 def word(name: str, first: Any, value: Any, against: Contrast) -> str:
-    """Say whether a score is better or worse than that of the first run."""
+    """Say whether a score is better or worse than that of the first run.
+
+    The accuracy is judged by the paired test only.
+    """
     step, _, bare = name.rpartition(".")
     direction, difference = DIRECTIONS.get(bare, 0), less(value, first)
     if not (direction and difference):
         return ""
-    if against.paired and bare in ("accuracy", "errors") and not step.startswith("train"):
-        return against.paired.verdict
+    if bare in ("accuracy", "errors") and not step.startswith("train"):
+        return against.paired.verdict if against.paired else ""
     return "better" if difference * direction > 0 else "worse"
 
 
