@@ -30,7 +30,7 @@ SIGNS = {
 # Of the steps' sections; those that it does not have stand beside train.
 ORDER = (
     *("evaluate", "merge", "predict", "export", "register", "upload"),
-    *("compare", "train", "plan", "ingest", "ingest_images"),
+    *("compare", "train", "plan", "ingest", "ingest-images"),
 )
 
 
