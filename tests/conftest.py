@@ -252,7 +252,7 @@ def made_run(reports, tmp_path) -> Callable[..., pathlib.Path]:
         "ingest": ["test_data", "data_report"],
         "train": ["model", "training_report"],
         "evaluate": ["confusion_matrix", "evaluation_report"],
-        "predict": ["preview"],
+        "predict": ["predictions", "preview"],
         "export": ["onnx_model", "model_card", "export_report"],
     }
 

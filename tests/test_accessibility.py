@@ -5,7 +5,7 @@ import pathlib
 import pytest
 from conftest import REPORTS
 
-from kfp_mnist_mxnet.cli.local.comparison import compare_runs
+from kfp_mnist_mxnet.cli.local.comparison_page import compare_runs
 from kfp_mnist_mxnet.cli.local.runs import read_run
 
 
@@ -31,7 +31,7 @@ def pages(reports, made_run, tmp_path) -> dict[str, pathlib.Path]:
     for name, path in found.items():
         path.write_text(pathlib.Path(reports[name].path).read_text())
     first, second = made_run("a"), made_run("b", status="FAILED", error="train: no")
-    compared = compare_runs(read_run(first), read_run(second), tmp_path)
+    compared = compare_runs([read_run(first), read_run(second)], tmp_path)
     return {
         **found,
         "run": first / "index.html",

@@ -205,7 +205,7 @@ def test_a_step_that_a_condition_left_out_says_why(api):
     api.logs[node_id("evaluate(0)")] = EVALUATED
     api.answers = {"runtime_config": {"parameters": {"min_accuracy": 1}}}
     done = follow(api, ("SUCCEEDED", [*TRAINED, *GATE]))
-    assert "Predict skipped: accuracy 0.9928 is below min_accuracy, 1\n" in done.stdout
+    assert "Predict skipped: accuracy 0.9928 < min_accuracy 1\n" in done.stdout
     assert "Predict   - SKIPPED" in done.stdout
 
 

@@ -460,11 +460,14 @@ def test_below_min_accuracy_predict_does_not_run(tmp_path):
     assert record["status"] == "SUCCEEDED"
     gated = set(behind_the_gate())
     assert statuses(record, skipped=gated) >= set(STEPS)
-    why = f"skipped: accuracy {record['accuracy']:.4f} is below min_accuracy, 1.0"
-    for step in record["steps"]:
-        if step["name"] in gated:
-            assert step["reason"] == f"{step['name']} {why}"
-            assert step["reason"] in done.stdout.splitlines()
+    why = f"accuracy {record['accuracy']:.4f} < min_accuracy 1.0"
+    assert record["gate"]["reason"] == why
+    assert set(record["gate"]["steps"]) == gated
+    behind = ", ".join(record["gate"]["steps"])
+    assert f"gated     {why}: {behind} did not run" in done.stdout.splitlines()
+    assert {step.get("reason") for step in record["steps"] if step["name"] in gated} == {
+        f"{name} skipped: {why}" for name in gated
+    }
 
 
 def test_a_failed_step_fails_the_run(tmp_path):

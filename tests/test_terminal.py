@@ -14,7 +14,9 @@ from click.testing import CliRunner
 from conftest import ROOT, SMALL, as_options, write_idx_set
 from rich.console import Console
 
+from kfp_mnist_mxnet.cli.console import print_rows
 from kfp_mnist_mxnet.cli.local.display import Display
+from kfp_mnist_mxnet.cli.logs import LogFilter
 from kfp_mnist_mxnet.cli.main import main
 
 LOGGED = "[KFP Executor 2026-01-31 12:00:00,000 {}]: {}\n"
@@ -53,21 +55,24 @@ def test_a_run_is_shown_live_on_a_terminal(tmp_path):
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", written)  # no colour
     written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
     assert re.search(r"train +\d+ s.*\n.*evaluate +waiting", written)
-    assert "accuracy  " in written.splitlines()[-3]
+    assert re.fullmatch(r"accuracy  \d\.\d{4}", written.splitlines()[-3])
+    assert re.match(r"Accuracy \S+ % \(\S+ to \S+\), \d+ of 25 wrong", written.splitlines()[-4])
     assert written.splitlines()[-2] == f"page      {(tmp_path / 'latest').resolve() / 'index.html'}"
     assert "| Epoch[0]" not in written
     assert "Got executor_input" not in written
     log = (tmp_path / "latest" / "log.txt").read_text()
     assert "Epoch[0] Batch" in log
-    assert "Got executor_input" in log
+    assert "Got executor_input" not in log
+    assert '"parameterValues"' not in log
+    assert "\x1b" not in log
 
 
 STEPS = ["ingest", "train", "predict"]
 
 
-def live(display: Display) -> str:
+def live(display: Display, width: int = 100) -> str:
     """What the display shows on a terminal now."""
-    console = Console(width=80, color_system=None, force_terminal=True)
+    console = Console(width=width, color_system=None, force_terminal=True)
     with console.capture() as captured:
         console.print(display.table())
     return captured.get()
@@ -104,7 +109,73 @@ def test_the_live_table_tells_epoch_accuracy_and_time_left():
     display.start("train")
     display.line("train", LOGGED.format("INFO", "Epoch[0] Validation-accuracy=0.5"))
     display.line("train", LOGGED.format("INFO", BATCH))
-    assert "epoch 2, accuracy 0.7751, validation 0.5000, 80 s left" in live(display)
+    assert "epoch 2, validation accuracy 0.5000, training accuracy 0.7751, 80 s left" in live(
+        display
+    )
+
+
+def test_a_narrow_terminal_shows_the_validation_accuracy():
+    display = Display(STEPS)
+    display.start("train")
+    display.line("train", LOGGED.format("INFO", "Epoch[0] Validation-accuracy=0.5"))
+    display.line("train", LOGGED.format("INFO", BATCH))
+    assert "validation accuracy 0.5" in live(display, 62)
+
+
+def test_a_step_that_has_ended_tells_what_it_found(capsys):
+    display = Display(STEPS)
+    display.start("evaluate")
+    display.end("evaluate", "SUCCEEDED", 3.21, "accuracy 0.9923")
+    assert live(display).splitlines()[0].split() == [
+        "✓",
+        "evaluate",
+        "3.2",
+        "s",
+        "accuracy",
+        "0.9923",
+    ]
+    assert "evaluate | succeeded after 3.2 s: accuracy 0.9923" in capsys.readouterr().out
+
+
+def test_a_log_has_no_colours_and_not_what_kfp_tells_a_step():
+    lines = [
+        LOGGED.format("INFO", "Got executor_input:"),
+        "{\n",
+        '    "inputs": {}\n',
+        "}\n",
+        "  \x1b[1;31mred\x1b[0m\n",
+        LOGGED.format("INFO", "done"),
+    ]
+    kept = LogFilter()
+    assert "".join(map(kept.keep, lines)) == "  red\n" + lines[-1]
+
+
+def test_a_table_that_does_not_fit_becomes_blocks():
+    console = Console(width=60, color_system=None)
+    head = ("run", "pipeline", "status", "accuracy", "seconds", "parameters")
+    row = ("2026-01-31-120000", "mnist-train", "✓ SUCCEEDED", "0.9600", "", "epochs=3")
+    with console.capture() as captured:
+        print_rows(console, head, [row])
+    lines = [" ".join(line.split()) for line in captured.get().splitlines()]
+    assert lines[0] == "2026-01-31-120000"
+    assert lines[1:] == [
+        *("pipeline mnist-train", "status ✓ SUCCEEDED"),
+        *("accuracy 0.9600", "parameters epochs=3"),
+    ]
+
+
+@pytest.mark.parametrize("command", [["runs"], ["compare", "a", "b"]])
+def test_runs_and_compare_fit_60_columns(made_run, command):
+    output_dir = made_run("a").parent
+    made_run("b", accuracy=0.5)
+    made = [sys.executable, "pipeline.py", *command, "--output-dir", str(output_dir)]
+    written = on_a_terminal(made, COLUMNS="60", NO_COLOR="1")
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written).splitlines()
+    assert (
+        len([line for line in lines if len(line) > 60 and not line.startswith(("B ag", "page"))])
+        == 0
+    )
+    assert [line for line in lines if "accuracy" in line]
 
 
 def test_the_live_table_has_a_bar_for_a_download():

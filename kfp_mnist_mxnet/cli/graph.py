@@ -13,7 +13,8 @@ class Box:
     """A step, or a loop or condition with the boxes in it, and where it stands.
 
     kind: step, importer, loop or condition. after: the boxes beside it that it comes after, those
-    without another one between first. x, y: of the upper left corner.
+    without another one between first. x, y: of the upper left corner. closed: a condition that a
+    run did not meet.
     """
 
     name: str
@@ -25,11 +26,16 @@ class Box:
     y: float = 0.0
     width: float = WIDTH
     height: float = HEIGHT
+    closed: bool = False
 
     @property
     def label(self) -> str:
         """What stands in the box."""
-        return {"loop": "for each of ", "condition": "if "}.get(self.kind, "") + self.title
+        if self.kind == "condition":
+            return f"if {self.title}" + (": ! closed" if self.closed else "")
+        if self.kind == "loop":
+            return f"for {self.title if self.title.startswith('each') else f'each of {self.title}'}"
+        return self.title
 
     @property
     def middle(self) -> float:
@@ -100,5 +106,6 @@ def why_skipped(condition: str, record: dict[str, Any]) -> str:
     """
     accuracy, least = record["accuracy"], record["parameters"].get("min_accuracy")
     if accuracy is not None and least is not None and accuracy < least:
-        return f"accuracy {accuracy:.4f} is below min_accuracy, {least}"
+        digits = f"{accuracy:.4f}"
+        return f"accuracy {digits if float(digits) < least else accuracy} < min_accuracy {least}"
     return f"the condition '{condition}' is not met"

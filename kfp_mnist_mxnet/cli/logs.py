@@ -7,6 +7,8 @@ LONGEST = 1000  # characters of a sentence that is shown
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 IDLE = re.compile(r"\[KFP Executor \S+ \S+ INFO\]: skipped: (.*)")
 
+EXECUTOR_INPUT = re.compile(r"\[KFP Executor [^\]]*\]: Got executor_input")
+
 
 def clean(text: str) -> str:
     """Return a text on one line, without what a terminal would take for more than text."""
@@ -31,3 +33,18 @@ def killed_by(status: int) -> str:
         return ""
     often = ", as the system does when it runs out of memory" if number == signal.SIGKILL else ""
     return f"killed by {signal.Signals(number).name}{often}"
+
+
+class LogFilter:
+    """Leaves out of a step's log, line by line, what nobody reads: colours, and kfp's own input."""
+
+    def __init__(self) -> None:
+        self.in_input = False
+
+    def keep(self, line: str) -> str:
+        """Return what a log shows of a line: nothing of the JSON after `Got executor_input`."""
+        goes_on = self.in_input and line[:1] in (" ", "{", "}")
+        self.in_input = goes_on or EXECUTOR_INPUT.match(line) is not None
+        kept = "" if self.in_input else ESCAPE.sub("", line)
+        self.in_input = self.in_input and not line.startswith("}")
+        return kept

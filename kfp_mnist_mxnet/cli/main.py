@@ -270,7 +270,7 @@ def convert_command(
 @where_runs_are
 def runs_command(output_dir: str) -> None:
     """List the runs on this machine."""
-    from kfp_mnist_mxnet.cli.local.runs import show_runs
+    from kfp_mnist_mxnet.cli.local.listing import show_runs
 
     show_runs(pathlib.Path(output_dir))
 
@@ -291,19 +291,21 @@ def complete_run(ctx: click.Context, param: click.Parameter, word: str) -> list[
         "compare /path/to/a/run latest",
     ),
 )
-@click.argument("a", shell_complete=complete_run)
-@click.argument("b", shell_complete=complete_run)
+@click.argument("runs", nargs=-1, required=True, shell_complete=complete_run, metavar="A B ...")
 @where_runs_are
-def compare_command(a: str, b: str, output_dir: str) -> None:
-    """Compare two runs on the terminal and as a page.
+def compare_command(runs: tuple[str, ...], output_dir: str) -> None:
+    """Compare runs with the first of them, on the terminal and as a page.
 
-    A and B are each the id of a run, its directory or `latest`.
+    A, B ... are each the id of a run, its directory or `latest`; at least two.
     """
-    from kfp_mnist_mxnet.cli.local.comparison import compare_runs
+    from kfp_mnist_mxnet.cli.local.comparison import LETTERS
+    from kfp_mnist_mxnet.cli.local.comparison_page import compare_runs
     from kfp_mnist_mxnet.cli.local.runs import find_run
 
+    if not 2 <= len(runs) <= len(LETTERS):
+        raise click.UsageError(f"give from 2 to {len(LETTERS)} runs, not {len(runs)}")
     root = pathlib.Path(output_dir)
-    compare_runs(find_run(root, a), find_run(root, b), root)
+    compare_runs([find_run(root, name) for name in runs], root)
 
 
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,136 +1,226 @@
-"""Two runs side by side: a page, and a short table on the terminal."""
+"""Several runs compared: whether that is fair, which is better, and in what they differ."""
 
-import pathlib
-from typing import Any
+import dataclasses
+import math
+import re
+import string
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from rich.text import Text
 
-from kfp_mnist_mxnet.cli.console import new_console, plain_table
-from kfp_mnist_mxnet.cli.local.page import number, text
+from kfp_mnist_mxnet.cli.local.paired import Paired, p_value, pair
 from kfp_mnist_mxnet.cli.local.runs import Run
-from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure
-from kfp_mnist_mxnet.reports.page import Section, heat_map, write_report
+from kfp_mnist_mxnet.cli.local.values import is_share, metric, parameter, points, text
+from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.storage.artifact import open_npy
 
-CURVES = {
-    "train_accuracy": "training accuracy",
-    "validation_accuracy": "validation accuracy",
-    "train_loss": "training loss",
+NONE = "-"
+LETTERS = string.ascii_uppercase  # a run has one in place of its id
+DIFFERENT_DATA = "different test data: the scores can't be compared"
+# The scores that are always shown: what is best is the highest or the lowest, or no question.
+DIRECTIONS = {
+    "accuracy": 1,
+    "errors": -1,
+    "log_loss": -1,
+    "expected_calibration_error": -1,
+    "validation_accuracy": 1,
+    "train_loss": -1,
+    "parameters": 0,
+    "seconds": 0,
 }
 
 
-def compare_runs(first: Run, second: Run, output_dir: pathlib.Path) -> pathlib.Path:
-    """Write <output_dir>/compare-<first>-<second>.html, print what differs, return the page."""
-    path = output_dir / f"compare-{first.name}-{second.name}.html"
-    facts = {"first": first.name, "second": second.name}
-    sections = [
-        Section(
-            "Scores", head=("metric", "first", "second", "change"), rows=score_rows(first, second)
-        ),
-        parameter_section(first, second),
-        *curve_sections(first, second),
-        *matrix_sections(first, second),
-    ]
-    write_report(path, "Two runs", facts, sections)
-    show_comparison(first, second, path)
-    return path
+class Score(NamedTuple):
+    """A row of scores; values: of each run, None for none; words: better, worse or nothing.
+
+    fair: whether the value of a run may be compared with that of the first one.
+    """
+
+    name: str
+    values: tuple[Any, ...]
+    fair: tuple[bool, ...]
+    words: tuple[str, ...]
+    main: bool
+
+    def shown(self, i: int) -> str:
+        """Return the value of a run as a person reads it."""
+        return "" if self.values[i] is None else metric(self.values[i], self.name)
+
+    def change(self, i: int) -> str:
+        """Return the value of a run less that of the first one, where that makes sense."""
+        difference = less(self.values[i], self.values[0]) if self.fair[i] else None
+        if difference is None:
+            return ""
+        if is_share(self.name):
+            return f"{points(difference)} points"
+        return ("+" if difference > 0 else "") + metric(difference, self.name)
 
 
-def score_rows(first: Run, second: Run) -> tuple[tuple[str, ...], ...]:
-    """Return a row for each score of either run: name, both values, the change."""
-    columns = []
-    for run in (first, second):
-        whole = {name: run.record[name] for name in ("accuracy", "seconds")}
-        columns.append({"status": run.record["status"], **whole, **run.metrics()})
-    names = list({**columns[0], **columns[1]})
-    return tuple(
-        (name, *(shown(column.get(name)) for column in columns), change(name, *columns))
-        for name in names
-    )
+class Setting(NamedTuple):
+    """A row of parameters: its values as a person reads them; equal: in all runs that have it."""
+
+    name: str
+    values: tuple[str, ...]
+    equal: bool
+
+    @property
+    def value(self) -> str:
+        """The value where all are equal."""
+        return next(value for value in self.values if value != NONE)
 
 
-def shown(value: Any) -> str:
-    """Return a value for a cell: nothing for what is not there, a word as it is."""
-    return "" if value is None else number(value)
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """A run against the first one: what both predict of the same images, or why that is unknown."""
+
+    run: Run
+    paired: Paired | None
+    problem: str
+
+    @property
+    def sentence(self) -> str:
+        """Say which is better and how sure that is."""
+        paired = self.paired
+        if paired is None:
+            return self.problem
+        return (
+            f"{paired.verdict}: {points(paired.difference)} points (95 % confidence interval "
+            f"{points(paired.low)} to {points(paired.high)}); of {paired.images:,} images "
+            f"{len(paired.fixed):,} fixed, {len(paired.broken):,} broken; "
+            f"McNemar's test: p {p_value(paired.p_value)}"
+        )
 
 
-def change(name: str, first: dict[str, Any], second: dict[str, Any]) -> str:
-    """Return the second value less the first one, with its sign, where both are numbers."""
-    values = [column.get(name) for column in (first, second)]
-    if not all(isinstance(value, (int, float)) for value in values):
+def less(value: Any, first: Any) -> float | None:
+    """Return the difference of two numbers, None where one of them is not a finite one."""
+    for operand in (value, first):
+        if not isinstance(operand, (int, float)) or not math.isfinite(operand):
+            return None
+    return value - first
+
+
+def contrasts(runs: Sequence[Run]) -> list[Contrast]:
+    """Return each run but the first against the first."""
+    return [contrast(runs[0], run) for run in runs[1:]]
+
+
+def contrast(first: Run, run: Run) -> Contrast:
+    """Return a run against another one."""
+    digests = [first.data_sha256(), run.data_sha256()]
+    if not all(digests):
+        return Contrast(run, None, "a run's test data is not known: the scores can't be compared")
+    if digests[0] != digests[1]:
+        return Contrast(run, None, DIFFERENT_DATA)
+    try:
+        labels = array(run, "test_data", "labels.npy")
+        predicted = [array(each, "predictions", "labels.npy") for each in (first, run)]
+    except InvalidInput as error:
+        return Contrast(run, None, f"no paired test: {error}")
+    if not all(len(each) == len(labels) for each in predicted) or not len(labels):
+        return Contrast(run, None, "no paired test: the predictions are not of the test images")
+    return Contrast(run, pair(labels, *predicted), "")
+
+
+def array(run: Run, output: str, name: str, rank: int = 1) -> np.ndarray:
+    """Return a uint8 array of a run's artifact.
+
+    Raises:
+        InvalidInput: it is not there, or is damaged.
+    """
+    path = run.output(output)
+    if path is None:
+        raise InvalidInput(f"{run.name} has no {output}")
+    return open_npy(path, name, "uint8", rank)
+
+
+def class_names(run: Run) -> list[str]:
+    """Return the names of the 256 classes that labels can have, their numbers without any."""
+    info = run.about("test_data", "dataset.json").get("class_names")
+    names = info or run.model_info().get("class_names") or []
+    return [*map(str, names), *map(str, range(len(names), 256))]
+
+
+def scores(runs: Sequence[Run], against: Sequence[Contrast]) -> list[Score]:
+    """Return a row for each score of any run."""
+    columns = [run_scores(run) for run in runs]
+    rows = []
+    for name in dict.fromkeys(name for column in columns for name in column):
+        values = tuple(column.get(name) for column in columns)
+        fair = tuple(is_fair(name, runs[0], run) for run in runs)
+        words = [
+            "",
+            *(word(name, values[0], v, a) for v, a in zip(values[1:], against, strict=True)),
+        ]
+        judged = tuple(word if just else "" for word, just in zip(words, fair, strict=True))
+        rows.append(Score(name, values, fair, judged, is_main(name, values)))
+    return rows
+
+
+def run_scores(run: Run) -> dict[str, Any]:
+    """Return name to value of a run's scores; those of a sweep's best trial are those of train."""
+    found = run.metrics()
+    chosen = f"train-{found.get('compare.best_trial', 0):.0f}."
+    named = {
+        f"train.{name.removeprefix(chosen)}" if name.startswith(chosen) else name: value
+        for name, value in found.items()
+    }
+    return {"accuracy": run.record["accuracy"], **named, "seconds": run.record["seconds"]}
+
+
+def is_main(name: str, values: tuple[Any, ...]) -> bool:
+    """Tell whether a row of scores is one that is always shown: it matters, and differs."""
+    step, _, bare = name.rpartition(".")
+    if bare == "accuracy":
+        return not step and any(value is not None for value in values)
+    return bare in DIRECTIONS and len(set(values)) > 1 and not re.search(r"-\d+$", step)
+
+
+def is_fair(name: str, first: Run, run: Run) -> bool:
+    """Tell whether a score of two runs may be compared: it is of the same data, or of none."""
+    step, _, bare = name.rpartition(".")
+    if DIRECTIONS.get(bare) == 0 or bare.endswith("per_second"):
+        return True
+    split = "validation_data" if step.startswith(("train", "compare")) else "test_data"
+    return first.data_sha256(split) == run.data_sha256(split) != ""
+
+
+def word(name: str, first: Any, value: Any, against: Contrast) -> str:
+    """Say whether a score is better or worse than that of the first run.
+
+    The accuracy is judged by the paired test only.
+    """
+    step, _, bare = name.rpartition(".")
+    direction, difference = DIRECTIONS.get(bare, 0), less(value, first)
+    if not (direction and difference):
         return ""
-    difference = values[1] - values[0]  # type: ignore[operator]
-    return ("+" if difference > 0 else "") + number(difference)
+    if bare in ("accuracy", "errors") and not step.startswith("train"):
+        return against.paired.verdict if against.paired else ""
+    return "better" if difference * direction > 0 else "worse"
 
 
-def parameter_rows(first: Run, second: Run) -> tuple[tuple[str, str, str], ...]:
-    """Return a row for each parameter that differs: name, both values."""
-    both = [run.record["parameters"] for run in (first, second)]
-    return tuple(
-        (name, *(text(values[name]) if name in values else "" for values in both))
-        for name in {**both[0], **both[1]}
-        if both[0].get(name) != both[1].get(name)
-    )
+def settings(runs: Sequence[Run]) -> list[Setting]:
+    """Return a row for each parameter of any run, with the values that training used.
+
+    A run without a model has those that it was given, so all are compared by these.
+    """
+    trained = [run.hyperparameters() for run in runs]
+    resolved = all(trained)
+    given = [run.record["parameters"] for run in runs]
+    columns = [
+        {**own, **model} if resolved else own for own, model in zip(given, trained, strict=True)
+    ]
+    rows = []
+    for name in dict.fromkeys(name for column in columns for name in column):
+        known = {text(column[name]) for column in columns if name in column}
+        pairs = zip(given, trained, strict=True)
+        values = tuple(setting(name, own, model) for own, model in pairs)
+        rows.append(Setting(name, values, len(known) == 1))
+    return rows
 
 
-def parameter_section(first: Run, second: Run) -> Section:
-    """Return the parameters that differ."""
-    rows = parameter_rows(first, second)
-    return Section(
-        "Parameters that differ",
-        "" if rows else "None does.",
-        head=("parameter", "first", "second"),
-        rows=rows,
-    )
-
-
-def curve_sections(first: Run, second: Run) -> list[Section]:
-    """Return the curves of both models in one figure, nothing if there is no model."""
-    histories = {"first": first.history(), "second": second.history()}
-    names = [name for name in CURVES if any(name in (h or [{}])[0] for h in histories.values())]
-    if not names:
-        return []
-    figure = new_figure(6, 2.4 * len(names))
-    panels = np.atleast_1d(figure.subplots(len(names), 1, sharex=True))
-    for axes, name in zip(panels, names, strict=True):
-        for (label, history), style in zip(histories.items(), ("-", "--"), strict=True):
-            values = [record[name] for record in history if name in record]
-            axes.plot(range(1, len(values) + 1), values, style, marker="o", label=label)
-        axes.set_title(CURVES[name])
-        axes.grid(alpha=0.3)
-    panels[0].legend(frameon=False)
-    panels[-1].set_xlabel("epoch")
-    panels[-1].xaxis.get_major_locator().set_params(integer=True)
-    label = "Accuracy and loss of both runs after each epoch"
-    return [Section("Curves", "", figure_svg(figure, label))]
-
-
-def matrix_sections(first: Run, second: Run) -> list[Section]:
-    """Return the confusion matrix of each run that has one."""
-    found = []
-    for which, run in (("first", first), ("second", second)):
-        matrix = run.confusion_matrix()
-        if matrix:
-            names, counts = matrix
-            cells = heat_map(names, np.array(counts))
-            title = f"Confusion matrix of the {which} run"
-            text = "Each row is a true label, each column a predicted one."
-            found.append(Section(title, text, matrix=cells))
-    return found
-
-
-def show_comparison(first: Run, second: Run, page: pathlib.Path) -> None:
-    """Print the scores of the runs, the parameters that differ, and where the page is."""
-    console = new_console()
-    scores = plain_table("", first.name, second.name, "change")
-    for column in scores.columns[1:]:
-        column.justify = "right"
-    wanted = ("status", "accuracy", "seconds", "train.validation_accuracy", "evaluate.log_loss")
-    for row in score_rows(first, second):
-        if row[0] in wanted:
-            scores.add_row(*row)
-    for name, *values in parameter_rows(first, second):
-        scores.add_row(Text(name), *map(Text, values), "")
-    console.print(scores)
-    console.print()
-    console.print(Text(f"page  {page.absolute()}"), soft_wrap=True)
+def setting(name: str, given: dict[str, Any], trained: dict[str, Any]) -> str:
+    """Return a parameter of a run as a person reads it."""
+    if name in trained:
+        return text(trained[name])
+    return parameter(given[name], name, {}) if name in given else NONE

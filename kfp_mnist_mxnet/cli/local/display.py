@@ -16,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kfp_mnist_mxnet.cli.console import mark, new_console, plain_table
+from kfp_mnist_mxnet.cli.local.runs import Run, gate_text, state_of
+from kfp_mnist_mxnet.cli.local.verdict import judge
 
 LOGGED = re.compile(r"\[KFP Executor \S+ \S+ ([A-Z]+)\]: (.*)")
 KFP_ITSELF = re.compile(r"(Looking for|Loading KFP|Got executor|Wrote executor)")
@@ -70,13 +72,15 @@ class Display:
             if warning or not (self.steps[name].read(match[2]) or self.console.is_interactive):
                 self.say(name, match[2])
 
-    def end(self, name: str, status: str, seconds: float) -> None:
-        """Show that a step has ended."""
+    def end(self, name: str, status: str, seconds: float, said: str = "") -> None:
+        """Show that a step has ended; said: what it found, in place of its last line."""
         with self.lock:
             activity = self.steps[name]
             activity.status, activity.seconds = status, seconds
+            activity.text = said or activity.text
         if not self.console.is_interactive:
-            self.say(name, f"{status.lower()} after {seconds:.1f} s")
+            ended = f"{status.lower()} after {seconds:.1f} s"
+            self.say(name, f"{ended}: {said}" if said else ended)
 
     def say(self, name: str, text: str) -> None:
         """Print a line; on a terminal it stands above the steps."""
@@ -117,8 +121,8 @@ class Activity:
             spent = time.monotonic() - self.started
             self.share = spent / (spent + left) if spent + left else 1.0
             self.text = (
-                f"epoch {int(match[1]) + 1}, accuracy {float(match[2]):.4f}{self.validation}, "
-                f"{left:.0f} s left"
+                f"epoch {int(match[1]) + 1}, {self.validation}training accuracy "
+                f"{float(match[2]):.4f}, {left:.0f} s left"
             )
             return True
         if match := DOWNLOAD.search(line):
@@ -126,7 +130,7 @@ class Activity:
             self.text = match[1] + (f", {match[3]} left" if match[3] else "")
             return True
         if match := VALIDATION.match(line):
-            self.validation = f", validation {float(match[1]):.4f}"
+            self.validation = f"validation accuracy {float(match[1]):.4f}, "
         elif not line.startswith("Epoch["):
             self.text = line
         return False
@@ -148,13 +152,21 @@ def show_end(directory: pathlib.Path, record: dict[str, Any]) -> None:
     table.columns[2].justify = "right"
     for step in record["steps"]:
         table.add_row(step["name"], mark(step["status"], word=True), f"{step['seconds']:.1f}")
-    table.add_row("run", mark(record["status"], word=True), f"{record['seconds']:.1f}")
+    table.add_row("run", mark(state_of(record), word=True), f"{record['seconds']:.1f}")
     console.print()
     console.print(table)
     console.print()
-    say = [step["reason"] for step in record["steps"] if "reason" in step]
-    if record["accuracy"] is not None:
-        say.append(f"accuracy  {record['accuracy']:.4f}")
+    gate = record.get("gate", {"steps": []})
+    say = [
+        step["reason"]
+        for step in record["steps"]
+        if "reason" in step and step["name"] not in gate["steps"]
+    ]
+    if gate["steps"]:
+        say.append(f"gated     {gate_text(gate)}")
+    verdict = judge(Run(directory, record))
+    if verdict:
+        say += [verdict.sentence, f"accuracy  {verdict.accuracy:.4f}"]
     here = pathlib.Path.cwd()
     shown = directory.relative_to(here) if directory.is_relative_to(here) else directory
     say += [f"page      {shown / 'index.html'}", f"log       {shown / 'log.txt'}"]

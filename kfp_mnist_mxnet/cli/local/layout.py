@@ -8,23 +8,40 @@ from kfp_mnist_mxnet.cli.graph import Box
 GAP, ROW = 14.0, 34.0  # between two boxes side by side, and between two layers
 PADDING, TITLE = 10.0, 22.0  # inside a loop or condition: at its edges, and above for its name
 LETTER = 6.2  # of the name of a loop or condition, on average
-BEND = 28.0  # how far an arrow swings out for each layer that it passes
+LANE = 12.0  # between two arrows that pass other boxes on their right
+BESIDE = 28.0  # how far from the middle of a box such an arrow starts and ends
+CORNER = 5.0  # radius
 COLUMNS = 2  # boxes that stand side by side, so that a phone can show them
 
 
 @dataclasses.dataclass
 class Arrow:
-    """A line between two boxes; bend: the x to which it swings out past others, 0 for none."""
+    """A line between two boxes that crosses no other one.
+
+    below: the y of the free space below the row of its start; lane: the x at which it passes the
+    rows between the two, 0 for none.
+    """
 
     start: Box
     end: Box
-    bend: float
+    below: float
+    lane: float = 0.0
 
     @property
-    def right(self) -> float:
-        """The largest x of its curve, whose two control points are at `bend`."""
-        edge = max(box.x + box.width for box in (self.start, self.end))
-        return edge + 0.75 * max(0.0, self.bend - edge)
+    def path(self) -> str:
+        """The line as SVG has it."""
+        x, end_x, top, end_y = self.start.middle, self.end.middle, self.below, self.end.y
+        leave = self.start.y + self.start.height
+        if not self.lane:
+            half = (top + end_y) / 2
+            return f"M{x} {leave} V{top} C{x} {half} {end_x} {half} {end_x} {end_y}"
+        x, end_x, lane, r = x + BESIDE, end_x + BESIDE, self.lane, CORNER
+        out, back = top + r + 1, end_y - 2 * r - 1
+        return (
+            f"M{x} {leave} V{out - r} Q{x} {out} {x + r} {out} H{lane - r} "
+            f"Q{lane} {out} {lane} {out + r} V{back - r} Q{lane} {back} {lane - r} {back} "
+            f"H{end_x + r} Q{end_x} {back} {end_x} {back + r} V{end_y}"
+        )
 
 
 def unroll(boxes: list[Box], ran: list[str]) -> list[Box]:
@@ -102,12 +119,16 @@ def move(boxes: list[Box], x: float, y: float) -> None:
 def arrows(boxes: list[Box]) -> list[Arrow]:
     """Return an arrow for each pair of boxes of which one comes after the other."""
     named = {box.name: box for box in boxes}
-    places = {box.name: i for i, layer in enumerate(layers(boxes)) for box in layer}
-    right = max(box.x + box.width for box in boxes)
+    rows = sorted({box.y for box in boxes})
+    bottoms = [max(box.y + box.height for box in boxes if box.y == y) for y in rows]
+    lane = max(box.x + box.width for box in boxes)
     found = []
     for box in boxes:
         for start in (named[name] for name in box.after if name in named):
-            between = places[box.name] - places[start.name] - 1
-            found.append(Arrow(start, box, right + BEND * between if between else 0.0))
+            row = rows.index(start.y)
+            arrow = Arrow(start, box, bottoms[row])
+            if rows.index(box.y) > row + 1:
+                lane = arrow.lane = lane + LANE
+            found.append(arrow)
         found += arrows(box.inside) if box.inside else []
     return found

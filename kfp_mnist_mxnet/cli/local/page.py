@@ -1,7 +1,6 @@
 """The page of a run: its graph, parameters, metrics, reports and artifacts, in one file."""
 
 import dataclasses
-import json
 import os
 import pathlib
 import re
@@ -13,9 +12,26 @@ import jinja2
 
 from kfp_mnist_mxnet.cli.graph import Box
 from kfp_mnist_mxnet.cli.local.layout import arrange, arrows, unroll
+from kfp_mnist_mxnet.cli.local.paired import p_value
+from kfp_mnist_mxnet.cli.local.runs import Run, gate_text, state_of
+from kfp_mnist_mxnet.cli.local.values import metric, number, parameter, percent, points, text
+from kfp_mnist_mxnet.cli.local.verdict import judge
 from kfp_mnist_mxnet.reports.page import shared_style
 
-SIGNS = {"SUCCEEDED": "✓", "FAILED": "✗", "SKIPPED": "-", "RUNNING": "…", "WAITING": "○"}
+SIGNS = {
+    "SUCCEEDED": "✓",
+    "FAILED": "✗",
+    "GATED": "!",
+    "SKIPPED": "-",
+    "RUNNING": "…",
+    "WAITING": "○",
+}
+
+# Of the steps' sections; those that it does not have stand beside train.
+ORDER = (
+    *("evaluate", "merge", "predict", "export", "register", "upload"),
+    *("compare", "train", "plan", "ingest", "ingest-images"),
+)
 
 
 def write_whole(path: pathlib.Path, text: str) -> None:
@@ -35,6 +51,45 @@ def write_page(directory: pathlib.Path, record: dict[str, Any], boxes: list[Box]
 
     boxes: of the pipeline, from `read_graph`. Links to artifacts are relative to the directory.
     """
+    run = Run(directory, record)
+    chosen = chosen_trial(run)
+    steps = [describe_step(directory, step, chosen) for step in record["steps"]]
+    page = template("page.html").render(
+        run=record,
+        run_id=directory.name,
+        state=state_of(record),
+        verdict=judge(run),
+        resolved=run.hyperparameters(),
+        stop_reason=run.model_info().get("stop_reason", ""),
+        graph=draw_graph(record, boxes, chosen),
+        steps=steps,
+        sections=sorted(steps, key=importance),
+        take_heights=beside("frames.js"),
+        tell_height=f"<script>{beside('height.js')}</script>",
+    )
+    write_whole(directory / "index.html", page)
+
+
+def beside(name: str) -> str:
+    """Return the text of a file beside this one."""
+    return pathlib.Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def chosen_trial(run: Run) -> str:
+    """Return the name of the step that trained the best trial of a sweep, empty without one."""
+    best = run.metrics().get("compare.best_trial")
+    return f"train-{best:.0f}" if isinstance(best, (int, float)) else ""
+
+
+def importance(step: dict[str, Any]) -> tuple[bool, int]:
+    """Return where a step's section stands: one that failed first, then what people look for."""
+    name = re.sub(r"-\d+$", "", step["name"])
+    place = ORDER.index(name) if name in ORDER else ORDER.index("train")
+    return step["status"] != "FAILED", place
+
+
+def template(name: str) -> jinja2.Template:
+    """Return a template of a page, which escapes all text."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
         autoescape=True,
@@ -42,16 +97,20 @@ def write_page(directory: pathlib.Path, record: dict[str, Any], boxes: list[Box]
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, text=text)
-    page = environment.get_template("page.html").render(
-        style=shared_style(),
-        run=record,
-        run_id=directory.name,
-        signs=SIGNS,
-        graph=draw_graph(record, boxes),
-        steps=[describe_step(directory, step) for step in record["steps"]],
+    environment.filters.update(
+        gate_text=gate_text,
+        p_value=p_value,
+        number=number,
+        text=text,
+        percent=percent,
+        points=points,
+        metric=metric,
+        parameter=parameter,
     )
-    write_whole(directory / "index.html", page)
+    environment.globals.update(
+        signs=SIGNS, shared_style=shared_style(), page_style=beside("page.css")
+    )
+    return environment.get_template(name)
 
 
 @dataclasses.dataclass
@@ -63,16 +122,23 @@ class Graph:
     boxes: list[Box]
     arrows: list[Any]
     states: dict[str, dict[str, Any]]
+    chosen: str
 
 
-def draw_graph(record: dict[str, Any], boxes: list[Box]) -> Graph:
-    """Return the graph of a run; states: name of a step to its record, of those that have one."""
+def draw_graph(record: dict[str, Any], boxes: list[Box], chosen: str) -> Graph:
+    """Return the graph of a run; states: name of a step to its record, of those that have one.
+
+    chosen: the step that trained the best trial, empty without one.
+    """
     states = {step["name"]: step for step in record["steps"]}
     boxes = unroll(boxes, list(states))
+    behind = set(record.get("gate", {}).get("steps", ()))
+    for box in flatten(boxes):
+        box.closed = box.kind == "condition" and behind.issuperset(b.name for b in box.inside)
     width, height = arrange(boxes)
     lines = arrows(boxes)
-    width = max([width, *(line.right for line in lines)])
-    return Graph(width, height, list(flatten(boxes)), lines, states)
+    width = max([width, *(line.lane for line in lines)])
+    return Graph(width, height, list(flatten(boxes)), lines, states, chosen)
 
 
 def flatten(boxes: list[Box]) -> Iterator[Box]:
@@ -82,8 +148,10 @@ def flatten(boxes: list[Box]) -> Iterator[Box]:
         yield from flatten(box.inside)
 
 
-def describe_step(directory: pathlib.Path, step: dict[str, Any]) -> dict[str, Any]:
+def describe_step(directory: pathlib.Path, step: dict[str, Any], chosen: str) -> dict[str, Any]:
     """Return a step's record with its values, its artifacts (name to link) and its reports.
+
+    chosen: the name of the step that trained the best trial.
 
     A report is a file that starts as an HTML page does. It is shown in the page, and copied to
     reports/<step>-<name>.html, as a browser takes a local file without that ending for text.
@@ -92,7 +160,8 @@ def describe_step(directory: pathlib.Path, step: dict[str, Any]) -> dict[str, An
     for name, value in sorted(step["outputs"].items()):
         path = pathlib.Path(value) if isinstance(value, str) else directory
         if not path.is_relative_to(directory / "artifacts"):
-            returned[name] = value
+            if value not in step["metrics"].values():
+                returned[name] = value
         elif is_page(path):
             link = directory / "reports" / f"{step['name']}-{name}.html"
             link.parent.mkdir(exist_ok=True)
@@ -104,7 +173,13 @@ def describe_step(directory: pathlib.Path, step: dict[str, Any]) -> dict[str, An
         elif path.exists():
             artifacts[name] = os.path.relpath(path, directory)
     in_loop = re.search(r"-\d+$", step["name"]) is not None
-    found = {"returned": returned, "artifacts": artifacts, "reports": reports, "in_loop": in_loop}
+    found: dict[str, Any] = {
+        "returned": returned,
+        "artifacts": artifacts,
+        "reports": reports,
+        "in_loop": in_loop,
+        "chosen": step["name"] == chosen,
+    }
     return {**step, **found}
 
 
@@ -114,18 +189,3 @@ def is_page(path: pathlib.Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(15).lower() == b"<!doctype html>"
-
-
-def number(value: Any) -> str:
-    """Return a metric as a person reads it, anything else as `text` does."""
-    if isinstance(value, float) and not value.is_integer():
-        size = abs(value)
-        return f"{value:,.{1 if size >= 100 else 4}f}" if size >= 0.01 else f"{value:.3g}"
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return f"{value:,.0f}"
-    return text(value)
-
-
-def text(value: Any) -> str:
-    """Return a parameter's value as it is given after -p."""
-    return value if isinstance(value, str) and value else json.dumps(value)

@@ -1,11 +1,13 @@
 """The record of a run, run.json: made before its first step, finished when it ends."""
 
+import datetime
 import json
 import pathlib
 import re
 from typing import Any
 
 from kfp_mnist_mxnet.cli.graph import Box, StepRef, unmet_condition, why_skipped
+from kfp_mnist_mxnet.cli.local.environment import describe_environment
 from kfp_mnist_mxnet.cli.local.interruption import Interrupted
 from kfp_mnist_mxnet.cli.local.page import write_page, write_whole
 from kfp_mnist_mxnet.cli.local.redaction import scrub, scrub_all
@@ -63,6 +65,8 @@ def new_record(pipeline: Any, parameters: dict[str, Any], hidden: dict[str, str]
         "status": "RUNNING",
         "accuracy": None,
         "seconds": 0.0,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **describe_environment(),
         "parameters": {name: scrub_all(value, hidden) for name, value in values.items()},
         "changed": [name for name in values if values[name] != defaults[name]],
         "steps": [],
@@ -72,7 +76,8 @@ def new_record(pipeline: Any, parameters: dict[str, Any], hidden: dict[str, str]
 def finish(record: dict[str, Any], steps: list[StepRef]) -> None:
     """Add to the record of a run that has ended the steps that did not run, and why.
 
-    They stand where the pipeline has them. steps: all of it.
+    They stand where the pipeline has them. Those of a run that succeeded are behind a gate that was
+    closed. steps: all of the pipeline.
     """
     for step in record["steps"]:
         if step["status"] == "RUNNING":  # interrupted
@@ -84,9 +89,15 @@ def finish(record: dict[str, Any], steps: list[StepRef]) -> None:
             step = {"name": place.name, "status": "SKIPPED", "seconds": 0.0}
             step.update(outputs={}, metrics={})
             if record["status"] == "SUCCEEDED":
-                step["reason"] = (
-                    f"{place.name} skipped: {why_skipped(unmet_condition(place, ran), record)}"
-                )
+                gate(record, step, unmet_condition(place, ran))
             record["steps"].append(step)
     order = {place.name: i for i, place in enumerate(steps)}
     record["steps"].sort(key=lambda step: order.get(re.sub(r"-\d+$", "", step["name"]), 0))
+
+
+def gate(record: dict[str, Any], step: dict[str, Any], condition: str) -> None:
+    """Note that a step of a run that succeeded was left out, and behind which gate, if any."""
+    reason = why_skipped(condition, record)
+    step["reason"] = f"{step['name']} skipped: {reason}"
+    if condition:
+        record.setdefault("gate", {"reason": reason, "steps": []})["steps"].append(step["name"])

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from kfp_mnist_mxnet.cli.logs import ESCAPE
 from kfp_mnist_mxnet.storage.address import without_secrets
 
 
@@ -36,14 +37,14 @@ def scrub(text: str, hidden: dict[str, str]) -> str:
 
 @dataclasses.dataclass
 class Scrubbed:
-    """A text file that scrubs what is written into it: kfp prints the URI that it imports."""
+    """A text file that scrubs what is written into it: kfp prints colours and what it imports."""
 
     file: TextIO
     hidden: dict[str, str]
 
     def write(self, text: str) -> int:
-        """Write a text without what must be hidden."""
-        return self.file.write(scrub(text, self.hidden))
+        """Write a text without colours and what must be hidden."""
+        return self.file.write(ESCAPE.sub("", scrub(text, self.hidden)))
 
     def __getattr__(self, name: str) -> Any:
         """Return what else a file has."""

@@ -7,12 +7,11 @@ import pathlib
 from typing import Any
 
 import click
-from rich.text import Text
 
-from kfp_mnist_mxnet.cli.console import mark, new_console, plain_table
 from kfp_mnist_mxnet.cli.local.interruption import goes_on
-from kfp_mnist_mxnet.cli.local.page import text
 from kfp_mnist_mxnet.cli.options import nearest
+from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.storage.artifact import read_json
 
 LATEST = "latest"  # beside the runs, a link to the latest of them
 LOST = "it ended without a message: its process was killed, or the disk was full"
@@ -26,6 +25,8 @@ RECORD = {
     "changed": [str],
     "steps": [{"name": str, "status": str, "seconds": float | int, "outputs": dict}],
 }
+# What it may have.
+OPTIONAL = {"error": str, "gate": {"reason": str, "steps": [str]}}
 
 
 @dataclasses.dataclass
@@ -58,18 +59,38 @@ class Run:
             for name, value in step.get("metrics", {}).items()
         }
 
-    def history(self) -> list[dict[str, float]]:
-        """Return what the model.json of the run's model says of each epoch, empty without a model.
+    def about(self, output: str, file: str) -> dict[str, Any]:
+        """Return what a JSON file of an artifact says, empty where it can't be read."""
+        path = self.output(output)
+        if path is None:
+            return {}
+        try:
+            return read_json(path, file)
+        except InvalidInput:
+            return {}
 
-        Where one of several was chosen, it is that one.
-        """
-        for name in ("best_model", "model"):
-            for step in self.record["steps"]:
-                if name in step["outputs"]:
-                    path = self.path(step["outputs"][name]) / "model.json"
-                    if path.is_file():
-                        return json.loads(path.read_text())["history"]
-        return []
+    def model_info(self) -> dict[str, Any]:
+        """Return the model.json of the run's model, the one that was chosen; empty without any."""
+        return self.about("best_model", "model.json") or self.about("model", "model.json")
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Return the hyperparameters of the run's model, none without a model."""
+        found = self.model_info().get("hyperparameters")
+        return found if isinstance(found, dict) else {}
+
+    def history(self) -> list[dict[str, float]]:
+        """Return what the run's model says of each epoch, empty without a model."""
+        found = self.model_info().get("history")
+        return found if isinstance(found, list) else []
+
+    def data_sha256(self, name: str = "test_data") -> str:
+        """Return the digest of a split of the run's data, empty where it is not known."""
+        return str(self.about(name, "dataset.json").get("sha256", ""))
+
+    @property
+    def state(self) -> str:
+        """The status of the run, GATED for one that succeeded but for the steps behind a gate."""
+        return state_of(self.record)
 
     def confusion_matrix(self) -> tuple[list[str], list[list[int]]] | None:
         """Return the names of the classes and the counts of evaluate, None if it did not run."""
@@ -84,11 +105,33 @@ class Run:
         return None
 
 
+def state_of(record: dict[str, Any]) -> str:
+    """Return the status of a run or, where its gate was closed, GATED, as that is no success."""
+    return "GATED" if record.get("gate") else record["status"]
+
+
+def gate_text(gate: dict[str, Any]) -> str:
+    """Say why steps of a run were left out, and which; gate: as run.json has it."""
+    return f"{gate['reason']}: {', '.join(gate['steps'])} did not run"
+
+
 def read_run(directory: pathlib.Path) -> Run:
-    """Return the run in a directory.
+    """Return the run in a directory; one whose process is gone is noted as failed first.
 
     Raises:
         click.UsageError: there is none, or its run.json is damaged or of another program.
+    """
+    run = load_run(directory)
+    if run.record["status"] == "RUNNING" and not goes_on(run.directory):
+        record_lost_run(run)
+    return run
+
+
+def load_run(directory: pathlib.Path) -> Run:
+    """Return the run in a directory as its run.json has it.
+
+    Raises:
+        click.UsageError: as for `read_run`.
     """
     path = directory / "run.json"
     try:
@@ -100,12 +143,10 @@ def read_run(directory: pathlib.Path) -> Run:
     except (ValueError, RecursionError) as error:
         raise click.UsageError(f"{path} is damaged: {error}") from None
     record = {"pipeline": "", "changed": [], **found} if isinstance(found, dict) else {}
-    if not fits(record, RECORD):
+    present = {key: form for key, form in OPTIONAL.items() if key in record}
+    if not fits(record, {**RECORD, **present}):
         raise click.UsageError(f"{path} was not written by this program")
-    run = Run(directory.resolve(), record)
-    if record["status"] == "RUNNING" and not goes_on(run.directory):
-        record_lost_run(run)
-    return run
+    return Run(directory.resolve(), record)
 
 
 def fits(value: Any, form: Any) -> bool:
@@ -155,33 +196,3 @@ def find_run(output_dir: pathlib.Path, name: str) -> Run:
         return read_run(pathlib.Path(name))
     names = [LATEST, *(path.name for path in runs)]
     raise click.UsageError(f"no run {name!r} in {output_dir}: {nearest(name, names)}")
-
-
-def show_runs(output_dir: pathlib.Path) -> None:
-    """Print a table of the runs under an output directory, the newest last."""
-    runs = []
-    for directory in run_directories(output_dir):
-        try:
-            runs.append(read_run(directory))
-        except click.UsageError as error:
-            click.echo(f"left out: {error.message}", err=True)
-    if not runs:
-        raise click.UsageError(f"no run in {output_dir}: make one with the command run")
-    table = plain_table("run", "pipeline", "status", "accuracy", "seconds", "parameters")
-    for column in table.columns[3:5]:
-        column.justify = "right"
-    for run in runs:
-        record = run.record
-        accuracy = "" if record["accuracy"] is None else f"{record['accuracy']:.4f}"
-        changed = ", ".join(
-            f"{name}={text(record['parameters'].get(name))}" for name in record["changed"]
-        )
-        table.add_row(
-            run.name,
-            record["pipeline"],
-            mark(record["status"], word=True),
-            accuracy,
-            f"{record['seconds']:.1f}",
-            Text(changed),
-        )
-    new_console().print(table)

@@ -20,7 +20,7 @@ import kfp_mnist_mxnet
 from kfp_mnist_mxnet.cli.local.display import Display
 from kfp_mnist_mxnet.cli.local.interruption import Running
 from kfp_mnist_mxnet.cli.local.redaction import scrub
-from kfp_mnist_mxnet.cli.logs import idle_reason, killed_by
+from kfp_mnist_mxnet.cli.logs import LogFilter, idle_reason, killed_by
 
 # Of what the environment tells Python: where it is, and which packages and caches are its own.
 KEPT = frozenset(
@@ -121,12 +121,14 @@ class Recorder:
         with self.lock:
             self.record["steps"].append(step)
             self.save()
+            step["after"] = self.record["seconds"]
         self.display.start(name)
         started = time.monotonic()
         last = idle = ""
+        shown = LogFilter()
         for line in lines:
             line = scrub(line, self.hidden)
-            self.log.write(line)
+            self.log.write(shown.keep(line))
             last = line.strip() or last
             idle = idle_reason(line) or idle
             self.display.line(name, line)
@@ -144,7 +146,9 @@ class Recorder:
             if "accuracy" in step["metrics"]:  # the headline of the run: that of its last such step
                 self.record["accuracy"] = step["metrics"]["accuracy"]
             self.save()
-        self.display.end(name, step["status"], step["seconds"])
+        accuracy = step["metrics"].get("accuracy")
+        said = "" if accuracy is None else f"accuracy {accuracy:.4f}"
+        self.display.end(name, step["status"], step["seconds"], said)
         return status
 
 
