@@ -133,6 +133,11 @@ def train(
             "mxnet": mx.__version__,
             "python": platform.python_version(),
         },
+        data={
+            "class_counts": data.info.class_counts,
+            **data.info.pixels,
+            "validation_images": len(validation.images),
+        },
         diverged=diverged,
     )
     model.framework = "mxnet"

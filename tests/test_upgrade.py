@@ -52,7 +52,7 @@ def test_data_and_a_checkpoint_of_before_train_on(artifacts, tmp_path, caplog, o
         made = artifacts.train(data, **settings, checkpoint_uri=uri)["model"]
     assert any("Resuming after epoch 0" in line for line in caplog.messages) == checkpoint
     new = json.loads(pathlib.Path(made.path, "model.json").read_text())
-    assert new.keys() == before.keys()
+    assert new.keys() == before.keys() | {"data"}
     assert new["hyperparameters"] == BEFORE | before["hyperparameters"]
     for key in ("input_shape", "num_classes", "train_data_sha256"):
         assert new[key] == before[key]
