@@ -152,7 +152,7 @@ def plot_panels(
     figure = new_figure(2.4 * columns + 1.6, 2.8 * lines)
     for place, name in enumerate(names):
         axes = figure.add_subplot(lines, columns, place + 1)
-        values = [trials[i].hyperparameters.get(name) for i in drawn]
+        values: list[Any] = [trials[i].hyperparameters.get(name) for i in drawn]
         numbers = all(type(value) in (int, float) for value in values) and name != "epochs"
         texts = sorted({show_value(trials[i].hyperparameters, name) for i in drawn})
         for i, value in zip(drawn, values, strict=True):
