@@ -34,7 +34,7 @@ def predict(
     Returns:
         predictions: Probabilities and labels of the images.
         metrics: The number of images and the images predicted in a second.
-        preview: The first images with their predictions.
+        preview: The least certain predictions with their images, and how sure the model is.
 
     Raises:
         ValueError: The model or the images can't be read, the image shapes differ, or a parameter

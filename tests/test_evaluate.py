@@ -235,7 +235,7 @@ def test_a_model_no_better_than_the_most_common_class_is_called_so(tmp_path):
 
 def test_confusions_and_classes_are_shown_worst_first_and_undefined_as_a_dash(tmp_path):
     page = judged(tmp_path, [0] * 600 + [1] * 400, 990)
-    assert "<b>dog as never: 10, 2.5 %</b>" in page
+    assert "<span>dog as never: 10, 2.5 %</span>" in page
     assert 'title="true dog, predicted never: 10 of 400, 2.5 %"' in page
     rows = re.findall(r"<tr><td>(\w+)</td><td>[\d,]+</td><td>(.*?)</td><td>(.*?)</td>", page)
     assert [name for name, *_ in rows] == ["never", "dog", "cat"]
@@ -263,13 +263,13 @@ def test_thresholds_begin_with_all_and_name_none_twice():
 
 
 def test_class_names_stand_in_matrix_and_report(artifacts, trained):
-    names = ["top", "<i>middle</i>", "bottom"]
+    names = ["top", "<b>middle</b>", "bottom"]
     _, outputs = score(artifacts, trained["model"], trained["test_data"], class_names=names)
     specs = outputs["confusion_matrix"].metadata["confusionMatrix"]["annotationSpecs"]
     page = pathlib.Path(outputs["evaluation_report"].path).read_text()
     assert [spec["displayName"] for spec in specs] == names
-    assert "&lt;i&gt;middle&lt;/i&gt;" in page
-    assert "<i>" not in page
+    assert "&lt;b&gt;middle&lt;/b&gt;" in page
+    assert "<b>" not in page
 
 
 def test_refuses_another_number_of_class_names(artifacts, trained):

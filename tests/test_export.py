@@ -368,9 +368,12 @@ def test_every_metric_is_a_finite_python_number(artifacts, trained):
         "largest_difference",
         "mxnet_images_per_second",
         "onnx_images_per_second",
+        "onnx_latency_p50_ms",
+        "onnx_latency_p95_ms",
     ]
     assert {type(value) for value in values.values()} <= {int, float}
     assert all(map(math.isfinite, values.values()))
+    assert 0 < values["onnx_latency_p50_ms"] <= values["onnx_latency_p95_ms"]
     assert values["bytes"] == onnx_file(outputs).stat().st_size
 
 

@@ -146,7 +146,7 @@ def test_report_shows_a_row_of_samples_and_the_share_of_each_class(tmp_path, art
     names = ["<top>", "middle", "bottom"]
     outputs = artifacts.ingest(write_idx_set(tmp_path / "idx", train=600), class_names=names)
     page = pathlib.Path(outputs["data_report"].path).read_text().replace("\N{NO-BREAK SPACE}", " ")
-    assert re.findall('<div class="strip"><b>(.*?)</b>', page) == ["&lt;top&gt;", *names[1:]]
+    assert re.findall('<div class="strip"><span>(.*?)</span>', page) == ["&lt;top&gt;", *names[1:]]
     assert "<td>middle</td><td>180 (33.3 %)</td><td>20 (33.3 %)</td><td>8 (32.0 %)</td>" in page
 
 

@@ -19,7 +19,7 @@ class PixelStatistics:
     def add(self, images: np.ndarray, hashes: np.ndarray) -> None:
         """Count images, uint8 (n, C, H, W); hashes: theirs, uint64 (n,)."""
         for channel, counts in enumerate(self.histograms):
-            counts += count_values(images[:, channel])
+            counts += count_values(np.ascontiguousarray(images[:, channel]))
         self.hashes[self.seen : self.seen + len(images)] = hashes
         self.seen += len(images)
 

@@ -89,8 +89,7 @@ def no_better(name: str, most: int, images: int) -> str:
     """
     return (
         "As far as these images tell, the model is no better than always predicting the most "
-        f"common class, {name}: the 95 % intervals of both accuracies overlap (that of the "
-        f"baseline is {interval(most, images)} %)."
+        f"common class, {name}, whose interval is {interval(most, images)}."
     )
 
 
