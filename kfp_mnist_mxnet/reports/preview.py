@@ -19,11 +19,12 @@ def write_preview(
     names: Sequence[str],
     facts: Mapping[str, object],
     first: int = 0,
+    warnings: Sequence[str] = (),
 ) -> None:
     """Write the preview of a predictions directory: the images that the model is least sure of.
 
     images: uint8 (N, C, H, W), those that were predicted; names: of the classes; facts: shown at
-    the top; first: index of the first image.
+    the top; first: index of the first image; warnings: may be empty texts.
     """
     probabilities = np.load(directory / "probabilities.npy", mmap_mode="r")
     confidence = probabilities.max(1)
@@ -43,4 +44,4 @@ def write_preview(
         Section("The least certain predictions", text, pictures=pictures),
         confidence_section(confidence),
     ]
-    write_report(path, "Predictions", facts, sections)
+    write_report(path, "Predictions", facts, sections, warnings=warnings)
