@@ -11,10 +11,9 @@ def confidence_section(confidence: np.ndarray) -> Section:
     """Return the histogram of probabilities of the predicted labels, float32 (N,)."""
     counts = np.histogram(confidence, EDGES)[0].tolist()
     rows = [
-        (f"{100 * low:g} to {100 * high:g} %", bar(count, max(counts)), percent(share))
-        for low, high, count, share in zip(
-            EDGES, EDGES[1:], counts, np.array(counts) / max(1, len(confidence)), strict=False
-        )
+        (f"{100 * low:g} to {100 * high:g} %", bar(n, max(counts)), percent(n / len(confidence)))
+        for low, high, n in zip(EDGES, EDGES[1:], counts, strict=False)
+        if n
     ]
     text = "Probability of the predicted label."
     return Section("Confidence", text, head=("confidence", "images", "share"), rows=rows)

@@ -77,8 +77,8 @@ def data_facts(
     """
     info = splits["train"].info
     used = np.flatnonzero(histograms.sum(0)).tolist()
-    # Of each channel of a colour image; else there is no telling what a channel is.
-    of = histograms if len(histograms) in (3, 4) else histograms.sum(0, keepdims=True)
+    # Of each channel, if they are few.
+    of = histograms if len(histograms) < 5 else histograms.sum(0, keepdims=True)
     mean, std = (
         ", ".join(f"{value / 255:.4f}" for value in column)
         for column in zip(*map(moments, of), strict=True)

@@ -1,5 +1,6 @@
 """What the evaluation report shows."""
 
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -11,8 +12,6 @@ from kfp_mnist_mxnet.evaluation.calibration import (
     BINS,
     Calibration,
     calibrate,
-    coverage,
-    thresholds,
 )
 from kfp_mnist_mxnet.evaluation.classes import (
     count_confusions,
@@ -20,7 +19,8 @@ from kfp_mnist_mxnet.evaluation.classes import (
     top_confusions,
     wilson_interval,
 )
-from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, percent_axis, short
+from kfp_mnist_mxnet.reports.coverage import coverage_section
+from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, short
 from kfp_mnist_mxnet.reports.page import (
     DASH,
     Picture,
@@ -64,8 +64,6 @@ def write_evaluation_report(
         {
             "accuracy": percent(correct / count),
             "95 % confidence interval": interval(correct, count),
-            "errors": wrong,
-            "baseline accuracy": percent(most / count),
             "ECE (15 bins)": percent(calibration.error),
         },
         [
@@ -136,8 +134,8 @@ def top_confusions_section(
         members = np.flatnonzero((labels == true) & (predicted == found))[:8]
         shown = [Picture(picture(np.asarray(images[i])), f"#{i}") for i in members]
         strips.append((f"{short(names[true])} as {short(names[found])}: {count:,}, {share}", shown))
-    text = "True class, predicted class, how often, and the share of the true class's images."
-    return Section("Most frequent confusions", text if strips else "There is none.", strips=strips)
+    text = "Share of the images of the true class." if strips else "There is none."
+    return Section("Most frequent confusions", text, strips=strips)
 
 
 def mistakes_section(
@@ -173,12 +171,12 @@ def classes_section(confusions: np.ndarray, names: Sequence[str]) -> Section:
     columns = (confusions.diagonal(), confusions.sum(1), confusions.sum(0))
     ranked = []
     for name, correct, true, found in zip(names, *map(np.ndarray.tolist, columns), strict=True):
-        f1 = 2 * correct / (true + found) if true + found else float("nan")
+        f1 = 2 * correct / (true + found) if true + found else math.inf  # which is shown as a dash
         row = (name, f"{true:,}", share(correct, found), share(correct, true), percent(f1))
-        ranked.append((2.0 if f1 != f1 else f1, row))
+        ranked.append((f1, row))
     return Section(
         "Per-class metrics",
-        "The worst F1 first; in brackets 95 % confidence intervals.",
+        "The worst F1 first, with 95 % confidence intervals.",
         head=("class", "images", "precision", "recall", "F1"),
         rows=[row for _, row in sorted(ranked, key=lambda pair: pair[0])],
         fold=f"All {len(names)} classes" if len(names) > FOLDED else "",
@@ -214,28 +212,4 @@ def reliability_section(calibration: Calibration) -> Section:
         figure=figure_svg(figure, "Reliability diagram"),
         head=("confidence", "images", "mean confidence", "accuracy"),
         rows=rows,
-    )
-
-
-def coverage_section(confidence: np.ndarray, correct: np.ndarray) -> Section:
-    """Return the accuracy of the most confident predictions against their share.
-
-    confidence: float32 (N,); correct: bool (N,).
-    """
-    kept, accuracy, _ = coverage(confidence, correct)
-    shown = np.unique(np.searchsorted(kept, np.linspace(0, 1 - 1e-9, 200)))
-    figure = new_figure(4.5, 3)
-    axes = figure.add_subplot()
-    axes.plot(kept[shown], accuracy[shown], marker="." if len(shown) < 20 else "")
-    axes.set_xlabel("share of the images that is kept")
-    axes.set_ylabel("accuracy")
-    for axis in (axes.xaxis, axes.yaxis):
-        percent_axis(axis)
-    return Section(
-        "Accuracy and coverage",
-        "To choose a threshold: predictions of less confidence are left to a person, the others "
-        "are kept.",
-        figure=figure_svg(figure, "Accuracy against the share kept"),
-        head=("kept", "accuracy of those kept", "confidence at least"),
-        rows=[tuple(map(percent, row)) for row in thresholds(confidence, correct)],
     )

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kfp_mnist_mxnet.evaluation.calibration import thresholds
 from kfp_mnist_mxnet.evaluation.classes import interval
 from kfp_mnist_mxnet.reports.confidence import confidence_section
+from kfp_mnist_mxnet.reports.coverage import coverage_section
 from kfp_mnist_mxnet.reports.page import Section, bar, percent, write_report
 
 SHOWN = 48  # predictions
@@ -63,13 +63,3 @@ def uncertain_section(labels: np.ndarray, confidence: np.ndarray, names: Sequenc
     text = f"The {len(rows)} images of least confidence, by their number from 0."
     head = ("image", "predicted class", "confidence")
     return Section("The least certain predictions", text, head=head, rows=rows)
-
-
-def coverage_section(confidence: np.ndarray, correct: np.ndarray) -> Section:
-    """Return the accuracy of the most confident predictions, by the share that is kept."""
-    return Section(
-        "Accuracy and coverage",
-        "To choose a threshold: predictions of less confidence are left to a person.",
-        head=("kept", "accuracy of those kept", "confidence at least"),
-        rows=[tuple(map(percent, row)) for row in thresholds(confidence, correct)],
-    )

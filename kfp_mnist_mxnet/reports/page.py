@@ -59,7 +59,7 @@ class Section(NamedTuple):
 
 
 def percent(share: float, digits: int = 2) -> str:
-    """Return a share, 0 to 1, as every report writes it: 99.33 %; a dash for NaN."""
+    """Return a share, 0 to 1, as every report writes it: 99.33 %; a dash if it is not finite."""
     return f"{share:.{digits}%}"[:-1] + "\N{NO-BREAK SPACE}%" if math.isfinite(share) else DASH
 
 
@@ -91,11 +91,14 @@ def write_report(
     facts: label to value, shown large at the top; lead: a sentence above them that judges;
     warnings: what the reader must know before the numbers, empty ones left out.
     """
-    shown = {"title": title, "facts": facts, "sections": sections, "lead": lead}
-    shown["warnings"] = [*filter(None, warnings)]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     page = environment.from_string(resource("report.html")).render(
-        style=shared_style() + resource("report.css"), **shown
+        style=shared_style() + resource("report.css"),
+        title=title,
+        facts=facts,
+        sections=sections,
+        lead=lead,
+        warnings=warnings,
     )
     # A lone surrogate, which JSON may bring, is no text that UTF-8 has.
     with open(path, "w", encoding="utf-8", errors="replace") as file:
