@@ -23,7 +23,7 @@ def test_measures_pixels_from_0_to_1():
     [
         (TRAINED, ""),
         ({**TRAINED, "class_counts": [5, 1]}, ""),  # chance, among so few
-        ({**TRAINED, "class_counts": [900, 100]}, "shares of the classes by 40 %"),
+        ({**TRAINED, "class_counts": [900, 100]}, "shares of the predicted classes by 40 %"),
         ({**TRAINED, "pixel_mean": 0.87}, "pixels 0.870 +- 0.310"),
         ({**TRAINED, "pixel_std": 0.1}, "in training 0.130 +- 0.310"),
         ({"class_counts": [0, 0]}, ""),  # no images
@@ -55,10 +55,10 @@ def test_predict_warns_of_inverted_images(artifacts, trained, caplog):
     outputs = artifacts.run(predict, model=trained["model"], data=data)
     page = pathlib.Path(outputs["preview"].path).read_text()
     assert (
-        "Warning: The images differ from the training data: shares of the classes by 35 %; pixels"
+        "Warning: Far from the training data: shares of the predicted classes by 35 %; pixels"
         in page
     )
-    assert "The images differ from the training data" in caplog.text
+    assert "Far from the training data" in caplog.text
 
 
 def test_predict_finds_images_like_those_in_training_unremarkable(artifacts, trained):

@@ -36,7 +36,7 @@ def describe_drift(found: dict[str, Any], trained: Any) -> str:
         distance = abs(shares[0] - shares[1]).sum() / 2
         # The mean distance of a sample from its own distribution is at most sqrt(K / N) / 2.
         if distance > FAR + math.sqrt(len(counts[0]) / max(1, counts[0].sum())) / 2:
-            reasons.append(f"shares of the classes by {100 * distance:.0f} %")
+            reasons.append(f"shares of the predicted classes by {100 * distance:.0f} %")
         mean, std = (float(found[name]) - float(trained[name]) for name in PIXELS)
         if abs(mean) > trained["pixel_std"] / 4 or abs(std) > trained["pixel_std"] / 4:
             shown = (
@@ -45,4 +45,4 @@ def describe_drift(found: dict[str, Any], trained: Any) -> str:
             reasons.append(f"pixels {', in training '.join(shown)}")
     except (KeyError, TypeError, ValueError, OverflowError):
         pass  # older models do not say it all, and no images have no pixels
-    return f"The images differ from the training data: {'; '.join(reasons)}." if reasons else ""
+    return f"Far from the training data: {'; '.join(reasons)}." if reasons else ""
