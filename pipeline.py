@@ -30,7 +30,7 @@ LIGHTWEIGHT = Resources("500m", "256Mi", "1", "1Gi", timeout=1800)
 
 # How long a loop may be where steps carry code, and where the image or the wheel has it: Argo keeps
 # a run in 1 MiB. tests/workflow_size.py estimates what it needs.
-MAX_TRIALS = (20, 200)
+MAX_TRIALS = (12, 200)
 MAX_SHARDS = (100, 230)
 
 

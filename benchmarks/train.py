@@ -191,7 +191,7 @@ def train_and_score(directory: str, **parameters: Any) -> dict[str, float]:
         )
         predictor = Predictor(f"{scratch}/model", BATCH_SIZE)
     images, labels = load(directory, "test_data")
-    correct = count_correct(predictor.modules, images, labels)
+    correct, _ = count_correct(predictor.modules, images, labels)
     about = {name: metrics.metadata[name] for name in ("seconds", "epochs")}
     return {**about, "accuracy": correct / len(labels)}
 

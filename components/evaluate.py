@@ -26,7 +26,8 @@ def evaluate(
             the data call them.
 
     Returns:
-        metrics: Accuracy, log loss, precision, recall, F1, calibration error and speed.
+        metrics: Accuracy and that of always predicting the most common class, log loss,
+            precision, recall, F1, expected calibration error and speed.
         confusion_matrix: True labels in rows, predicted labels in columns, and the ROC.
         evaluation_report: What the model gets right and wrong.
         Output: The accuracy, 0 to 1.

@@ -37,7 +37,8 @@ def export(
         onnx_model: Directory that Triton and OpenVINO Model Server load as it is:
             <model_name>/1/model.onnx, and what they need beside it.
         model_card: What the model is, what it is for, its scores, how it was trained, in Markdown.
-        metrics: The largest difference of a probability, the size and the speed.
+        metrics: The largest difference of a probability, the size, the speed, and the median and
+            95th percentile of the latency for one image at a time.
         export_report: The comparison with the MXNet model, the network in ONNX, and the files.
 
     Raises:

@@ -24,7 +24,8 @@ def merge(
     Returns:
         predictions: Probabilities and labels of all images.
         metrics: The number of images and, where there are labels, of errors, and the accuracy.
-        merge_report: How often each label was predicted.
+        merge_report: How often each class was predicted, how sure the model is and, where there
+            are labels, the accuracy at each threshold of confidence.
 
     Raises:
         ValueError: A shard is missing, duplicated, truncated, or of another model.
@@ -47,7 +48,7 @@ def merge(
         join_shards(directory, ordered, num_images)
         scores = {"images": num_images, **count_correct_labels(directory, true)}
         names = name_classes(ordered[0].class_names, ordered[0].num_classes)
-        write_merge_report(report, directory, names, scores, len(shards))
+        write_merge_report(report, directory, names, scores, len(shards), true)
     if "accuracy" in scores:
         logging.info("accuracy %.4f, %d errors", scores["accuracy"], scores["errors"])
     for name, value in scores.items():

@@ -34,7 +34,7 @@ def predict(
     Returns:
         predictions: Probabilities and labels of the images.
         metrics: The number of images and the images predicted in a second.
-        preview: The first images with their predictions.
+        preview: The least certain predictions with their images, and how sure the model is.
 
     Raises:
         ValueError: The model or the images can't be read, the image shapes differ, or a parameter
@@ -43,8 +43,11 @@ def predict(
     import logging
     import time
 
+    import numpy as np
+
     from kfp_mnist_mxnet.data.class_names import name_classes
     from kfp_mnist_mxnet.data.dataset import read_images
+    from kfp_mnist_mxnet.prediction.drift import describe_drift, measure
     from kfp_mnist_mxnet.prediction.predictions import log_unknown_classes, write_predictions
     from kfp_mnist_mxnet.prediction.predictor import Predictor
     from kfp_mnist_mxnet.prediction.shard_range import shard_range
@@ -60,12 +63,15 @@ def predict(
     notice = log_unknown_classes(data.path, predictor.info.num_classes)
     if notice:
         logging.warning("%s", notice)
-        facts["note"] = notice
     with staged(predictions, preview) as (directory, page):
         started = time.perf_counter()
         write_predictions(directory, predictor, images, first=start)
         speed = len(images) / (time.perf_counter() - started)
+        labels = np.load(directory / "labels.npy")
+        counts = np.bincount(labels, minlength=predictor.info.num_classes)
+        if drift := describe_drift(measure(images, counts), predictor.info.data):
+            logging.warning("%s", drift)
         names = name_classes(predictor.info.class_names, predictor.info.num_classes)
-        write_preview(page, directory, images, names, facts, first=start)
+        write_preview(page, directory, images, names, facts, start, (notice, drift))
     metrics.log_metric("images", len(images))
     metrics.log_metric("images_per_second", speed)

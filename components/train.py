@@ -59,7 +59,7 @@ def train(
 
     Returns:
         model: The trained model.
-        metrics: Accuracy, speed and size.
+        metrics: Accuracy and loss in training and validation, speed and size.
         training_report: What happened during training.
 
     Raises:
@@ -89,7 +89,7 @@ def train(
     from kfp_mnist_mxnet.storage.staging import staged
     from kfp_mnist_mxnet.storage.store import open_store
     from kfp_mnist_mxnet.training.checkpoint import Checkpoint
-    from kfp_mnist_mxnet.training.history import brief_history
+    from kfp_mnist_mxnet.training.history import brief_history, describe_settings
     from kfp_mnist_mxnet.training.scoring import check_validation
     from kfp_mnist_mxnet.training.trainer import Trainer
 
@@ -133,14 +133,21 @@ def train(
             "mxnet": mx.__version__,
             "python": platform.python_version(),
         },
+        data={
+            "class_counts": data.info.class_counts,
+            **data.info.pixels,
+            "validation_images": len(validation.images),
+        },
+        stop_reason=trainer.stop_reason,
         diverged=diverged,
     )
     model.framework = "mxnet"
+    shown = describe_settings(settings, overrides, len(trainer.history))
     if diverged:
         with staged(model, training_report) as (directory, page):
             directory.mkdir()
             info.save(directory)
-            write_divergence_report(page, diverged, settings)
+            write_divergence_report(page, diverged, shown, trainer.history)
         return
     layers = describe_layers(trainer.network, shape)
     final = trainer.metrics()
@@ -150,7 +157,7 @@ def train(
             page,
             trainer.history,
             trainer.stop_reason,
-            settings,
+            shown,
             final,
             layers,
             trainer.first_filters(),

@@ -122,6 +122,15 @@ def test_merge_reports_the_accuracy_where_there_are_labels(artifacts, three_shar
     assert values == {"images": 100, "errors": 0, "accuracy": 1.0}
 
 
+def test_the_report_of_merged_predictions_judges_them(artifacts, three_shards):
+    shards, data = three_shards
+    page = pathlib.Path(merged(artifacts, shards, data["labels"])["merge_report"].path).read_text()
+    page = page.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Accuracy 100.00 % (95 % interval 96.30 to 100.00), 0 of 100 wrong." in page
+    for title in ("Confidence", "The least certain predictions", "Accuracy and coverage"):
+        assert f"<h2>{title}</h2>" in page
+
+
 def test_more_shards_than_batches(artifacts, trained, tmp_path):
     _, data = ingested(artifacts, write_idx_set(tmp_path / "few", test=3))
     shards = [predicted(artifacts, trained["model"], data["images"], i, 4) for i in range(4)]

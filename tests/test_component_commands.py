@@ -68,7 +68,7 @@ def test_killed_in_an_epoch_it_goes_on_to_the_same_parameters(tmp_path, artifact
     with start(options) as resumed:
         log = resumed.communicate()[0]
     assert resumed.returncode == 0
-    assert f"Resuming after epoch 0 of {checkpoint}" in log
+    assert f"Resuming after epoch 1 of {checkpoint}" in log
     assert "Epoch[0] Train-accuracy" not in log
     assert parameter_bytes(model) == parameter_bytes(pathlib.Path(whole.path))
     assert json.loads((tmp_path / "metrics.json").read_text())["validation_accuracy"] > 0.9

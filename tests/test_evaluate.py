@@ -12,10 +12,13 @@ from sklearn import metrics as sklearn_metrics
 
 from kfp_mnist_mxnet.components.evaluate import evaluate
 from kfp_mnist_mxnet.components.predict import predict
-from kfp_mnist_mxnet.evaluation.calibration import calibrate
-from kfp_mnist_mxnet.evaluation.classes import class_metrics, count_confusions
+from kfp_mnist_mxnet.evaluation.calibration import calibrate, coverage, thresholds
+from kfp_mnist_mxnet.evaluation.classes import class_metrics, count_confusions, top_confusions
 from kfp_mnist_mxnet.evaluation.scores import roc_points, scores
 from kfp_mnist_mxnet.reports.evaluation import write_evaluation_report
+from kfp_mnist_mxnet.reports.page import DASH, percent
+
+SPACE = "\N{NO-BREAK SPACE}"
 
 
 def score(artifacts, model, data, **parameters):
@@ -55,6 +58,7 @@ def test_every_metric_is_a_finite_python_number(artifacts, trained, hard_data):
     values = outputs["metrics"].metadata
     assert sorted(values) == [
         "accuracy",
+        "baseline_accuracy",
         "errors",
         "expected_calibration_error",
         "images",
@@ -77,6 +81,7 @@ def test_agrees_with_predict_and_with_scikit_learn(artifacts, trained, hard_data
     assert counts(outputs) == sklearn_metrics.confusion_matrix(labels, predicted).tolist()
     values = outputs["metrics"].metadata
     assert values["errors"] == (labels != predicted).sum()
+    assert values["baseline_accuracy"] == 834 / 2500
     assert values["log_loss"] == pytest.approx(sklearn_metrics.log_loss(labels, probabilities))
     assert values["macro_f1"] == sklearn_metrics.f1_score(labels, predicted, average="macro")
     own = probabilities[np.arange(2500), labels]
@@ -180,7 +185,8 @@ def test_the_interval_in_the_report_is_the_published_one(tmp_path, correct, imag
     )  # correct are those of the label 0
     pixels = np.zeros((images, 1, 2, 2), np.uint8)
     write_evaluation_report(tmp_path / "page.html", pixels, labels, probabilities, ["a", "b"])
-    assert f"<dd>{low:.2%} to {high:.2%}</dd>" in (tmp_path / "page.html").read_text()
+    shown = f"{100 * low:.2f} to {100 * high:.2f}".replace(" ", SPACE)
+    assert f"<dd>{shown}</dd>" in (tmp_path / "page.html").read_text()
 
 
 def test_the_figures_of_a_class_count_its_images_and_its_predictions():
@@ -191,6 +197,60 @@ def test_the_figures_of_a_class_count_its_images_and_its_predictions():
         ("never", 0, 0.0, 0.0, 0.0),
         ("only predicted", 0, 0.0, 0.0, 0.0),
     ]
+
+
+def judged(tmp_path, labels, right) -> str:
+    """The report on made-up labels, of which all but those at the end of `right` are predicted."""
+    labels = np.array(labels, np.uint8)
+    predicted = np.where(np.arange(len(labels)) < right, labels, (labels + 1) % 3)
+    probabilities = np.full((len(labels), 3), 0.1, np.float32)
+    probabilities[np.arange(len(labels)), predicted] = 0.8
+    pixels = np.zeros((len(labels), 1, 2, 2), np.uint8)
+    write_evaluation_report(
+        tmp_path / "page.html", pixels, labels, probabilities, ["cat", "dog", "never"]
+    )
+    return (tmp_path / "page.html").read_text().replace(SPACE, " ")
+
+
+def test_the_report_begins_with_the_accuracy_and_the_baseline(tmp_path):
+    page = judged(tmp_path, [0] * 600 + [1] * 400, 990)
+    assert "Accuracy 99.00 % (95 % interval 98.17 to 99.46), 10 of 1,000 wrong; " in page
+    assert "always predicting the most common class: 60.00 %." in page
+    assert "Warning" not in page
+
+
+def test_a_model_no_better_than_the_most_common_class_is_called_so(tmp_path):
+    page = judged(tmp_path, [0] * 30 + [1] * 10, 31)
+    assert "the model is no better than always predicting the most common class, cat" in page
+
+
+def test_confusions_and_classes_are_shown_worst_first_and_undefined_as_a_dash(tmp_path):
+    page = judged(tmp_path, [0] * 600 + [1] * 400, 990)
+    assert "<span>dog as never: 10, 2.5 %</span>" in page
+    assert 'title="true dog, predicted never: 10 of 400, 2.5 %"' in page
+    rows = re.findall(r"<tr><td>(\w+)</td><td>[\d,]+</td><td>(.*?)</td><td>(.*?)</td>", page)
+    assert [name for name, *_ in rows] == ["never", "dog", "cat"]
+    assert rows[0][1:] == ("0.00 % (0.00 to 27.75)", DASH)
+    assert rows[1][2] == "97.50 % (95.46 to 98.64)"
+
+
+def test_confusions_are_counted_without_what_is_right():
+    matrix = np.array([[9, 0, 2], [5, 0, 0], [0, 1, 3]])
+    assert top_confusions(matrix, 2) == [(1, 0, 5), (0, 2, 2)]
+    assert len(top_confusions(matrix, 9)) == 3
+
+
+def test_coverage_of_an_example_by_hand():
+    confidence = np.array([0.5, 0.9, 0.9, 0.7])
+    kept, accuracy, least = coverage(confidence, np.array([False, True, False, True]))
+    assert kept.tolist() == [0.5, 0.75, 1]
+    assert accuracy.tolist() == [0.5, pytest.approx(2 / 3), 0.5]
+    assert least.tolist() == [0.9, 0.7, 0.5]
+
+
+def test_thresholds_begin_with_all_and_name_none_twice():
+    rows = thresholds(np.array([0.9, 0.9, 0.8]), np.array([True, True, False]))
+    assert [row[0] for row in rows] == [1, pytest.approx(2 / 3)]
 
 
 def test_class_names_stand_in_matrix_and_report(artifacts, trained):
@@ -217,12 +277,14 @@ def test_refuses_class_names_that_name_nothing(artifacts, trained, names):
 def test_report_shows_what_it_promises(artifacts, trained, hard_data):
     accuracy, outputs = score(artifacts, trained["model"], hard_data)
     page = pathlib.Path(outputs["evaluation_report"].path).read_text()
-    assert f"{accuracy:.2%}" in page
+    assert percent(accuracy) in page
     assert re.findall("<h2>(.*)</h2>", page) == [
         "Confusion matrix",
+        "Most frequent confusions",
         "The most confident mistakes",
         "Per-class metrics",
         "Reliability",
+        "Accuracy and coverage",
     ]
     assert page.count("<figure>") == 24
 

@@ -368,9 +368,12 @@ def test_every_metric_is_a_finite_python_number(artifacts, trained):
         "largest_difference",
         "mxnet_images_per_second",
         "onnx_images_per_second",
+        "onnx_latency_p50_ms",
+        "onnx_latency_p95_ms",
     ]
     assert {type(value) for value in values.values()} <= {int, float}
     assert all(map(math.isfinite, values.values()))
+    assert 0 < values["onnx_latency_p50_ms"] <= values["onnx_latency_p95_ms"]
     assert values["bytes"] == onnx_file(outputs).stat().st_size
 
 
@@ -439,7 +442,7 @@ def test_the_card_says_what_it_takes_to_trust_a_model(artifacts, trained):
     assert f"SHA-256 of the training data:\n\n{about['train_data_sha256']}\n" in card
     assert "| version of mxnet | 1.9.1 |" in card
     assert "| seed | 0 |" in card
-    assert re.search(r"\| 95 % confidence interval \| \d+\.\d\d% to \d+\.\d\d% \|", card)
+    assert re.search(r"\| 95 % confidence interval \| \d+\.\d\d\sto\s\d+\.\d\d % \|", card)
     assert re.search(r"^\| 2 \| 8 \| [\d.]+% \| [\d.]+% \| [\d.]+% \|$", card, re.MULTILINE)
     root = pathlib.Path(outputs["onnx_model"].path)
     assert (root / "mnist" / "README.md").read_text() == card

@@ -2,6 +2,7 @@ import gzip
 import hashlib
 import json
 import pathlib
+import re
 import shutil
 import struct
 import tracemalloc
@@ -141,6 +142,25 @@ def test_report_shows_samples_and_counts(tmp_path, artifacts):
     assert "<svg" in page
 
 
+def test_report_shows_a_row_of_samples_and_the_share_of_each_class(tmp_path, artifacts):
+    names = ["<top>", "middle", "bottom"]
+    outputs = artifacts.ingest(write_idx_set(tmp_path / "idx", train=600), class_names=names)
+    page = pathlib.Path(outputs["data_report"].path).read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert re.findall('<div class="strip"><span>(.*?)</span>', page) == ["&lt;top&gt;", *names[1:]]
+    assert "<td>middle</td><td>180 (33.3 %)</td><td>20 (33.3 %)</td><td>8 (32.0 %)</td>" in page
+
+
+def test_report_shows_the_mean_of_each_colour(tmp_path, artifacts):
+    outputs = artifacts.ingest(write_idx_set(tmp_path / "idx", shape=(12, 12, 3)))
+    page = pathlib.Path(outputs["data_report"].path).read_text()
+    images, _ = load(outputs["train_data"])
+    means = ", ".join(f"{mean / 255:.4f}" for mean in images.mean((0, 2, 3)))
+    assert f"<dt>mean</dt><dd>{means}</dd>" in page
+    pixels = outputs["train_data"].metadata["pixels"]
+    assert pixels["pixel_mean"] == pytest.approx(images.mean() / 255)
+    assert pixels["pixel_std"] == pytest.approx(images.std() / 255)
+
+
 def test_report_shows_range_and_duplicates(tmp_path, artifacts):
     source = write_idx_set(tmp_path / "idx")
     train = np.zeros((64, 12, 12), np.uint8)
@@ -206,7 +226,7 @@ def test_tells_of_classes_without_images(tmp_path, artifacts, caplog, train, tes
     (message,) = caplog.messages
     assert message.startswith(f"{source}: no image has the label {empty}: number the classes from")
     page = pathlib.Path(outputs["data_report"].path).read_text()
-    assert f"<dt>labels without images</dt><dd>{empty}</dd>" in page
+    assert f"<dt>classes without images</dt><dd>{empty}</dd>" in page
 
 
 def test_a_class_that_one_split_has_is_not_empty(tmp_path, artifacts, caplog):
@@ -214,7 +234,7 @@ def test_a_class_that_one_split_has_is_not_empty(tmp_path, artifacts, caplog):
     write_idx(source / "t10k-labels-idx1-ubyte", np.full(25, 2, np.uint8))
     report = artifacts.ingest(source)["data_report"]
     assert caplog.messages == []
-    assert "labels without images" not in pathlib.Path(report.path).read_text()
+    assert "classes without images" not in pathlib.Path(report.path).read_text()
 
 
 def test_no_fraction_gives_an_empty_validation_split(tmp_path, artifacts):

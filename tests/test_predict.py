@@ -3,6 +3,7 @@ import hashlib
 import itertools
 import mmap
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -93,12 +94,27 @@ def test_no_images_give_no_predictions(artifacts, trained):
     assert "There are no images" in pathlib.Path(outputs["preview"].path).read_text()
 
 
-def test_preview_shows_the_three_likeliest_labels(artifacts, trained):
+def test_preview_shows_the_least_certain_with_the_three_likeliest_labels(artifacts, trained):
+    data = some_data(artifacts, shape=(100, 1, 12, 12))
+    outputs = run_predict(artifacts, trained["model"], data)
+    page = pathlib.Path(outputs["preview"].path).read_text().replace("\N{NO-BREAK SPACE}", " ")
+    probabilities = load(outputs)[0]
+    first, *others = np.argsort(probabilities.max(1), kind="stable")[:48]
+    captions = re.findall("<figcaption>#([0-9]+)\n", page)
+    assert captions == [str(i) for i in (first, *others)]
+    row = probabilities[first]
+    shown = "\n".join(f"{label}: {row[label]:.1%}"[:-1] + " %" for label in np.argsort(-row))
+    assert f"<figcaption>#{first}\n{shown}</figcaption>" in page
+
+
+def test_preview_counts_how_sure_the_model_is(artifacts, trained):
     outputs = run_predict(artifacts, trained["model"], trained["test_data"])
     page = pathlib.Path(outputs["preview"].path).read_text()
-    row = load(outputs)[0][24]
-    shown = "\n".join(f"{label}: {row[label]:.1%}" for label in np.argsort(-row))
-    assert f"<figcaption>#24\n{shown}</figcaption>" in page
+    counts = re.findall('<td class="bar"[^>]*>([0-9]+)</td>', page)
+    edges = (0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
+    assert list(map(int, counts)) == [
+        n for n in np.histogram(load(outputs)[0].max(1), edges)[0].tolist() if n
+    ]
 
 
 def test_classes_that_the_model_does_not_know_are_reported(artifacts, trained, caplog):

@@ -3,6 +3,7 @@
 import inspect
 import json
 import pathlib
+import re
 
 import pytest
 from conftest import as_options, command, write_idx_set
@@ -11,7 +12,10 @@ from kfp import dsl
 from kfp_mnist_mxnet.components.compare import compare
 from kfp_mnist_mxnet.components.plan import plan
 from kfp_mnist_mxnet.components.train import train
+from kfp_mnist_mxnet.evaluation.comparison import Trial, ties_of, varied_names
 from kfp_mnist_mxnet.model.hyperparameters import RULES, UNSET
+from kfp_mnist_mxnet.model.recipes import choose_hyperparameters
+from kfp_mnist_mxnet.reports.sweep import write_sweep_report
 
 
 @pytest.fixture
@@ -92,12 +96,65 @@ def test_compare_takes_the_best_last_epoch(tmp_path, artifacts):
     assert outputs["metrics"].metadata["trial_1_validation_accuracy"] == 0.5
 
 
-def test_compare_shows_the_trials_by_what_differs(tmp_path, artifacts):
-    models = [made_up_model(tmp_path, "tanh", 0.5), made_up_model(tmp_path, "<relu>", 0.8)]
+def shown(artifacts, models) -> str:
     page = pathlib.Path(compared(artifacts, models)["sweep_report"].path).read_text()
-    assert page.index("<td>activation=&lt;relu&gt; (chosen)") < page.index("<td>activation=tanh")
-    assert "epochs=2" not in page
+    return page.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_compare_shows_the_trials_by_number_and_what_differs(tmp_path, artifacts):
+    models = [made_up_model(tmp_path, "tanh", 0.5), made_up_model(tmp_path, "<relu>", 0.8)]
+    page = shown(artifacts, models)
+    first, second = "<td>#2 (chosen)</td><td>&lt;relu&gt;</td>", "<td>#1</td><td>tanh</td>"
+    assert page.index(first) < page.index(second)
+    assert re.findall("<th scope=.col.>(.*?)</th>", page)[:2] == ["trial", "activation"]
     assert "<relu>" not in page
+
+
+def trial_of(recipe: str, accuracy: float = 0.9, images: int = 0, **own) -> Trial:
+    settings = {"recipe": recipe, **choose_hyperparameters(recipe, own).to_dict()}
+    settings["hidden_units"] = [*settings["hidden_units"][:-1], 10]
+    record = {"train_loss": 0.1, "train_accuracy": 0.9, "validation_accuracy": accuracy}
+    return Trial("", settings, [record], images=images)
+
+
+def test_what_follows_from_the_recipe_is_one_column():
+    assert varied_names([trial_of("default"), trial_of("best"), trial_of("tutorial")]) == ["recipe"]
+    own = [trial_of("default"), trial_of("best", learning_rate=0.05)]
+    assert varied_names(own) == ["recipe", "learning_rate"]
+    assert varied_names([trial_of("best"), trial_of("best", activation="tanh")]) == ["activation"]
+
+
+def test_trials_within_each_others_interval_are_called_equal(tmp_path):
+    scores = (0.97, 0.991, 0.99, 0.9895)
+    trials = [
+        trial_of("default", score, 1000, learning_rate=(i + 1) / 10)
+        for i, score in enumerate(scores)
+    ]
+    assert ties_of(trials, 1) == [2, 3]
+    write_sweep_report(tmp_path / "page.html", trials, 1)
+    page = (tmp_path / "page.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "#3 and #4 are as good as the chosen #2" in page
+    assert "Validation accuracy 99.10 % (95 % interval 98.30 to 99.53)" in page
+    assert "<td>99.10 % (98.30 to 99.53)</td>" in page
+
+
+def test_without_the_number_of_images_no_trials_are_called_equal(tmp_path):
+    trials = [trial_of("default", 0.99), trial_of("best", 0.9899)]
+    assert ties_of(trials, 0) == []
+
+
+def test_every_named_curve_has_its_number_and_a_plot_of_what_was_varied(tmp_path):
+    trials = [trial_of("default", 0.9 + i / 1000, learning_rate=10.0**-i) for i in range(12)]
+    write_sweep_report(tmp_path / "page.html", trials, 11)
+    page = (tmp_path / "page.html").read_text()
+    curves, panels = re.findall("<svg.*?</svg>", page, flags=re.DOTALL)
+    assert set(re.findall(r">(#\d+)<", curves)) == {f"#{i}" for i in range(1, 13)}
+    assert ">learning_rate<" in panels
+    assert curves.count("#1f77b4") > 0
+
+
+def test_compare_knows_the_number_of_validation_images(trained):
+    assert Trial.read(trained["model"].path).images == 60
 
 
 def test_compare_refuses_a_model_without_validation_accuracy(tmp_path, artifacts):
@@ -109,7 +166,10 @@ def test_compare_refuses_a_model_without_validation_accuracy(tmp_path, artifacts
 def diverged_model(root: pathlib.Path, name: str) -> dsl.Model:
     """A model directory as a training that diverged writes it."""
     model = made_up_model(root, name)
-    about = {"hyperparameters": {"activation": name}, "diverged": "the loss became nan"}
+    about = {
+        "hyperparameters": {"activation": name, "epochs": 2},
+        "diverged": "the loss became nan",
+    }
     pathlib.Path(model.path, "model.json").write_text(json.dumps(about))
     return model
 
@@ -124,7 +184,7 @@ def test_a_trial_that_diverged_is_the_worst(tmp_path, artifacts):
     assert outputs["metrics"].metadata["best_trial"] == 2
     assert outputs["metrics"].metadata["trial_1_validation_accuracy"] == 0
     page = pathlib.Path(outputs["sweep_report"].path).read_text()
-    assert page.index("activation=relu (chosen)") < page.index("activation=tanh")
+    assert page.index("<td>#2 (chosen)</td><td>relu") < page.index("<td>#1</td><td>tanh")
     assert page.count("<td>diverged") == 2
 
 

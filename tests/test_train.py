@@ -18,11 +18,13 @@ from kfp_mnist_mxnet.model.module import bind_module
 from kfp_mnist_mxnet.model.network import build_network
 from kfp_mnist_mxnet.model.recipes import choose_hyperparameters
 from kfp_mnist_mxnet.model.saving import save_parameters
+from kfp_mnist_mxnet.reports.training import write_divergence_report
 from kfp_mnist_mxnet.runtime.devices import contexts
 from kfp_mnist_mxnet.runtime.engine import mx
 from kfp_mnist_mxnet.training import trainer
 from kfp_mnist_mxnet.training.augmentation import Warper
 from kfp_mnist_mxnet.training.batches import training_batches
+from kfp_mnist_mxnet.training.history import Epoch, describe_settings
 from kfp_mnist_mxnet.training.schedule import learning_rate_at
 from kfp_mnist_mxnet.training.scoring import score
 from kfp_mnist_mxnet.training.trainer import Trainer
@@ -393,6 +395,9 @@ def test_a_small_batch_goes_to_fewer_contexts():
 def test_report_shows_the_curves_and_the_network(trained):
     page = pathlib.Path(trained["training_report"].path).read_text()
     for text in (
+        "<td>learning_rate</td><td>0.1 (recipe default)</td>",
+        "<td>batch_size</td><td>8 (set)</td>",
+        ">validation<",
         "learning rate",
         "conv0",
         "8\N{NO-BREAK SPACE}x\N{NO-BREAK SPACE}10",
@@ -417,6 +422,7 @@ import itertools, pathlib
 import numpy as np
 from kfp_mnist_mxnet.data.dataset import DatasetInfo, Split
 from kfp_mnist_mxnet.model.recipes import choose_hyperparameters
+from kfp_mnist_mxnet.reports.training import write_divergence_report
 from kfp_mnist_mxnet.runtime.devices import contexts
 from kfp_mnist_mxnet.runtime.engine import mx
 from kfp_mnist_mxnet.training.trainer import Trainer
@@ -467,3 +473,35 @@ def test_the_validation_accuracy_is_that_of_the_model(tmp_path, artifacts):
     data = data["validation_data"]
     accuracy = artifacts.run(evaluate, model=outputs["model"], data=data)["Output"]
     assert outputs["metrics"].metadata["validation_accuracy"] == accuracy
+
+
+def test_the_validation_loss_is_that_of_the_model(tmp_path, artifacts):
+    data = artifacts.ingest(write_idx_set(tmp_path / "idx", train=400), validation_fraction=0.5)
+    outputs = artifacts.train(data, epochs=2, learning_rate=0.002)
+    judged = artifacts.run(
+        evaluate, model=outputs["model"], data=data["validation_data"], metrics=None
+    )
+    loss = outputs["metrics"].metadata["validation_loss"]
+    assert loss == pytest.approx(judged["metrics"].metadata["log_loss"], rel=1e-5)
+    about = json.loads(pathlib.Path(outputs["model"].path, "model.json").read_text())
+    assert about["history"][-1]["validation_loss"] == loss
+
+
+def test_a_report_shows_resolved_values_and_where_they_come_from():
+    own = {"epochs": -1, "learning_rate": 0.05, "activation": ""}
+    chosen = choose_hyperparameters("default", own)
+    settings = {"recipe": "default", **chosen.to_dict(), "seed": 3, "batch_size": 40}
+    shown = describe_settings(settings, own, 7)
+    assert shown["learning_rate"] == "0.05 (set)"
+    assert shown["activation"] == "relu (recipe default)"
+    assert shown["epochs"] == "7 (automatic, recipe default)"
+    assert shown["batch_size"] == "40 (derived)"
+    assert (shown["recipe"], shown["seed"]) == ("default", "3")
+
+
+def test_an_error_of_nothing_is_drawn_and_the_last_epoch_marked(tmp_path):
+    epochs = [Epoch(1, 0.1, 1, 9, [[n, 0.1, 1.0, 0.1]], 1.0) for n in (1, 2)]
+    write_divergence_report(tmp_path / "page.html", "the loss became nan", {}, epochs)
+    page = (tmp_path / "page.html").read_text()
+    assert "Error, loss and learning rate" in page
+    assert ">validation<" in page

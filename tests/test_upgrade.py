@@ -50,9 +50,9 @@ def test_data_and_a_checkpoint_of_before_train_on(artifacts, tmp_path, caplog, o
     with caplog.at_level("INFO"):
         uri = str(tmp_path / "checkpoint")
         made = artifacts.train(data, **settings, checkpoint_uri=uri)["model"]
-    assert any("Resuming after epoch 0" in line for line in caplog.messages) == checkpoint
+    assert any("Resuming after epoch 1" in line for line in caplog.messages) == checkpoint
     new = json.loads(pathlib.Path(made.path, "model.json").read_text())
-    assert new.keys() == before.keys()
+    assert new.keys() == before.keys() | {"data", "stop_reason"}
     assert new["hyperparameters"] == BEFORE | before["hyperparameters"]
     for key in ("input_shape", "num_classes", "train_data_sha256"):
         assert new[key] == before[key]

@@ -3,7 +3,7 @@
 images.npy    uint8, shape (N, C, H, W)
 labels.npy    uint8, shape (N,), values 0 .. num_classes - 1
 dataset.json  num_images, image_shape [C, H, W], num_classes, class_counts, source, sha256, and
-              class_names, where they are known
+              class_names and pixels (pixel_mean and pixel_std, 0 to 1), where they are known
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ class DatasetInfo:
     """What is known about a data set: the content of dataset.json.
 
     sha256: of the images and the labels, "" where it is not known; class_names: of all classes, or
-    empty.
+    empty; pixels: pixel_mean and pixel_std of all images, 0 to 1, or empty.
     """
 
     num_images: int
@@ -41,6 +41,7 @@ class DatasetInfo:
     source: str
     sha256: str
     class_names: list[str] = dataclasses.field(default_factory=list)
+    pixels: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def load(cls, directory: str | pathlib.Path) -> Self:
@@ -52,7 +53,7 @@ class DatasetInfo:
         """
         content = read_json(directory, INFO_FILE)
         num_classes, sha256 = content.get("num_classes"), content.get("sha256", "")
-        shape = content.get("image_shape")
+        shape, pixels = content.get("image_shape"), content.get("pixels")
         if type(num_classes) is not int or not 1 <= num_classes <= 256:
             raise DamagedFile(
                 f"{directory}/dataset.json does not say the number of classes: num_classes must be "
@@ -68,6 +69,7 @@ class DatasetInfo:
             source=content.get("source", ""),
             sha256=sha256,
             class_names=check_class_names(content.get("class_names", []), num_classes),
+            pixels=pixels if isinstance(pixels, dict) else {},
         )
 
     def save(self, directory: pathlib.Path) -> None:
@@ -77,8 +79,9 @@ class DatasetInfo:
     def metadata(self) -> dict[str, Any]:
         """Return the content of dataset.json, which is also the artifact's metadata."""
         content = {**dataclasses.asdict(self), "image_shape": list(self.image_shape)}
-        if not self.class_names:
-            del content["class_names"]
+        for name in ("class_names", "pixels"):
+            if not content[name]:
+                del content[name]
         return content
 
 
@@ -145,6 +148,7 @@ def finish_dataset(
     num_classes: int,
     source: str,
     class_names: Sequence[str] = (),
+    pixels: dict[str, float] | None = None,
 ) -> DatasetInfo:
     """Write what a data set directory needs beside its images, and return what is known about it.
 
@@ -161,6 +165,7 @@ def finish_dataset(
         source=source,
         sha256=digest.hexdigest(),
         class_names=list(class_names),
+        pixels=pixels or {},
     )
     info.save(directory)
     return info

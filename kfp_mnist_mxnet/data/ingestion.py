@@ -14,7 +14,7 @@ from kfp_mnist_mxnet.data.class_names import check_class_names
 from kfp_mnist_mxnet.data.dataset import DatasetInfo, ImageWriter, check_disk_space, finish_dataset
 from kfp_mnist_mxnet.data.idx import IdxFile
 from kfp_mnist_mxnet.data.names import Files, spellings
-from kfp_mnist_mxnet.data.statistics import PixelStatistics, hash_images
+from kfp_mnist_mxnet.data.statistics import PixelStatistics, describe_pixels, hash_images
 from kfp_mnist_mxnet.errors import InvalidInput
 
 SPLITS = ("train", "validation", "test")
@@ -153,7 +153,10 @@ def ingest_files(
     splits = {
         split: Ingested(
             directory,
-            finish_dataset(directory, shape, writer, labels, num_classes, source, class_names),
+            finish_dataset(
+                *(directory, shape, writer, labels, num_classes, source, class_names),
+                describe_pixels(statistics.histograms.sum(0)),
+            ),
             statistics,
         )
         for split, directory, (writer, statistics), labels in parts
@@ -179,7 +182,7 @@ def write_images(
     group: (N,), the index of the directory that an image goes to.
     """
     counts = [int((group == i).sum()) for i in range(len(directories))]
-    statistics = [PixelStatistics(count) for count in counts]
+    statistics = [PixelStatistics(count, idx.image_shape[0]) for count in counts]
     with contextlib.ExitStack() as stack:
         writers = [
             stack.enter_context(ImageWriter(directory, count, idx.image_shape))

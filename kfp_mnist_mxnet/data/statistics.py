@@ -8,17 +8,18 @@ import numpy as np
 class PixelStatistics:
     """Counts pixels and hashes images as they come by.
 
-    histogram: int64 (256,), how often each value occurs; hashes: uint64 (N,), one an image.
+    histograms: int64 (C, 256), how often each value occurs; hashes: uint64 (N,), one an image.
     """
 
-    def __init__(self, num_images: int) -> None:
-        self.histogram = np.zeros(256, np.int64)
+    def __init__(self, num_images: int, channels: int) -> None:
+        self.histograms = np.zeros((channels, 256), np.int64)
         self.hashes = np.zeros(num_images, np.uint64)
         self.seen = 0
 
     def add(self, images: np.ndarray, hashes: np.ndarray) -> None:
         """Count images, uint8 (n, C, H, W); hashes: theirs, uint64 (n,)."""
-        self.histogram += count_values(images)
+        for channel, counts in enumerate(self.histograms):
+            counts += count_values(np.ascontiguousarray(images[:, channel]))
         self.hashes[self.seen : self.seen + len(images)] = hashes
         self.seen += len(images)
 
@@ -50,6 +51,14 @@ def hash_images(images: np.ndarray) -> np.ndarray:
     words *= factors[width]
     words ^= words >> np.uint64(32)
     return words @ factors[:width]
+
+
+def describe_pixels(histogram: np.ndarray) -> dict[str, float]:
+    """Return pixel_mean and pixel_std, 0 to 1, of a histogram, int64 (256,); {} of no pixels."""
+    if not histogram.any():
+        return {}
+    mean, std = moments(histogram)
+    return {"pixel_mean": mean / 255, "pixel_std": std / 255}
 
 
 def moments(histogram: np.ndarray) -> tuple[float, float]:

@@ -41,3 +41,25 @@ def calibrate(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
         np.bincount(place, confidence, BINS) / count.clip(1),
         np.bincount(place, correct, BINS) / count.clip(1),
     )
+
+
+def coverage(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return what a threshold of confidence keeps: selective classification.
+
+    confidence: float (N,), N at least 1; correct: bool (N,). Returns float (T,) each, for every
+    distinct confidence, the largest first: the share that is kept, its accuracy, the confidence.
+    Source: El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification",
+    Journal of Machine Learning Research 11 (2010).
+    """
+    order = np.argsort(-confidence, kind="stable")
+    ranked = confidence[order]
+    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+    return (last + 1) / len(ranked), np.cumsum(correct[order])[last] / (last + 1), ranked[last]
+
+
+def thresholds(confidence: np.ndarray, correct: np.ndarray) -> list[tuple[float, ...]]:
+    """Return the rows of `coverage` that keep all predictions, and then less and less."""
+    columns = coverage(confidence, correct)
+    shares = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1 - 1e-9)
+    found = np.unique(np.searchsorted(columns[0], shares))[::-1]
+    return [tuple(float(column[i]) for column in columns) for i in found]

@@ -65,3 +65,20 @@ def wilson_interval(correct: int, images: int) -> tuple[float, float]:
     middle = (correct + z**2 / 2) / (images + z**2)
     half = z / (images + z**2) * math.sqrt(correct * (images - correct) / images + z**2 / 4)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def interval(correct: int, images: int) -> str:
+    """Return the 95 % confidence interval of a share as a report writes it: 99.15 to 99.47."""
+    low, high = wilson_interval(correct, images)
+    return f"{100 * low:.2f} to {100 * high:.2f}".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def top_confusions(confusions: np.ndarray, most: int) -> list[tuple[int, int, int]]:
+    """Return the true and the predicted label and the count of the most frequent confusions.
+
+    confusions: int64 (K, K), as count_confusions returns it.
+    """
+    wrong = confusions - np.diag(confusions.diagonal())
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+    return [(int(i), int(j), int(wrong[i, j])) for i, j in pairs if wrong[i, j]]

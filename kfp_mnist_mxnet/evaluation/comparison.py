@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.evaluation.classes import wilson_interval
+from kfp_mnist_mxnet.model.hyperparameters import RULES
 from kfp_mnist_mxnet.model.info import INFO_FILE
+from kfp_mnist_mxnet.model.recipes import RECIPES
 from kfp_mnist_mxnet.storage.artifact import read_json, regular_file
 
 SCORES = ("validation_accuracy", "train_accuracy", "train_loss")
@@ -19,13 +22,15 @@ class Trial:
     """What a model says of how it was trained.
 
     history: for each epoch validation_accuracy, train_accuracy and train_loss. diverged: why
-    training ended without a model, if it did.
+    training ended without a model, if it did. images: that were scored for validation, 0 where it
+    is not known.
     """
 
     directory: str
     hyperparameters: dict[str, Any]
     history: list[dict[str, float]]
     diverged: str = ""
+    images: int = 0
 
     @classmethod
     def read(cls, directory: str) -> Self:
@@ -51,12 +56,27 @@ class Trial:
                         f"{directory}/model.json has no validation accuracy ({name} is {value!r}): "
                         "a sweep chooses by it, so validation_fraction must be above 0"
                     )
-        return cls(directory, chosen, history)
+        data = content.get("data")
+        images = data.get("validation_images") if isinstance(data, dict) else 0
+        images = images if type(images) is int and 0 < images < 2**53 else 0
+        return cls(directory, chosen, history, images=images)
 
     @property
     def validation_accuracy(self) -> float:
         """The accuracy after the last epoch, by which a sweep chooses; 0 where it diverged."""
         return self.history[-1]["validation_accuracy"] if self.history else 0.0
+
+    @property
+    def correct(self) -> int:
+        """How many of the validation images get their own label."""
+        return round(min(1.0, max(0.0, self.validation_accuracy)) * self.images)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of the accuracy, its ends equal where it is not known."""
+        if not self.images:
+            return self.validation_accuracy, self.validation_accuracy
+        return wilson_interval(self.correct, self.images)
 
 
 def best_of(trials: Sequence[Trial]) -> int:
@@ -82,13 +102,61 @@ def copy_model(source: str, directory: pathlib.Path) -> None:
         shutil.copyfile(regular_file(source, path.name), directory / path.name)
 
 
-def name_trials(trials: Sequence[Trial]) -> list[str]:
-    """Return a name for each trial: the hyperparameters in which it differs from another."""
-    settings = [trial.hyperparameters for trial in trials]
-    differing = [
-        name for name in settings[0] if any(s.get(name) != settings[0][name] for s in settings)
-    ]
+def ties_of(trials: Sequence[Trial], best: int) -> list[int]:
+    """Return the trials as good as the chosen one: each lies in the interval of the other."""
+    chosen = trials[best]
+
+    def within(trial: Trial, other: Trial) -> bool:
+        low, high = other.interval
+        return low <= trial.validation_accuracy <= high
+
     return [
-        ", ".join(f"{name}={s.get(name)}" for name in differing) or f"trial {number}"
-        for number, s in enumerate(settings, start=1)
+        i
+        for i, trial in enumerate(trials)
+        if i != best and not trial.diverged and within(trial, chosen) and within(chosen, trial)
+    ]
+
+
+def varied_names(trials: Sequence[Trial]) -> list[str]:
+    """Return the hyperparameters in which trials differ, as far as a user sets them.
+
+    Without those that follow from the recipe of each trial, if `recipe` itself is among them.
+    """
+    settings = [trial.hyperparameters for trial in trials]
+    names = [
+        name
+        for name in ("recipe", *RULES, "seed")
+        if any(s.get(name) != settings[0].get(name) for s in settings)
+    ]
+    if "recipe" not in names:
+        return names
+    return [
+        name
+        for name in names
+        if name not in RULES or not all(follows_recipe(s, name) for s in settings)
+    ]
+
+
+def follows_recipe(settings: dict[str, Any], name: str) -> bool:
+    """Return whether a hyperparameter of a trial is what its recipe says."""
+    recipe = RECIPES.get(str(settings.get("recipe")))
+    value, own = settings.get(name), getattr(recipe, name, None)
+    if name == "hidden_units" and isinstance(value, list) and isinstance(own, list):
+        return value[:-1] == own[:-1]  # the last is the number of classes
+    return bool(value == own)
+
+
+def show_value(settings: dict[str, Any], name: str) -> str:
+    """Return a hyperparameter of a trial as a page shows it."""
+    value = settings.get(name)
+    return "automatic" if name == "epochs" and value == 0 else str(value)
+
+
+def name_trials(trials: Sequence[Trial]) -> list[str]:
+    """Return a name for each trial: its number, and the hyperparameters that differ."""
+    names = varied_names(trials)
+    return [
+        f"#{number}"
+        + "".join(f", {name}={show_value(trial.hyperparameters, name)}" for name in names)
+        for number, trial in enumerate(trials, start=1)
     ]

@@ -13,7 +13,8 @@ def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """Return what a set of predictions is worth, as finite Python numbers.
 
     labels: uint8 (N,), N at least 1; probabilities: float32 (N, K), K at least 2.
-    Precision, recall and F1 are means over the classes that occur among true or predicted labels.
+    Precision, recall and F1 are means over the classes that occur among true or predicted labels;
+    baseline_accuracy is that of always predicting the most common class.
     """
     predicted = probabilities.argmax(1)
     accuracy = mx.metric.Accuracy()
@@ -21,6 +22,7 @@ def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     precision, recall, f1 = macro_averages(labels, predicted, probabilities.shape[1])
     return {
         "accuracy": float(accuracy.get()[1]),
+        "baseline_accuracy": float(np.bincount(labels).max() / len(labels)),
         "images": len(labels),
         "errors": int((predicted != labels).sum()),
         "log_loss": log_loss(labels, probabilities),

@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 
 from kfp_mnist_mxnet.evaluation.calibration import calibrate
-from kfp_mnist_mxnet.evaluation.classes import class_metrics, macro_averages, wilson_interval
+from kfp_mnist_mxnet.evaluation.classes import class_metrics, interval, macro_averages
 from kfp_mnist_mxnet.export.layout import INPUT, OUTPUT
 from kfp_mnist_mxnet.export.translation import OPSET
 from kfp_mnist_mxnet.export.verification import TOLERANCE, ParityResult, Sample
@@ -118,10 +118,9 @@ class Card:
         probabilities = self.parity.onnx
         predicted = probabilities.argmax(1)
         correct, images = int((predicted == labels).sum()), len(labels)
-        low, high = wilson_interval(correct, images)
         facts = {
             "accuracy": f"{correct / images:.2%}",
-            "95 % confidence interval": f"{low:.2%} to {high:.2%}",
+            "95 % confidence interval": f"{interval(correct, images)} %",
             "images": f"{images:,}",
             "errors": f"{images - correct:,}",
             "calibration error (15 bins)": f"{calibrate(labels, probabilities).error:.2%}",

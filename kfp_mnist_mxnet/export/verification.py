@@ -45,12 +45,16 @@ class Sample(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ParityResult:
-    """Probabilities, float32 (N, num_classes), of the same images by both; seconds of each."""
+    """Probabilities, float32 (N, num_classes), of the same images by both; seconds of each.
+
+    latencies: seconds of ONNX Runtime for single images, one after the other, float64 (100,).
+    """
 
     module: np.ndarray
     onnx: np.ndarray
     module_seconds: float
     onnx_seconds: float
+    latencies: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(1))
 
     @property
     def differences(self) -> np.ndarray:
@@ -65,6 +69,8 @@ class ParityResult:
             "largest_difference": float(self.differences.max()),
             "mxnet_images_per_second": images / self.module_seconds,
             "onnx_images_per_second": images / self.onnx_seconds,
+            "onnx_latency_p50_ms": 1000 * float(np.quantile(self.latencies, 0.5)),
+            "onnx_latency_p95_ms": 1000 * float(np.quantile(self.latencies, 0.95)),
         }
 
     def check(self) -> None:
@@ -130,17 +136,27 @@ def check_parity(path: pathlib.Path, predictor: Predictor, images: np.ndarray) -
     expected = np.concatenate(list(predictor.probabilities(images)))
     between = time.perf_counter()
     found = np.concatenate(list(predict_onnx(path, images)))
-    parity = ParityResult(expected, found, between - started, time.perf_counter() - between)
+    seconds = time.perf_counter() - between
+    parity = ParityResult(expected, found, between - started, seconds, latencies(path, images))
     parity.check()
     return parity
 
 
-def predict_onnx(path: pathlib.Path, images: np.ndarray) -> Iterator[np.ndarray]:
+def latencies(path: pathlib.Path, images: np.ndarray) -> np.ndarray:
+    """Return the seconds that ONNX Runtime takes for each of 100 single images, after 10 others."""
+    single = np.resize(images[:110], (110, *images.shape[1:]))
+    ends = [time.perf_counter() for _ in predict_onnx(path, single, 1)]
+    return np.diff(ends[9:])
+
+
+def predict_onnx(
+    path: pathlib.Path, images: np.ndarray, batch_size: int = BATCH_SIZE
+) -> Iterator[np.ndarray]:
     """Yield probabilities, float32 (n, num_classes), by ONNX Runtime, batch after batch."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = available_cpus()
     options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    for start in range(0, len(images), BATCH_SIZE):
-        batch = np.ascontiguousarray(images[start : start + BATCH_SIZE])
+    for start in range(0, len(images), batch_size):
+        batch = np.ascontiguousarray(images[start : start + batch_size])
         yield session.run([OUTPUT], {INPUT: batch})[0]

@@ -2,8 +2,9 @@
 
 model-symbol.json, model-0000.params  the Module checkpoint
 model.json  format, input_shape [C, H, W], num_classes, sha256 of the two checkpoint files,
-            hyperparameters, history, train_data_sha256, versions, and class_names, where they are
-            known
+            hyperparameters, history, train_data_sha256, versions, and, where they are known,
+            class_names and data: class_counts, pixel_mean and pixel_std (0 to 1) of the training
+            images, and validation_images, how many there were
 """
 
 import dataclasses
@@ -30,8 +31,8 @@ class ModelInfo:
     """What is known about a model: the content of model.json.
 
     What prediction needs is checked; the rest says how the model was made, and a model from
-    elsewhere may lack it. class_names: of all classes, or empty; diverged: why training ended
-    without a model, if it did; sha256: file name to digest.
+    elsewhere may lack it. class_names: of all classes, or empty; stop_reason: why training ended;
+    diverged: why it ended without a model, if it did; sha256: file name to digest.
     """
 
     input_shape: list[int]
@@ -41,6 +42,8 @@ class ModelInfo:
     train_data_sha256: str = ""
     class_names: list[str] = dataclasses.field(default_factory=list)
     versions: Any = None
+    data: Any = None
+    stop_reason: str = ""
     diverged: str = ""
     sha256: dict[str, str] = dataclasses.field(default_factory=dict)
     format: int = FORMAT
@@ -76,7 +79,7 @@ class ModelInfo:
     def save(self, directory: pathlib.Path) -> None:
         """Write model.json."""
         content = dataclasses.asdict(self)
-        for name in ("class_names", "diverged"):
+        for name in ("class_names", "data", "diverged", "stop_reason"):
             if not content[name]:
                 del content[name]
         text = json.dumps(content, indent=1, sort_keys=True)

@@ -2,7 +2,6 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,41 +10,47 @@ from matplotlib.ticker import EngFormatter, NullFormatter
 from kfp_mnist_mxnet.data.class_names import name_classes
 from kfp_mnist_mxnet.data.ingestion import Ingested, empty_classes
 from kfp_mnist_mxnet.data.statistics import count_duplicates, moments
-from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, short
-from kfp_mnist_mxnet.reports.page import Picture, Section, write_report
+from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, percent_axis, short
+from kfp_mnist_mxnet.reports.page import Picture, Section, percent, write_report
 from kfp_mnist_mxnet.reports.pictures import picture
 
 
 def write_data_report(path: pathlib.Path, splits: Mapping[str, Ingested]) -> None:
     """Write the data report: samples, class counts, pixels and duplicates."""
-    histogram = splits["train"].statistics.histogram
-    columns = [split.info.class_counts for split in splits.values()]
+    histogram = splits["train"].statistics.histograms
+    columns = [np.array(split.info.class_counts) for split in splits.values()]
+    shares = [column / max(1, column.sum()) for column in columns]
     info = splits["train"].info
     names = name_classes(info.class_names, info.num_classes)
-    counts = list(zip(names, *columns, strict=True))
+    cells = [
+        [f"{count:,} ({percent(share, 1)})" for count, share in zip(*pair, strict=True)]
+        for pair in zip(columns, shares, strict=True)
+    ]
     hashes = {name: split.statistics.hashes for name, split in splits.items()}
     write_report(
         path,
         "Data",
-        data_facts(splits, histogram),
+        data_facts(splits, histogram, names),
         [
             Section(
                 "Sample images of each class",
-                pictures=class_samples([split.directory for split in splits.values()], names),
+                strips=class_samples([split.directory for split in splits.values()], names),
             ),
             Section(
                 "Images of each class",
                 figure=figure_svg(
-                    class_figure(counts, list(splits)), "Images of each class and split"
+                    class_figure(names, dict(zip(splits, shares, strict=True))),
+                    "Share of each class in each split",
                 ),
-                head=("label", *splits),
-                rows=counts,
+                head=("class", *splits),
+                rows=[*zip(names, *cells, strict=True)],
+                fold=f"All {len(names)} classes" if len(names) > 20 else "",
             ),
             Section(
                 "Pixels of the training images",
                 text="The network divides each pixel by 255; mean and standard deviation are after "
                 "that, on the training images alone.",
-                figure=figure_svg(pixel_figure(histogram), "Histogram of the pixel values"),
+                figure=figure_svg(pixel_figure(histogram.sum(0)), "Histogram of the pixel values"),
             ),
             Section(
                 "Duplicates",
@@ -63,27 +68,38 @@ def write_data_report(path: pathlib.Path, splits: Mapping[str, Ingested]) -> Non
     )
 
 
-def data_facts(splits: Mapping[str, Ingested], histogram: np.ndarray) -> dict[str, object]:
-    """Return the facts at the top of the report; histogram: of the training pixels, (256,)."""
+def data_facts(
+    splits: Mapping[str, Ingested], histograms: np.ndarray, names: Sequence[str]
+) -> dict[str, object]:
+    """Return the facts at the top of the report.
+
+    histograms: of the training pixels, int64 (C, 256); names: of the classes.
+    """
     info = splits["train"].info
-    used = [value for value in range(256) if histogram[value]]
-    mean, std = moments(histogram)
+    used = np.flatnonzero(histograms.sum(0)).tolist()
+    # Of each channel, if they are few.
+    of = histograms if len(histograms) < 5 else histograms.sum(0, keepdims=True)
+    mean, std = (
+        ", ".join(f"{value / 255:.4f}" for value in column)
+        for column in zip(*map(moments, of), strict=True)
+    )
+    empty = ", ".join(names[int(label)] for label in empty_classes(splits).split(", ") if label)
     return {
         **{f"{name} images": f"{split.info.num_images:,}" for name, split in splits.items()},
         "classes": info.num_classes,
-        **({"labels without images": empty} if (empty := empty_classes(splits)) else {}),
+        **({"classes without images": empty} if empty else {}),
         "image shape (C, H, W)": " x ".join(map(str, info.image_shape)),
         "stored as": f"uint8, {used[0]} to {used[-1]}",
         "as the network sees it": f"{used[0] / 255:.3g} to {used[-1] / 255:.3g}",
-        "mean": f"{mean / 255:.4f}",
-        "standard deviation": f"{std / 255:.4f}",
+        "mean": mean,
+        "standard deviation": std,
     }
 
 
 def class_samples(
     directories: Sequence[pathlib.Path], names: Sequence[str], most: int = 120
-) -> list[Picture]:
-    """Return captioned pictures of each class: up to 10, fewer where `most` are shared by many.
+) -> list[tuple[str, list[Picture]]]:
+    """Return the name of each class with pictures: up to 10, fewer where `most` are shared by many.
 
     A class is shown from the first directory that has it.
     """
@@ -95,21 +111,24 @@ def class_samples(
             members = np.flatnonzero(labels == label)[:10]
             shown[label] = [Picture(picture(np.asarray(images[i])), names[label]) for i in members]
     each = max(1, most // len(shown))
-    return [sample for label in sorted(shown) for sample in shown[label][:each]]
+    return [(short(names[label]), shown[label][:each]) for label in sorted(shown)]
 
 
-def class_figure(counts: Sequence[tuple[Any, ...]], splits: Sequence[str]) -> Figure:
-    """Return a bar chart of the images of each class, a group of bars for each class."""
+def class_figure(names: Sequence[str], shares: Mapping[str, np.ndarray]) -> Figure:
+    """Return a bar chart of the share of each class, a group of bars for each class.
+
+    shares: split to float64 (K,), 0 to 1.
+    """
     figure = new_figure(7, 3)
     axes = figure.add_subplot()
-    for i, split in enumerate(splits):
-        places = [label + (i - 1) * 0.27 for label in range(len(counts))]
-        axes.bar(places, [row[1 + i] for row in counts], 0.25, label=split)
-    axes.set_xlabel("label")
-    axes.set_ylabel("images")
-    if len(counts) <= 20:
-        names = [short(name) for name, *_ in counts]
-        axes.set_xticks(range(len(counts)), names, rotation=90 if max(map(len, names)) > 3 else 0)
+    for i, (split, share) in enumerate(shares.items()):
+        axes.bar(np.arange(len(names)) + (i - 1) * 0.27, share, 0.25, label=split)
+    axes.set_xlabel("class")
+    axes.set_ylabel("share of the split")
+    percent_axis(axes.yaxis)
+    if len(names) <= 20:
+        texts = [short(name) for name in names]
+        axes.set_xticks(range(len(names)), texts, rotation=90 if max(map(len, texts)) > 3 else 0)
     axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     return figure
 

@@ -11,6 +11,7 @@ logging.getLogger("matplotlib").setLevel(logging.ERROR)
 import matplotlib  # noqa: E402
 import matplotlib.text  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.ticker import LogLocator, NullLocator  # noqa: E402
 
 INK = "#010203"  # black in every plot is drawn in this, then in the page's own colour
 LONGEST_NAME = 20  # letters
@@ -26,6 +27,14 @@ def short(name: str) -> str:
     return (
         name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
     )
+
+
+def percent_axis(axis: Any) -> None:
+    """Let an axis, linear or logarithmic, name shares of 0 to 1 in percent."""
+    if axis.get_scale() == "log":
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(lambda share, _: f"{100 * share:.4g} %")
 
 
 def figure_svg(figure: Figure, label: str) -> str:

@@ -5,12 +5,15 @@ page and nothing is stored. Text is escaped by the template; pictures are inline
 """
 
 import importlib.resources
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jinja2
 import numpy as np
+
+DASH = "\N{EN DASH}"  # for what is not defined
 
 
 class Picture(NamedTuple):
@@ -21,11 +24,12 @@ class Picture(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A cell of a heat map: its text, `right` or `wrong`, and how strongly it is shaded."""
+    """A cell: its text, `right` or `wrong` or `bar`, how much is shaded, what a pointer is told."""
 
     text: str
     kind: str
     share: str
+    title: str = ""
 
 
 class Row(NamedTuple):
@@ -36,18 +40,32 @@ class Row(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A section of a report: text, a figure, a heat map, captioned pictures, a table.
+    """A section of a report: text, a figure, a heat map, pictures, a table.
 
-    figure: from `figure_svg` only, as it is not escaped.
+    figure: from `figure_svg` only, as it is not escaped; strips: rows of pictures, each with what
+    stands before it; rows: of the table, some cells of which may be a `Cell`; fold: what is shown
+    in place of a long table until it is opened.
     """
 
     title: str
     text: str = ""
     figure: str = ""
     matrix: Sequence[Row] = ()
+    strips: Sequence[tuple[str, Sequence[Picture]]] = ()
     pictures: Sequence[Picture] = ()
     head: Sequence[str] = ()
     rows: Sequence[Sequence[object]] = ()
+    fold: str = ""
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """Return a share, 0 to 1, as every report writes it: 99.33 %; a dash if it is not finite."""
+    return f"{share:.{digits}%}"[:-1] + "\N{NO-BREAK SPACE}%" if math.isfinite(share) else DASH
+
+
+def bar(count: int, largest: int) -> Cell:
+    """Return a cell with a count, and a bar as long as its part of the largest."""
+    return Cell(f"{count:,}", "bar", f"{count / max(1, largest):.3f}")
 
 
 def resource(name: str) -> str:
@@ -61,15 +79,26 @@ def shared_style() -> str:
 
 
 def write_report(
-    path: pathlib.Path, title: str, facts: Mapping[str, object], sections: Sequence[Section]
+    path: pathlib.Path,
+    title: str,
+    facts: Mapping[str, object],
+    sections: Sequence[Section],
+    lead: str = "",
+    warnings: Sequence[str] = (),
 ) -> None:
     """Write a report page.
 
-    facts: label to value, shown large at the top.
+    facts: label to value, shown large at the top; lead: a sentence above them that judges;
+    warnings: what the reader must know before the numbers, empty ones left out.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     page = environment.from_string(resource("report.html")).render(
-        style=shared_style() + resource("report.css"), title=title, facts=facts, sections=sections
+        style=shared_style() + resource("report.css"),
+        title=title,
+        facts=facts,
+        sections=sections,
+        lead=lead,
+        warnings=warnings,
     )
     # A lone surrogate, which JSON may bring, is no text that UTF-8 has.
     with open(path, "w", encoding="utf-8", errors="replace") as file:
@@ -81,7 +110,7 @@ def heat_map(names: Sequence[str], counts: np.ndarray) -> list[Row]:
 
     counts: int64 (K, K), rows are the true labels; names: of the K classes.
     """
-    shares = heat(counts)
+    shares, totals = heat(counts), counts.sum(1).tolist()
     return [
         Row(
             name,
@@ -90,8 +119,12 @@ def heat_map(names: Sequence[str], counts: np.ndarray) -> list[Row]:
                     f"{count:,}" if count else "",
                     "right" if row == column else "wrong",
                     f"{shares[row, column]:.3f}",
+                    f"true {name}, predicted {names[column]}: {count:,} of {totals[row]:,}, "
+                    f"{percent(count / totals[row], 1)}"
+                    if count
+                    else "",
                 )
-                for column, count in enumerate(counts[row])
+                for column, count in enumerate(counts[row].tolist())
             ],
         )
         for row, name in enumerate(names)

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kfp_mnist_mxnet.model.layers import Layer
-from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure
-from kfp_mnist_mxnet.reports.page import Picture, Section, write_report
+from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, percent_axis
+from kfp_mnist_mxnet.reports.page import Picture, Section, percent, write_report
 from kfp_mnist_mxnet.reports.pictures import picture
 from kfp_mnist_mxnet.training.history import Epoch
 
@@ -32,19 +32,20 @@ def write_training_report(
     (F, C, H, W), of the first convolution.
     """
     facts = {
-        "train accuracy": f"{metrics['train_accuracy']:.4f}",
+        "train accuracy": percent(metrics["train_accuracy"]),
         "epochs": f"{len(history):,}",
         "parameters": f"{metrics['parameters']:,.0f}",
     }
     if "validation_accuracy" in metrics:
-        facts = {"validation accuracy": f"{metrics['validation_accuracy']:.4f}", **facts}
+        facts = {"validation accuracy": percent(metrics["validation_accuracy"]), **facts}
     sections = [
         Section(
-            "Accuracy and loss",
+            "Error and loss",
             text=f"Training ended with epoch {len(history):,}: {stop_reason}. Training figures are "
             "means over a part of an epoch, of augmented images where there is augmentation; "
-            "validation figures are of whole epochs.",
-            figure=figure_svg(plot_curves(history), "Accuracy, loss and learning rate"),
+            "validation figures are after whole epochs. The error is 1 - accuracy; the dashed line "
+            "is the last epoch, whose parameters are the model.",
+            figure=figure_svg(plot_curves(history), "Error, loss and learning rate"),
         ),
         Section(
             "Network",
@@ -66,35 +67,52 @@ def write_training_report(
 
 
 def write_divergence_report(
-    path: pathlib.Path, diverged: str, settings: Mapping[str, object]
+    path: pathlib.Path, diverged: str, settings: Mapping[str, object], history: Sequence[Epoch]
 ) -> None:
-    """Write the report of a training that ended without a model; diverged: why."""
+    """Write the report of a training that ended without a model.
+
+    diverged: why; history: of the epochs before, may be empty.
+    """
     rows = list(settings.items())
     sections = [
-        Section("Training diverged", text=f"There is no model: {diverged}."),
+        Section(
+            "Training diverged",
+            f"There is no model: {diverged}. The curves end with the last whole epoch before.",
+            figure_svg(plot_curves(history), "Error, loss and learning rate") if history else "",
+        ),
         Section("Hyperparameters", head=("name", "value"), rows=rows),
     ]
     write_report(path, "Training", {"status": "diverged"}, sections)
 
 
 def plot_curves(history: Sequence[Epoch]) -> Figure:
-    """Return a figure with accuracy, loss and learning rate against epochs."""
-    points = [point for epoch in history for point in epoch.curve]
-    epochs, losses, accuracies, rates = zip(*points, strict=True)
+    """Return a figure with error, loss and learning rate against epochs; the last one is marked.
+
+    An error of 0, which a logarithmic axis does not have, is drawn as half of the smallest other.
+    """
+    points = np.array([point for epoch in history for point in epoch.curve])
+    epochs, losses, accuracies, rates = points.T
+    scores = [(epoch.validation_accuracy, epoch.validation_loss) for epoch in history]
+    validation = np.array(scores, float).T  # NaN where it is not known
+    errors = [1 - accuracies, 1 - validation[0]]
+    least = min((e for part in errors for e in part if e > 0), default=0.01) / 2
     style = {"marker": "."} if len(points) <= 30 else {}
     figure = new_figure(5, 6.5)
-    accuracy, loss, rate = figure.subplots(3, 1, sharex=True)
-    accuracy.plot(epochs, accuracies, label="training", **style)
-    if history[0].validation_accuracy is not None:
-        scores = [epoch.validation_accuracy for epoch in history]
-        accuracy.plot(range(1, len(history) + 1), scores, marker="o", label="validation")
-        accuracy.legend(frameon=False)
-    loss.plot(epochs, losses, **style)
-    rate.plot(epochs, rates, **style)
-    for axes, title in ((accuracy, "accuracy"), (loss, "training loss"), (rate, "learning rate")):
-        axes.set_title(title)
-        axes.grid(alpha=0.3)
-    rate.set_xlabel("epochs")
+    axes = figure.subplots(3, 1, sharex=True)
+    drawn = ((errors[0].clip(least), errors[1].clip(least)), (losses, validation[1]), (rates,))
+    titles = ("error", "loss", "learning rate")
+    for panel, (training, *scored), title in zip(axes, drawn, titles, strict=True):
+        panel.plot(epochs, training, label="training", **style)
+        if scored and np.isfinite(scored[0]).any():
+            ends = range(1, len(history) + 1)
+            panel.plot(ends, scored[0], "--", label="validation", **style)
+            panel.legend(frameon=False)
+        panel.axvline(len(history), color="#888888", linestyle="--", linewidth=1)
+        panel.set_title(title)
+        panel.grid(alpha=0.3)
+    axes[0].set_yscale("log")
+    percent_axis(axes[0].yaxis)
+    axes[2].set_xlabel("epochs")
     return figure
 
 

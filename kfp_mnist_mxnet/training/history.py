@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
+
+from kfp_mnist_mxnet.model.recipes import RECIPES, own_values
 
 
 @dataclasses.dataclass
@@ -11,7 +13,8 @@ class Epoch:
     """What happened in an epoch.
 
     curve: for each line of the log [epochs done, loss, accuracy, learning rate].
-    validation_accuracy: None without validation images.
+    validation_accuracy: None without validation images; validation_loss: so too, and in what
+    earlier releases wrote.
     """
 
     train_accuracy: float
@@ -20,6 +23,7 @@ class Epoch:
     samples_per_second: float
     curve: list[list[float]]
     validation_accuracy: float | None = None
+    validation_loss: float | None = None
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Self:
@@ -44,6 +48,25 @@ class Epoch:
 
 def brief_history(history: Sequence[Epoch]) -> list[dict[str, float]]:
     """Return of each epoch what the same seed gives again: losses and accuracies, no times."""
-    names = ("train_loss", "train_accuracy", "validation_accuracy")
+    names = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
     records = [epoch.to_json() for epoch in history]
     return [{name: record[name] for name in names if name in record} for record in records]
+
+
+def describe_settings(
+    settings: Mapping[str, Any], overrides: Mapping[str, Any], epochs: int
+) -> dict[str, str]:
+    """Return name to value as a report shows it, with where the value comes from.
+
+    settings: recipe, hyperparameters and seed; overrides: of the recipe; epochs: trained.
+    """
+    own, recipe = own_values(overrides), RECIPES[settings["recipe"]]
+    shown = {}
+    for name, value in settings.items():
+        origin = "set" if name in own else "recipe default"
+        if name not in own and hasattr(recipe, name) and getattr(recipe, name) != value:
+            origin = "derived"
+        if name == "epochs" and value == 0:
+            value, origin = epochs, f"automatic, {origin}"
+        shown[name] = f"{value} ({origin})" if hasattr(recipe, name) else f"{value}"
+    return shown

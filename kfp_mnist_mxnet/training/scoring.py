@@ -1,4 +1,4 @@
-"""The accuracy of a network in training."""
+"""Accuracy and loss of a network in training."""
 
 from collections.abc import Sequence
 
@@ -31,8 +31,8 @@ def check_validation(validation: Split, training: Split) -> None:
         )
 
 
-def score(module: mx.mod.Module, images: np.ndarray, labels: np.ndarray) -> float:
-    """Return the accuracy of a Module's parameters on images, uint8 (N, C, H, W), N at least 1.
+def score(module: mx.mod.Module, images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Return accuracy and loss of a Module's parameters on images, uint8 (N, C, H, W), N over 0.
 
     Modules for prediction score. The one that trains would have oneDNN reorder its weights at a
     moment that differs from run to run, and the sums of the next updates with it.
@@ -41,22 +41,35 @@ def score(module: mx.mod.Module, images: np.ndarray, labels: np.ndarray) -> floa
     scorers = bind_for_prediction(module.symbol, shape)
     for scorer in scorers:
         scorer.set_params(*module.get_params())
-    correct = 0
+    correct, loss = 0, 0.0
     for start in range(0, len(images), 10_000):
         part = slice(start, start + 10_000)
-        correct += count_correct(scorers, images[part], labels[part])
+        right, added = count_correct(scorers, images[part], labels[part])
+        correct, loss = correct + right, loss + added
         advise(images, "DONTNEED")
-    return correct / len(images)
+    return correct / len(images), loss / len(images)
 
 
-def count_correct(modules: Sequence[mx.mod.Module], images: np.ndarray, labels: np.ndarray) -> int:
+def count_correct(
+    modules: Sequence[mx.mod.Module], images: np.ndarray, labels: np.ndarray
+) -> tuple[int, float]:
     """Return how many images, uint8 (N, C, H, W), get their own label, uint8 (N,).
 
-    modules: as predict_probabilities takes them.
+    And the sum of their cross-entropies. modules: as predict_probabilities takes them.
     """
     start = correct = 0
+    loss = 0.0
     for probabilities in predict_probabilities(modules, images):
-        stop = start + len(probabilities)
-        correct += int((probabilities.argmax(1) == labels[start:stop]).sum())
-        start = stop
-    return correct
+        true = labels[start : start + len(probabilities)]
+        correct += int((probabilities.argmax(1) == true).sum())
+        loss += float(cross_entropies(probabilities, true).sum(dtype=np.float64))
+        start += len(true)
+    return correct, loss
+
+
+def cross_entropies(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return -log of the probability of the true label, float32 (n,).
+
+    probabilities: float32 (n, K), 0 taken for 1e-12; labels: uint8 (n,).
+    """
+    return -np.log(probabilities[np.arange(len(labels)), labels] + 1e-12)

@@ -19,7 +19,7 @@ from kfp_mnist_mxnet.training.checkpoint import Checkpoint, Identity, restore_st
 from kfp_mnist_mxnet.training.duration import plan_rounds, reason_to_stop
 from kfp_mnist_mxnet.training.history import Epoch
 from kfp_mnist_mxnet.training.schedule import learning_rate_at
-from kfp_mnist_mxnet.training.scoring import score
+from kfp_mnist_mxnet.training.scoring import cross_entropies, score
 from kfp_mnist_mxnet.training.trainable import check_trainable
 
 LINES = 10  # of the log, in an epoch of a round of at most as many epochs; else one
@@ -118,7 +118,7 @@ class Trainer:
             self.stop_reason = reason_to_stop(self.plan, so_far, len(self.validation.images))
             if self.stop_reason:
                 break
-        logging.info("Training ends after epoch %d: %s", len(self.history) - 1, self.stop_reason)
+        logging.info("Training ends after epoch %d: %s", len(self.history), self.stop_reason)
 
     def round_of(self, epoch: int) -> range:
         """Return the epochs of the round that an epoch is in."""
@@ -138,9 +138,10 @@ class Trainer:
         if len(self.validation.images):
             images, labels, _ = self.validation
             try:
-                epoch.validation_accuracy = score(self.module, images, labels)
+                scores = score(self.module, images, labels)
             except NotFinite as error:
                 raise self.diverged("an output of the network", "NaN", number) from error
+            epoch.validation_accuracy, epoch.validation_loss = scores
             logging.info("Epoch[%d] Validation-accuracy=%f", number, epoch.validation_accuracy)
         return epoch
 
@@ -153,8 +154,7 @@ class Trainer:
         progress = checkpoint.load(self.identity) if checkpoint else None
         if checkpoint and progress:
             self.history = progress.history
-            last = len(self.history) - 1
-            logging.info("Resuming after epoch %d of %s", last, checkpoint.name)
+            logging.info("Resuming after epoch %d of %s", len(self.history), checkpoint.name)
             checkpoint.restore_parameters(self.module, progress.arrays)
         self.start_optimizer()
         if checkpoint and progress:
@@ -211,7 +211,7 @@ class Trainer:
         for batch, (probabilities, labels) in enumerate(self.outputs(epoch)):
             sizes[batch] = len(labels)
             hits[batch] = (probabilities.argmax(1) == labels).mean()
-            losses[batch] = -np.log(probabilities[np.arange(len(labels)), labels] + 1e-12).mean()
+            losses[batch] = cross_entropies(probabilities, labels).mean()
             self.check_loss(losses[batch], epoch, batch)
             if (batch + 1) % line == 0:
                 now = time.perf_counter()
@@ -282,7 +282,7 @@ class Trainer:
     def diverged(self, what: str, value: str, epoch: int, batch: str = "") -> Diverged:
         """Return the error that ends training; what: became NaN or infinite."""
         return Diverged(
-            f"{what} became {value} in epoch {epoch}{batch}: lower learning_rate, which is "
+            f"{what} became {value} in epoch {epoch + 1}{batch}: lower learning_rate, which is "
             f"{self.chosen.learning_rate}, or raise batch_size, which is {self.chosen.batch_size}"
         )
 
