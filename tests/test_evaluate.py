@@ -368,7 +368,7 @@ def test_refuses_a_model_json_that_is_not_the_models(artifacts, trained, entries
 
 def test_refuses_an_operator_that_no_network_has(artifacts, trained):
     model = unknown_operator(artifacts, trained["model"])
-    with pytest.raises(ValueError, match="has of the operator Custom, which no network may"):
+    with pytest.raises(ValueError, match="is of the operator Custom, which no network may"):
         score(artifacts, model, trained["test_data"])
 
 

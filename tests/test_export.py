@@ -226,7 +226,7 @@ def test_a_translation_that_is_no_valid_model_is_refused():
 
 def test_refuses_a_model_with_an_operator_of_no_network(artifacts, trained):
     model = unknown_operator(artifacts, trained["model"])
-    with pytest.raises(ValueError, match="of of the operator Custom, which no network may"):
+    with pytest.raises(ValueError, match="of the operator Custom, which no network may"):
         run_export(artifacts, model)
     assert there(artifacts) == set()
 
@@ -298,10 +298,10 @@ def test_a_model_without_images_is_proven_on_made_up_ones(artifacts, trained, di
         data = new_data(artifacts, empty, np.zeros(0, np.uint8), 3)
     outputs = run_export(artifacts, trained["model"], data)
     assert outputs["metrics"].metadata["images"] == 1000
-    assert "<dt>made-up images</dt>" in pathlib.Path(outputs["export_report"].path).read_text()
+    assert "<dt>synthetic images</dt>" in pathlib.Path(outputs["export_report"].path).read_text()
     card = pathlib.Path(outputs["model_card"].path).read_text()
     assert "It was not scored: there were no labels." in card
-    assert "1,000 made-up images" in card
+    assert "1,000 synthetic images" in card
 
 
 def test_images_need_no_labels(artifacts, trained):

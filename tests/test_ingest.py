@@ -371,7 +371,9 @@ def test_refuses_a_fraction_out_of_range(tmp_path, artifacts, fraction):
 
 
 def test_refuses_a_fraction_that_leaves_nothing(tmp_path, artifacts):
-    with pytest.raises(ValueError, match=r"leaves 0 classes .*validation_fraction is 0\.99"):
+    with pytest.raises(
+        ValueError, match=r"has 0 classes in the training split .*validation_fraction is 0\.99"
+    ):
         artifacts.ingest(write_idx_set(tmp_path / "idx"), validation_fraction=0.99)
 
 

@@ -1,9 +1,15 @@
 """What an organisation sets in place of what is public, as it stands in the compiled YAML."""
 
+import base64
+import bz2
+import re
+
 import pytest
 import yaml
 from conftest import COMPILED, command
 from kfp_server import serving
+
+from kfp_mnist_mxnet.compiler.bundle import SAFE, UNSAFE
 
 INDEX = "https://pypi.example/simple"
 MIRROR = "mirror.example/library/python:3.13"
@@ -49,14 +55,26 @@ def settings(text: str) -> dict[str, dict]:
     return platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
 
+def install_scripts(container: dict) -> list[str]:
+    """The script that installs packages: of the command, or of the bundle if it has that."""
+    program = container["command"][2]
+    if container["command"][0] == "sh":
+        return [program]
+    texts = re.findall(r'b85decode\("(.*?)"', program)
+    tables = str.maketrans(SAFE, UNSAFE)
+    return [bz2.decompress(base64.b85decode(text.translate(tables))).decode() for text in texts]
+
+
 @pytest.mark.parametrize(
     ("pipeline", "form"), [("train", []), ("train", PACKAGE), ("sweep", CPU), ("batch_predict", [])]
 )
 def test_every_step_that_installs_has_the_index_and_the_base_image(compiled, pipeline, form):
     options = ["--index", INDEX, "--base-image", MIRROR]
-    for container in containers(compiled("--pipeline", pipeline, *form, *options)).values():
-        script = container["command"][2]
-        assert container["image"] == MIRROR
+    found = list(containers(compiled("--pipeline", pipeline, *form, *options)).values())
+    assert {container["image"] for container in found} == {MIRROR}
+    scripts = [script for container in found for script in install_scripts(container)]
+    assert len(scripts) == (len(found) if form == PACKAGE else 1)
+    for script in scripts:
         for variable in ("UV_DEFAULT_INDEX", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
             assert f" {variable}={INDEX} " in script
         assert "--extra-index-url" not in script
@@ -67,7 +85,8 @@ def test_a_component_has_the_index_and_the_base_image(compiled, name):
     text = compiled("--component", name, "--index", INDEX, "--base-image", MIRROR)
     (container,) = containers(text).values()
     assert container["image"] == MIRROR
-    assert f" PIP_INDEX_URL={INDEX} " in container["command"][2]
+    (script,) = install_scripts(container)
+    assert f" PIP_INDEX_URL={INDEX} " in script
     without = [line for line in compiled("--component", name).splitlines() if "image:" in line]
     assert without == ["        image: python:3.13"]
 

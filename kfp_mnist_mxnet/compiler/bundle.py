@@ -41,7 +41,8 @@ for name, text in FILES.items():
     (root / name).write_text(text, encoding="utf-8")
 
 def start(step, packages):
-    os.environ["_KFP_RUNTIME"] = "true"
+    bin = os.path.dirname(sys.executable)
+    os.environ.update(_KFP_RUNTIME="true", PATH=f"{bin}:{os.environ['PATH']}")
     told = sys.argv[sys.argv.index("--executor_input"):]
     module = ["--component_module_path", str(root / f"step_{step}.py")]
     executor = ["python3", "-m", "kfp.dsl.executor_main", *module, *told]

@@ -31,10 +31,11 @@ bundle = pathlib.Path(sys.argv[1]).read_bytes()
 if hashlib.sha256(bundle).hexdigest() != "{SHA256}":
     sys.exit("the library artifact does not match the compiled digest: run with caching disabled")
 """
-# What was compiled, and nothing else: READ_INPUT has checked it.
+# What was compiled, and nothing else: READ_INPUT has checked it. kfp's local runner takes a command
+# for that of a Python component by the words of the comment, and runs no two that install at once.
 START = """
 exec(bz2.decompress(bundle))
-start("NAME", "PACKAGES")
+start("NAME", "PACKAGES") # pip install, kfp.dsl.executor_main
 """
 INSTALLED = f"""
 import importlib.metadata

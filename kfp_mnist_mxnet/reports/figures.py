@@ -23,7 +23,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def short(name: str) -> str:
-    """Return the name of a class as it fits beside an axis: a long one would take all the room."""
+    """Return a name as it fits beside an axis: a long one would take all the room."""
+    name = name.encode(errors="replace").decode()  # matplotlib draws no lone surrogate
     return (
         name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
     )
