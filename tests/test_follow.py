@@ -120,7 +120,7 @@ def test_ends_as_a_run_on_a_laptop_and_shows_the_end_of_a_finished_one_at_once(a
         "Evaluate  ✓ SUCCEEDED     10.0  ",
         "Export    ✓ SUCCEEDED     10.0  ",
         "Predict   ✓ SUCCEEDED     10.0  ",
-        "Register  - SKIPPED       10.0  ",
+        "Register  - SKIPPED          -  ",
         "run       ✓ SUCCEEDED    100.0  ",
         "",
         "Register skipped: registry_uri is not set",

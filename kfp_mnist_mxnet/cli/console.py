@@ -31,6 +31,11 @@ def mark(status: str, word: bool = False) -> Text:
     return Text(f"{sign} {status}" if word else sign, style)
 
 
+def took(status: str, seconds: float) -> str:
+    """Return the seconds that a step took, a dash for one that was skipped."""
+    return "-" if status == "SKIPPED" else f"{seconds:.1f}"
+
+
 def plain_table(*head: str) -> Table:
     """Return a table without borders that can be read by a person and by awk."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")

@@ -15,7 +15,7 @@ from kfp_mnist_mxnet.cli.cluster.client import NotTheApi
 from kfp_mnist_mxnet.cli.cluster.logs import error_sentence, read_accuracy
 from kfp_mnist_mxnet.cli.cluster.run import REFUSED, Run
 from kfp_mnist_mxnet.cli.cluster.snapshot import UNFINISHED, RunSnapshot, Step
-from kfp_mnist_mxnet.cli.console import mark, new_console, plain_table
+from kfp_mnist_mxnet.cli.console import mark, new_console, plain_table, took
 from kfp_mnist_mxnet.cli.graph import StepRef, unmet_condition, why_skipped
 from kfp_mnist_mxnet.cli.logs import clean, idle_reason
 from kfp_mnist_mxnet.cli.options import program
@@ -184,7 +184,8 @@ def end_table(snapshot: RunSnapshot, steps: list[Step]) -> Table:
     table.columns[2].justify = "right"
     groups = [step for step in snapshot.failed if step in snapshot.groups and step.name != "run"]
     for step in [*steps, *groups]:
-        table.add_row(clean(step.name), status(step.state, step.cached), f"{step.seconds:.1f}")
+        shown = status(step.state, step.cached)
+        table.add_row(clean(step.name), shown, took(step.state, step.seconds))
     table.add_row("run", status(snapshot.state), f"{snapshot.seconds:.1f}")
     return table
 

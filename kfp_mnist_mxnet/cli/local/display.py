@@ -15,7 +15,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from kfp_mnist_mxnet.cli.console import mark, new_console, plain_table
+from kfp_mnist_mxnet.cli.console import mark, new_console, plain_table, took
 from kfp_mnist_mxnet.cli.local.runs import Run, gate_text, state_of
 from kfp_mnist_mxnet.cli.local.verdict import judge
 
@@ -151,7 +151,9 @@ def show_end(directory: pathlib.Path, record: dict[str, Any]) -> None:
     table = plain_table("step", "status", "seconds")
     table.columns[2].justify = "right"
     for step in record["steps"]:
-        table.add_row(step["name"], mark(step["status"], word=True), f"{step['seconds']:.1f}")
+        table.add_row(
+            step["name"], mark(step["status"], word=True), took(step["status"], step["seconds"])
+        )
     table.add_row("run", mark(state_of(record), word=True), f"{record['seconds']:.1f}")
     console.print()
     console.print(table)
