@@ -138,7 +138,8 @@ def small_disk(path: pathlib.Path):
     try:
         yield lambda options: mount(f"remount,{options}")
     finally:
-        subprocess.run(["umount", str(path)], check=True)
+        # An array that is mapped there may live a little longer than the test.
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 @pytest.mark.parametrize("name", STEPS)
