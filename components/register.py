@@ -39,11 +39,11 @@ def register(
     """
     import logging
 
-    left_out = onnx_model.metadata.get("left_out", "")
-    if not registry_uri or left_out:
-        logging.info(
-            "skipped: %s", f"{left_out} is false" if registry_uri else "registry_uri is not set"
-        )
+    if not registry_uri:
+        logging.info("skipped: registry_uri is not set")
+        return {}
+    if left_out := onnx_model.metadata.get("left_out", ""):
+        logging.info("skipped: %s is false", left_out)
         return {}
 
     from kfp_mnist_mxnet.export.registration import entry_of, register_model

@@ -15,8 +15,8 @@ from kfp_mnist_mxnet.components.predict import predict
 from kfp_mnist_mxnet.evaluation.calibration import calibrate, coverage, thresholds
 from kfp_mnist_mxnet.evaluation.classes import class_metrics, count_confusions, top_confusions
 from kfp_mnist_mxnet.evaluation.scores import roc_points, scores
+from kfp_mnist_mxnet.notation import DASH, percent
 from kfp_mnist_mxnet.reports.evaluation import write_evaluation_report
-from kfp_mnist_mxnet.reports.page import DASH, percent
 
 SPACE = "\N{NO-BREAK SPACE}"
 

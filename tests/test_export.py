@@ -443,7 +443,7 @@ def test_the_card_says_what_it_takes_to_trust_a_model(artifacts, trained):
     assert "| version of mxnet | 1.9.1 |" in card
     assert "| seed | 0 |" in card
     assert re.search(r"\| 95 % confidence interval \| \d+\.\d\d\sto\s\d+\.\d\d % \|", card)
-    assert re.search(r"^\| 2 \| 8 \| [\d.]+% \| [\d.]+% \| [\d.]+% \|$", card, re.MULTILINE)
+    assert re.search(r"^\| 2 \| 8 \| [\d.]+ % \| [\d.]+ % \| [\d.]+ % \|$", card, re.MULTILINE)
     root = pathlib.Path(outputs["onnx_model"].path)
     assert (root / "mnist" / "README.md").read_text() == card
 
@@ -507,5 +507,5 @@ def test_classes_that_the_model_does_not_know_are_errors_in_the_card(artifacts, 
     images, labels = np.zeros((4, 1, 12, 12), np.uint8), np.full(4, 4, np.uint8)
     outputs = run_export(artifacts, trained["model"], new_data(artifacts, images, labels, 5))
     card = pathlib.Path(outputs["model_card"].path).read_text()
-    assert "| accuracy | 0.00% |" in card
-    assert "| 4 | 4 | 0.00% | 0.00% | 0.00% |" in card
+    assert "| accuracy | 0.00 % |" in card
+    assert "| 4 | 4 | 0.00 % | 0.00 % | 0.00 % |" in card

@@ -166,10 +166,8 @@ def drop_imports(tree: ast.Module, fstrings: str) -> None:
 
 def is_text(node: ast.AST) -> bool:
     """Tell docstrings, and texts below the fields of a class, from what does something."""
-    match node:
-        case ast.Expr(ast.Constant(str())):
-            return True
-    return False
+    constant = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(constant, ast.Constant) and isinstance(constant.value, str)
 
 
 class Stripper(ast.NodeTransformer):

@@ -23,7 +23,7 @@ UV = "uv==0.13.9"
 # set back by an option or a variable. uv reads neither, so what pip is told is handed over.
 #
 # With one -q pip would speak of its version and of root.
-# Each byte of this stands in the back end's record of a run some 60 times.
+# Where pip installs the library, each byte of this stands in the back end's record some 60 times.
 INDEX_VARIABLES = "INDEX|LINKS|"  # where packages come from
 CONNECTION_VARIABLES = "HOST|CERT|PROXY|HTTP|TLS|TIMEOUT|RETRIES|FILE"  # how to get there
 SCRIPT = r"""

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kfp_mnist_mxnet.notation import percent_range
+
 
 class ClassMetrics(NamedTuple):
     """A class: its true images; precision, recall and F1, 0 where nothing is divided."""
@@ -68,9 +70,8 @@ def wilson_interval(correct: int, images: int) -> tuple[float, float]:
 
 
 def interval(correct: int, images: int) -> str:
-    """Return the 95 % confidence interval of a share as a report writes it: 99.15 to 99.47."""
-    low, high = wilson_interval(correct, images)
-    return f"{100 * low:.2f} to {100 * high:.2f}".replace(" ", "\N{NO-BREAK SPACE}")
+    """Return the 95 % confidence interval of a share as it is written: 99.15 to 99.47."""
+    return percent_range(*wilson_interval(correct, images))
 
 
 def top_confusions(confusions: np.ndarray, most: int) -> list[tuple[int, int, int]]:

@@ -19,6 +19,7 @@ from kfp_mnist_mxnet.export.layout import INPUT, OUTPUT
 from kfp_mnist_mxnet.export.translation import OPSET
 from kfp_mnist_mxnet.export.verification import TOLERANCE, ParityResult, Sample
 from kfp_mnist_mxnet.model.info import ModelInfo
+from kfp_mnist_mxnet.notation import percent
 
 LONGEST, MOST = 200, 100  # letters of a value from outside, and how many of them
 
@@ -119,14 +120,14 @@ class Card:
         predicted = probabilities.argmax(1)
         correct, images = int((predicted == labels).sum()), len(labels)
         facts = {
-            "accuracy": f"{correct / images:.2%}",
+            "accuracy": percent(correct / images),
             "95 % confidence interval": f"{interval(correct, images)} %",
             "images": f"{images:,}",
             "errors": f"{images - correct:,}",
-            "calibration error (15 bins)": f"{calibrate(labels, probabilities).error:.2%}",
+            "calibration error (15 bins)": percent(calibrate(labels, probabilities).error),
         }
         rows = [
-            (name, f"{count:,}", *(f"{value:.2%}" for value in values))
+            (name, f"{count:,}", *map(percent, values))
             for name, count, *values in class_metrics(labels, predicted, self.names)
         ]
         return [

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from kfp_mnist_mxnet.reports.page import Section, bar, percent
+from kfp_mnist_mxnet.notation import percent
+from kfp_mnist_mxnet.reports.page import Section, bar
 
 EDGES = (0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 

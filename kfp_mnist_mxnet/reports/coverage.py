@@ -3,7 +3,8 @@
 import numpy as np
 
 from kfp_mnist_mxnet.evaluation.calibration import thresholds
-from kfp_mnist_mxnet.reports.page import Section, percent
+from kfp_mnist_mxnet.notation import percent
+from kfp_mnist_mxnet.reports.page import Section
 
 
 def coverage_section(confidence: np.ndarray, correct: np.ndarray) -> Section:

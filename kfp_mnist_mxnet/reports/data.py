@@ -10,8 +10,9 @@ from matplotlib.ticker import EngFormatter, NullFormatter
 from kfp_mnist_mxnet.data.class_names import name_classes
 from kfp_mnist_mxnet.data.ingestion import Ingested, empty_classes
 from kfp_mnist_mxnet.data.statistics import count_duplicates, moments
+from kfp_mnist_mxnet.notation import percent
 from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, percent_axis, short
-from kfp_mnist_mxnet.reports.page import Picture, Section, percent, write_report
+from kfp_mnist_mxnet.reports.page import Picture, Section, write_report
 from kfp_mnist_mxnet.reports.pictures import picture
 
 

@@ -19,18 +19,10 @@ from kfp_mnist_mxnet.evaluation.classes import (
     top_confusions,
     wilson_interval,
 )
+from kfp_mnist_mxnet.notation import DASH, percent
 from kfp_mnist_mxnet.reports.coverage import coverage_section
 from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, short
-from kfp_mnist_mxnet.reports.page import (
-    DASH,
-    Picture,
-    Section,
-    bar,
-    heat,
-    heat_map,
-    percent,
-    write_report,
-)
+from kfp_mnist_mxnet.reports.page import Picture, Section, bar, heat, heat_map, write_report
 from kfp_mnist_mxnet.reports.pictures import picture
 
 RED, BLUE = (0.88, 0.25, 0.18), (0.09, 0.41, 0.78)  # of the page, for wrong and right
@@ -57,7 +49,7 @@ def write_evaluation_report(
     most = int(confusions[common].sum())
     calibration = calibrate(labels, probabilities)
     wrong = f"{count - correct:,} of {count:,}"
-    weak = wilson_interval(correct, count)[0] <= wilson_interval(most, count)[1]
+    weak = wilson_interval(correct, count)[0] <= most / count
     write_report(
         path,
         "Evaluation",
@@ -76,18 +68,18 @@ def write_evaluation_report(
         ],
         f"Accuracy {percent(correct / count)} (95 % interval {interval(correct, count)}), {wrong} "
         f"wrong; always predicting the most common class: {percent(most / count)}.",
-        (notice, no_better(names[common], most, count) if weak else ""),
+        (notice, no_better(names[common]) if weak else ""),
     )
 
 
-def no_better(name: str, most: int, images: int) -> str:
-    """Return the sentence about a model whose accuracy the baseline's may equal.
+def no_better(name: str) -> str:
+    """Return the sentence about a model whose interval includes the baseline.
 
-    name: of the most common class; most: how many images it has.
+    name: of the most common class.
     """
     return (
         "As far as these images tell, the model is no better than always predicting the most "
-        f"common class, {name}, whose interval is {interval(most, images)}."
+        f"common class, {name}."
     )
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from kfp_mnist_mxnet.evaluation.classes import interval
+from kfp_mnist_mxnet.notation import percent
 from kfp_mnist_mxnet.reports.confidence import confidence_section
 from kfp_mnist_mxnet.reports.coverage import coverage_section
-from kfp_mnist_mxnet.reports.page import Section, bar, percent, write_report
+from kfp_mnist_mxnet.reports.page import Section, bar, write_report
 
 SHOWN = 48  # predictions
 

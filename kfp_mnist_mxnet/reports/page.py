@@ -5,7 +5,6 @@ page and nothing is stored. Text is escaped by the template; pictures are inline
 """
 
 import importlib.resources
-import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from typing import NamedTuple
 import jinja2
 import numpy as np
 
-DASH = "\N{EN DASH}"  # for what is not defined
+from kfp_mnist_mxnet.notation import percent
 
 
 class Picture(NamedTuple):
@@ -56,11 +55,6 @@ class Section(NamedTuple):
     head: Sequence[str] = ()
     rows: Sequence[Sequence[object]] = ()
     fold: str = ""
-
-
-def percent(share: float, digits: int = 2) -> str:
-    """Return a share, 0 to 1, as every report writes it: 99.33 %; a dash if it is not finite."""
-    return f"{share:.{digits}%}"[:-1] + "\N{NO-BREAK SPACE}%" if math.isfinite(share) else DASH
 
 
 def bar(count: int, largest: int) -> Cell:

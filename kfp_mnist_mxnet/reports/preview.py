@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kfp_mnist_mxnet.notation import percent
 from kfp_mnist_mxnet.reports.confidence import confidence_section
-from kfp_mnist_mxnet.reports.page import Picture, Section, percent, write_report
+from kfp_mnist_mxnet.reports.page import Picture, Section, write_report
 from kfp_mnist_mxnet.reports.pictures import picture
 
 SHOWN = 48  # images

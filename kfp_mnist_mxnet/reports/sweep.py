@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from kfp_mnist_mxnet.evaluation.classes import interval
 from kfp_mnist_mxnet.evaluation.comparison import Trial, show_value, ties_of, varied_names
+from kfp_mnist_mxnet.notation import DASH, percent
 from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, percent_axis, short
-from kfp_mnist_mxnet.reports.page import DASH, Section, percent, write_report
+from kfp_mnist_mxnet.reports.page import Section, write_report
 
 MOST_NAMED = 15  # trials whose curves have a number, the best of them
 MOST_NUMBERED = 6  # trials with a number in every panel; of more only the chosen one has it

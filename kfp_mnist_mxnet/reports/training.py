@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kfp_mnist_mxnet.model.layers import Layer
+from kfp_mnist_mxnet.notation import percent
 from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, percent_axis
-from kfp_mnist_mxnet.reports.page import Picture, Section, percent, write_report
+from kfp_mnist_mxnet.reports.page import Picture, Section, write_report
 from kfp_mnist_mxnet.reports.pictures import picture
 from kfp_mnist_mxnet.training.history import Epoch
 

@@ -28,16 +28,7 @@ def check_trainable(
         InvalidInput: it has an operator that could not be loaded or exported, does not take such
             images, gives something else than a probability for each class, or is too large.
     """
-    graph = json.loads(network.tojson())
-    try:
-        check_nodes(graph)
-    except DamagedFile as error:
-        raise InvalidInput(
-            f"the network can't be loaded or exported: {error}: see model/operators.py"
-        ) from error
-    missing = {node["op"] for node in graph["nodes"]} - {"null", *TRANSLATIONS}
-    if missing:
-        raise InvalidInput(f"export/operators.py has no translation of {', '.join(missing)}")
+    check_operators(network)
     shape = (chosen.batch_size, *image_shape)
     try:
         _, outputs, _ = network.infer_shape(data=shape)
@@ -56,3 +47,22 @@ def check_trainable(
     values = sum(math.prod(layer.output) for layer in layers if layer.flops)
     if problem := too_many(parameters, values * chosen.batch_size):
         raise InvalidInput(problem)
+
+
+def check_operators(network: mx.sym.Symbol) -> None:
+    """Check that a network can be loaded and exported after training.
+
+    Raises:
+        InvalidInput: it has an operator, attribute or input that can't; the message says where it
+            is added.
+    """
+    graph = json.loads(network.tojson())
+    try:
+        check_nodes(graph)
+    except DamagedFile as error:
+        raise InvalidInput(
+            f"the network can't be loaded or exported: {error}: see model/operators.py"
+        ) from error
+    missing = {node["op"] for node in graph["nodes"]} - {"null", *TRANSLATIONS}
+    if missing:
+        raise InvalidInput(f"export/operators.py has no translation of {', '.join(missing)}")

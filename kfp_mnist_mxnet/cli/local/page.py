@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from kfp_mnist_mxnet.cli.console import MARKS
 from kfp_mnist_mxnet.cli.graph import Box
 from kfp_mnist_mxnet.cli.local.layout import arrange, arrows, unroll
 from kfp_mnist_mxnet.cli.local.paired import p_value
@@ -18,15 +19,7 @@ from kfp_mnist_mxnet.cli.local.values import metric, number, parameter, percent,
 from kfp_mnist_mxnet.cli.local.verdict import judge
 from kfp_mnist_mxnet.reports.page import shared_style
 
-SIGNS = {
-    "SUCCEEDED": "✓",
-    "FAILED": "✗",
-    "GATED": "!",
-    "SKIPPED": "-",
-    "RUNNING": "…",
-    "WAITING": "○",
-}
-
+SIGNS = {"WAITING": "○", **{status: sign for status, (sign, _) in MARKS.items()}}
 # Of the steps' sections; those that it does not have stand beside train.
 ORDER = (
     *("evaluate", "merge", "predict", "export", "register", "upload"),

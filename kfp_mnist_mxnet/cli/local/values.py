@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from kfp_mnist_mxnet import notation
 from kfp_mnist_mxnet.model.hyperparameters import UNSET
 
 SHARES = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "calibration_error")
@@ -36,8 +37,8 @@ def metric(value: Any, name: str) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share, 0 to 1, in per cent."""
-    return f"{share:.2%}".replace("%", " %")
+    """Return a share, 0 to 1, in per cent, with a space that a terminal shows."""
+    return notation.percent(share).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def points(difference: float) -> str:

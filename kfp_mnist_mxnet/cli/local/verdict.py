@@ -9,6 +9,7 @@ import click
 from kfp_mnist_mxnet.cli.local.runs import Run, load_run, run_directories
 from kfp_mnist_mxnet.cli.local.values import percent, points
 from kfp_mnist_mxnet.evaluation.classes import wilson_interval
+from kfp_mnist_mxnet.notation import percent_range
 
 NO_BETTER = "no better than always predicting the most common class"
 
@@ -41,7 +42,7 @@ class Verdict:
         """What is known, a clause each."""
         about = f"Accuracy {percent(self.accuracy)}"
         if self.low is not None and self.high is not None:
-            about += f" ({100 * self.low:.2f} to {100 * self.high:.2f})"
+            about += f" ({percent_range(self.low, self.high)})".replace("\N{NO-BREAK SPACE}", " ")
         if self.images is not None:
             about += f", {self.errors:,} of {self.images:,} wrong"
         yield about
