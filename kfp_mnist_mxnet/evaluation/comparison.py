@@ -4,7 +4,7 @@ import dataclasses
 import math
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from kfp_mnist_mxnet.errors import InvalidInput
@@ -146,8 +146,8 @@ def follows_recipe(settings: dict[str, Any], name: str) -> bool:
     return bool(value == own)
 
 
-def show_value(settings: dict[str, Any], name: str) -> str:
-    """Return a hyperparameter of a trial as a page shows it."""
+def show_value(settings: Mapping[str, Any], name: str) -> str:
+    """Return a hyperparameter as a page shows it; settings: of a trained model."""
     value = settings.get(name)
     return "automatic" if name == "epochs" and value == 0 else str(value)
 

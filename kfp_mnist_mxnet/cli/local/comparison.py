@@ -13,6 +13,7 @@ from kfp_mnist_mxnet.cli.local.paired import Paired, p_value, pair
 from kfp_mnist_mxnet.cli.local.runs import Run
 from kfp_mnist_mxnet.cli.local.values import is_share, metric, parameter, points, text
 from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.evaluation.comparison import show_value
 from kfp_mnist_mxnet.storage.artifact import open_npy
 
 NONE = "-"
@@ -222,5 +223,5 @@ def settings(runs: Sequence[Run]) -> list[Setting]:
 def setting(name: str, given: dict[str, Any], trained: dict[str, Any]) -> str:
     """Return a parameter of a run as a person reads it."""
     if name in trained:
-        return text(trained[name])
+        return show_value(trained, name)
     return parameter(given[name], name, {}) if name in given else NONE

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kfp_mnist_mxnet import notation
+from kfp_mnist_mxnet.evaluation.comparison import show_value
 from kfp_mnist_mxnet.model.hyperparameters import UNSET
 
 SHARES = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "calibration_error")
@@ -57,5 +58,7 @@ def parameter(value: Any, name: str, resolved: Mapping[str, Any]) -> str:
     resolved: the hyperparameters with which the model was trained, empty if they are not known.
     """
     if name in UNSET and value == UNSET[name]:
-        return f"recipe default ({text(resolved[name])})" if name in resolved else "recipe default"
+        if name not in resolved:
+            return "recipe default"
+        return f"recipe default ({show_value(resolved, name)})"
     return "not set" if value in NOTHING else text(value)
