@@ -6,7 +6,7 @@ from typing import Any
 
 from kfp import dsl
 
-from kfp_mnist_mxnet.compiler.target import GPU_TOLERATION, Resources, Target
+from kfp_mnist_mxnet.compiler.target import GPU_TOLERATION, Resources, Steps, Target
 from kfp_mnist_mxnet.components.compare import compare
 from kfp_mnist_mxnet.components.evaluate import evaluate
 from kfp_mnist_mxnet.components.export import export
@@ -17,11 +17,13 @@ from kfp_mnist_mxnet.components.plan import plan
 from kfp_mnist_mxnet.components.predict import predict
 from kfp_mnist_mxnet.components.register import register
 from kfp_mnist_mxnet.components.train import train
+from kfp_mnist_mxnet.components.train_distributed import train_distributed
 from kfp_mnist_mxnet.components.upload import upload
 
 INGEST = Resources("1", "512Mi", "2", "2Gi", timeout=3600, store=True)
 TRAIN = Resources("2", "2Gi", "4", "8Gi", timeout=6 * 3600, store=True, gpu=True)
 TRIAL = dataclasses.replace(TRAIN, store=False)
+LAUNCH = Resources("500m", "512Mi", "1", "2Gi", timeout=7 * 24 * 3600, store=True, gpu=True)
 EVALUATION = Resources("1", "1Gi", "4", "4Gi", timeout=3600)
 SHARD = Resources("2", "1Gi", "2", "2Gi", timeout=3600)
 MERGE = Resources("1", "512Mi", "2", "2Gi", timeout=3600)
@@ -116,25 +118,116 @@ def train_pipeline(target: Target) -> Any:
         )
         target.request_gpus(training, gpu_count, gpu_node_selector, gpu_tolerations)
         test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
-        evaluation = steps.add(evaluate, EVALUATION, **test)
-        good = evaluation.outputs["Output"] >= min_accuracy
-        with dsl.If(good, name=target.display_name("enough accuracy")):
-            # What is switched off does nothing and succeeds: a condition in a condition that is not
-            # met leaves both running for ever in the UI.
-            steps.add(predict, EVALUATION, **test)
-            exporting = steps.add(
-                export, EVALUATION, **test, model_name=model_name, export_onnx=export_onnx
-            )
-            registering = steps.add(
-                register,
-                LIGHTWEIGHT,
-                onnx_model=exporting.outputs["onnx_model"],
-                metrics=evaluation.outputs["metrics"],
-                registry_uri=registry_uri,
-            )
-            registering.set_caching_options(False)  # what it is for happens outside the pipeline
+        evaluate_and_use(steps, test, min_accuracy, export_onnx, model_name, registry_uri)
 
     return mnist_train
+
+
+def evaluate_and_use(
+    steps: Steps,
+    test: dict[str, Any],
+    min_accuracy: Any,
+    export_onnx: Any,
+    model_name: Any,
+    registry_uri: Any,
+) -> None:
+    """Add to a pipeline: evaluate, and for a model that is good enough predict, export, register.
+
+    test: the model and the test images; the rest: parameters of the pipeline.
+    """
+    evaluation = steps.add(evaluate, EVALUATION, **test)
+    good = evaluation.outputs["Output"] >= min_accuracy
+    with dsl.If(good, name=steps.target.display_name("enough accuracy")):
+        # What is switched off does nothing and succeeds: a condition in a condition that is not
+        # met leaves both running for ever in the UI.
+        steps.add(predict, EVALUATION, **test)
+        exporting = steps.add(
+            export, EVALUATION, **test, model_name=model_name, export_onnx=export_onnx
+        )
+        registering = steps.add(
+            register,
+            LIGHTWEIGHT,
+            onnx_model=exporting.outputs["onnx_model"],
+            metrics=evaluation.outputs["metrics"],
+            registry_uri=registry_uri,
+        )
+        registering.set_caching_options(False)  # what it is for happens outside the pipeline
+
+
+def train_distributed_pipeline(target: Target) -> Any:
+    """Return the pipeline: as train, but training runs on several nodes."""
+
+    @target.pipeline(
+        name="mnist-train-distributed",
+        description="Trains a CNN on several nodes, scores it, predicts with it and exports it.",
+    )
+    def mnist_train_distributed(
+        data_uri: str = "mnist",
+        data_sha256: str = "",
+        s3_endpoint: str = "",
+        train_images_file: str = "",
+        train_labels_file: str = "",
+        test_images_file: str = "",
+        test_labels_file: str = "",
+        validation_fraction: float = 0.1,
+        num_nodes: int = 2,
+        engine: str = "job",
+        runtime: str = "kfp-mnist-mxnet",
+        node_cpu: str = "2",
+        node_memory: str = "4Gi",
+        node_gpus: int = 1 if target.gpu else 0,
+        node_selector: dict = {"nvidia.com/gpu.present": "true"} if target.gpu else {},
+        node_tolerations: list = [GPU_TOLERATION] if target.gpu else [],
+        recipe: str = "default",
+        hyperparameters: dict = {},
+        seed: int = 0,
+        device: str = "auto",
+        checkpoint_uri: str = "",
+        class_names: list[str] = [],
+        min_accuracy: float = 0.0,
+        export_onnx: bool = True,
+        model_name: str = "mnist",
+        registry_uri: str = "",
+    ):
+        steps = target.steps()
+        data = steps.add(
+            ingest,
+            INGEST,
+            data_uri=data_uri,
+            validation_fraction=validation_fraction,
+            seed=seed,
+            sha256=data_sha256,
+            s3_endpoint=s3_endpoint,
+            train_images_file=train_images_file,
+            train_labels_file=train_labels_file,
+            test_images_file=test_images_file,
+            test_labels_file=test_labels_file,
+            class_names=class_names,
+        )
+        training = steps.add(
+            train_distributed,
+            LAUNCH,
+            train_data=data.outputs["train_data"],
+            validation_data=data.outputs["validation_data"],
+            num_nodes=num_nodes,
+            engine=engine,
+            runtime=runtime,
+            node_cpu=node_cpu,
+            node_memory=node_memory,
+            node_gpus=node_gpus,
+            node_selector=node_selector,
+            node_tolerations=node_tolerations,
+            recipe=recipe,
+            hyperparameters=hyperparameters,
+            seed=seed,
+            device=device,
+            checkpoint_uri=checkpoint_uri,
+            s3_endpoint=s3_endpoint,
+        )
+        test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
+        evaluate_and_use(steps, test, min_accuracy, export_onnx, model_name, registry_uri)
+
+    return mnist_train_distributed
 
 
 def sweep_pipeline(target: Target) -> Any:
@@ -279,6 +372,7 @@ def batch_predict_pipeline(target: Target) -> Any:
 
 PIPELINES: dict[str, Callable[[Target], Any]] = {
     "train": train_pipeline,
+    "train_distributed": train_distributed_pipeline,
     "sweep": sweep_pipeline,
     "batch_predict": batch_predict_pipeline,
 }

@@ -12,6 +12,7 @@ from kfp_mnist_mxnet.components.plan import plan
 from kfp_mnist_mxnet.components.predict import predict
 from kfp_mnist_mxnet.components.register import register
 from kfp_mnist_mxnet.components.train import train
+from kfp_mnist_mxnet.components.train_distributed import train_distributed
 from kfp_mnist_mxnet.components.upload import upload
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "predict",
     "register",
     "train",
+    "train_distributed",
     "upload",
 ]
 

@@ -67,100 +67,22 @@ def train(
             read, or the checkpoint is damaged or belongs to a different training run.
         FloatingPointError: The loss, a parameter or an output became NaN or infinite.
     """
-    import logging
-    import platform
-
-    import kfp_mnist_mxnet
-    from kfp_mnist_mxnet.data.dataset import read_dataset
-    from kfp_mnist_mxnet.errors import Diverged
     from kfp_mnist_mxnet.model.hyperparameters import RULES
-    from kfp_mnist_mxnet.model.info import ModelInfo
-    from kfp_mnist_mxnet.model.layers import describe_layers
-    from kfp_mnist_mxnet.model.recipes import (
-        check_seed,
-        choose_hyperparameters,
-        resolve_for_dataset,
-    )
-    from kfp_mnist_mxnet.model.saving import save_model
-    from kfp_mnist_mxnet.model.trials import apply_trial
-    from kfp_mnist_mxnet.reports.training import write_divergence_report, write_training_report
-    from kfp_mnist_mxnet.runtime.devices import check_device, contexts, count_gpus
-    from kfp_mnist_mxnet.runtime.engine import mx
-    from kfp_mnist_mxnet.storage.staging import staged
-    from kfp_mnist_mxnet.storage.store import open_store
-    from kfp_mnist_mxnet.training.checkpoint import Checkpoint
-    from kfp_mnist_mxnet.training.history import brief_history, describe_settings
-    from kfp_mnist_mxnet.training.scoring import check_validation
-    from kfp_mnist_mxnet.training.trainer import Trainer
+    from kfp_mnist_mxnet.training.request import Request
+    from kfp_mnist_mxnet.training.session import train_and_save
 
     told = locals()
-    recipe, overrides = apply_trial(recipe, {name: told[name] for name in RULES}, hyperparameters)
-    chosen = choose_hyperparameters(recipe, overrides)
-    check_seed(seed)
-    check_device(device)
-    store = open_store(checkpoint_uri, s3_endpoint, "checkpoint_uri") if checkpoint_uri else None
-    data = read_dataset(train_data.path)
-    validation = data.empty()
-    if validation_data.path:
-        validation = read_dataset(validation_data.path)
-        check_validation(validation, data)
-    shape, num_classes = data.image_shape, data.info.num_classes
-    chosen = resolve_for_dataset(chosen, overrides, len(data.images), shape, num_classes)
-
-    trainer = Trainer(
-        data, validation, chosen, seed, contexts(device, count_gpus(), chosen.batch_size)
-    )
-    logging.info("Training on %s", ", ".join(map(str, trainer.contexts)))
-    diverged = ""
-    try:
-        trainer.fit(Checkpoint(store) if store else None)
-    except Diverged as error:
-        if not allow_divergence:
-            raise
-        diverged = str(error)
-        logging.warning("Training diverged: %s", diverged)
-
-    settings = {"recipe": recipe, **chosen.to_dict(), "seed": seed}
-    info = ModelInfo(
-        input_shape=list(shape),
-        num_classes=num_classes,
-        hyperparameters=settings,
-        history=brief_history(trainer.history),
-        train_data_sha256=data.info.sha256,
-        class_names=data.info.class_names,
-        versions={
-            "kfp-mnist-mxnet": kfp_mnist_mxnet.__version__,
-            "mxnet": mx.__version__,
-            "python": platform.python_version(),
-        },
-        data={
-            "class_counts": data.info.class_counts,
-            **data.info.pixels,
-            "validation_images": len(validation.images),
-        },
-        stop_reason=trainer.stop_reason,
-        diverged=diverged,
+    request = Request(
+        recipe,
+        {name: told[name] for name in RULES},
+        hyperparameters,
+        seed,
+        device,
+        allow_divergence,
+        checkpoint_uri,
+        s3_endpoint,
     )
     model.framework = "mxnet"
-    shown = describe_settings(settings, overrides, len(trainer.history))
-    if diverged:
-        with staged(model, training_report) as (directory, page):
-            directory.mkdir()
-            info.save(directory)
-            write_divergence_report(page, diverged, shown, trainer.history)
-        return
-    layers = describe_layers(trainer.network, shape)
-    final = trainer.metrics()
-    with staged(model, training_report) as (directory, page):
-        save_model(directory, trainer.module, info)
-        write_training_report(
-            page,
-            trainer.history,
-            trainer.stop_reason,
-            shown,
-            final,
-            layers,
-            trainer.first_filters(),
-        )
+    final = train_and_save(request, train_data.path, validation_data.path, model, training_report)
     for name, value in final.items():
         metrics.log_metric(name, value)

@@ -13,6 +13,7 @@ MemoryError
   OutOfMemory
 RuntimeError
   MissingLibrary     a system library, a driver, or code for this GPU is not there
+  NodeLost           a node of a distributed training ended without saying why
 FloatingPointError
   Diverged           the loss, a parameter or an output of the network became NaN or infinite
 
@@ -53,6 +54,10 @@ class OutOfMemory(MemoryError):
 
 class MissingLibrary(RuntimeError):
     """A system library, a driver, or code for this GPU is not there."""
+
+
+class NodeLost(RuntimeError):
+    """A node of a distributed training ended without saying why; starting again may help."""
 
 
 class Diverged(FloatingPointError):

@@ -71,7 +71,7 @@ def main(upgrade: bool) -> None:
         path.write_text(HEADER + kfp + locked(requirements, *STEP, *HASHED))
 
     server = [KSERVE, *pins(CPU_PINS, ["onnxruntime"])]
-    path = ROOT / "kfp_mnist_mxnet" / "cli" / "model_server.txt"
+    path = ROOT / "kfp_mnist_mxnet" / "cli" / "serve" / "model_server.txt"
     path.write_text(HEADER + locked(server, *UNIVERSAL, "--no-annotate"))
 
 

@@ -199,9 +199,10 @@ def test_the_first_step_carries_the_bundle_and_the_others_a_few_lines(name):
     sizes = sorted((len(program), step) for step, program in programs(name).items())
     *others, (largest, first) = sizes
     assert first in ("exec-ingest", "exec-ingest-images")
-    assert largest <= 66_000
+    distributed = 9_000 if name.startswith("train_distributed") else 0
+    assert largest <= 67_000 + distributed
     assert max(size for size, _ in others) <= 1_200
-    assert sum(size for size, _ in sizes) <= 71_000
+    assert sum(size for size, _ in sizes) <= 72_000 + distributed
     assert (COMPILED / name).stat().st_size < 130_000
 
 

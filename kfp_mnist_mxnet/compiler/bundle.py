@@ -31,8 +31,9 @@ DISTRIBUTIONS = {
     "model_registry": "model-registry",
     "mr_openapi": "model-registry",
 }
-# What a step runs of it: it writes the files; `start` installs packages, then starts kfp's
-# executor on the function of the step. kfp's own program for this, for each step, is longer.
+# What a step runs of it: it writes the files, and itself, for programs that the step starts
+# elsewhere. `run` installs packages, then runs a command; `start` has it run kfp's executor on the
+# function of the step. kfp's own program for this, for each step, is longer.
 PROGRAM = """
 import os, pathlib, sys, tempfile
 root = pathlib.Path(tempfile.mkdtemp())
@@ -40,13 +41,18 @@ for name, text in FILES.items():
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_text(text, encoding="utf-8")
 
-def start(step, packages):
+(root / "bundle").write_bytes(bundle)
+
+def run(packages, *command):
     bin = os.path.dirname(sys.executable)
-    os.environ.update(_KFP_RUNTIME="true", PATH=f"{bin}:{os.environ['PATH']}")
+    os.environ.update(PATH=f"{bin}:{os.environ['PATH']}", STEP_PACKAGES=packages)
+    os.execvp("sh", ["sh", "-c", SCRIPT, "sh", packages, *command])
+
+def start(step, packages):
+    os.environ["_KFP_RUNTIME"] = "true"
     told = sys.argv[sys.argv.index("--executor_input"):]
     module = ["--component_module_path", str(root / f"step_{step}.py")]
-    executor = ["python3", "-m", "kfp.dsl.executor_main", *module, *told]
-    os.execvp("sh", ["sh", "-c", SCRIPT, "sh", packages, *executor])
+    run(packages, "python3", "-m", "kfp.dsl.executor_main", *module, *told)
 """
 # What the signature of a step's function needs.
 HEADER = """

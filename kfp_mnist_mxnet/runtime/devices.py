@@ -8,16 +8,6 @@ from kfp_mnist_mxnet.runtime.engine import cpu_contexts, mx
 LEAST_IMAGES = 16  # of a batch in a context: batch normalisation needs some, and so does oneDNN
 
 
-def check_device(device: str) -> None:
-    """Check the name of a device.
-
-    Raises:
-        InvalidInput: it is not auto, cpu or gpu.
-    """
-    if device not in ("auto", "cpu", "gpu"):
-        raise InvalidInput(f"device must be auto, cpu or gpu, got {device!r}")
-
-
 def count_gpus() -> int:
     """Return how many GPUs MXNet can use: 0 for a CPU build or without a driver."""
     try:

@@ -156,3 +156,13 @@ class S3Store:
             stream = io.BytesIO(content)
             key = self.address.key(name)
             self.client.put_object(self.address.bucket, key, stream, len(content))
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if there is one.
+
+        Raises:
+            InvalidInput: the store refuses.
+            Unavailable: it does not answer.
+        """
+        with translate_errors(f"{self.locate(name)} at {self.host}"):
+            self.client.remove_object(self.address.bucket, self.address.key(name))

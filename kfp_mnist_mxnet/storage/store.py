@@ -22,6 +22,9 @@ class Store(Protocol):
     def write(self, name: str, content: bytes) -> None:
         """Replace a file as a whole, or leave it as it was."""
 
+    def remove(self, name: str) -> None:
+        """Remove a file, if there is one."""
+
 
 class FileStore:
     """Files in a directory, which is made when it is first read."""
@@ -52,6 +55,10 @@ class FileStore:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if there is one."""
+        (self.directory / name).unlink(missing_ok=True)
 
 
 def open_store(uri: str, endpoint: str, parameter: str) -> Store:

@@ -81,18 +81,31 @@ class Warper:
         self.weight = mx.nd.array(basis.T, ctx=context)
         self.context = context
 
-    def warp(self, images: np.ndarray, generator: np.random.Generator) -> mx.nd.NDArray:
+    def warp(self, images: np.ndarray, grids: mx.nd.NDArray) -> mx.nd.NDArray:
         """Return images, uint8 (N, C, H, W), warped: float32, 0 to 255.
 
-        What comes from outside of an image is 0.
+        grids: of these images. What comes from outside of an image is 0.
         """
-        n, count = len(images), self.count
+        data = mx.nd.from_numpy(images.astype(np.float32)).as_in_context(self.context)
+        return mx.nd.BilinearSampler(data, grids)
+
+    def grids(
+        self, generator: np.random.Generator, n: int, batch_size: int, part: slice
+    ) -> mx.nd.NDArray:
+        """Return random warps, float32 (N, 2, H, W): where each pixel is taken from.
+
+        n: how many are drawn, for whole batches; part: of each batch, whose warps are returned.
+        """
+        count = self.count
         draws = np.ones((n, count + 1), np.float32)
         draws[:, :6] = generator.uniform(-1, 1, (n, 6))
         draws[:, 6:count] = nearly_normal(generator, (n, count - 6))
         draws[:, :count] *= generator.random((n, 1), np.float32)
         numbers = mx.nd.from_numpy(draws).as_in_context(self.context)
-        # FullyConnected multiplies with oneDNN, four times as fast as dot.
-        grid = mx.nd.FullyConnected(numbers, self.weight, no_bias=True, num_hidden=len(self.weight))
-        data = mx.nd.from_numpy(images.astype(np.float32)).as_in_context(self.context)
-        return mx.nd.BilinearSampler(data, grid.reshape((n, 2, self.height, self.width)))
+        # FullyConnected multiplies with oneDNN, four times as fast as dot. It does so for all, as
+        # the number of rows may decide the order of a sum.
+        grids = mx.nd.FullyConnected(
+            numbers, self.weight, no_bias=True, num_hidden=len(self.weight)
+        )
+        own = grids.reshape((-1, batch_size, len(self.weight)))[:, part]
+        return own.reshape((-1, 2, self.height, self.width))

@@ -15,7 +15,10 @@ BATCHES_TOGETHER = 2**20  # values of images that are made and read at once
 
 
 class Batch(NamedTuple):
-    """Images; labels, uint8 (batch_size,); how many of them are new, the others fill it up."""
+    """Images; labels, uint8 (batch_size,); how many of them are new, the others fill it up.
+
+    data: of the part of the batch that is trained on here.
+    """
 
     data: mx.nd.NDArray
     labels: np.ndarray
@@ -31,12 +34,18 @@ def batches_together(images: np.ndarray, batch_size: int) -> int:
 
 
 def training_batches(
-    split: Split, chosen: Hyperparameters, seed: int, epoch: int, context: mx.Context
+    split: Split,
+    chosen: Hyperparameters,
+    seed: int,
+    epoch: int,
+    context: mx.Context,
+    part: slice = slice(None),
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch.
 
     Each image comes once, in an order that seed and epoch alone decide; the last batch is filled
-    up from the start of the order. context: where images are warped.
+    up from the start of the order. context: where images are warped. part: of each batch, whose
+    images are given.
     """
     images, labels = split.images, split.labels
     generator = np.random.Generator(np.random.PCG64([seed, epoch]))
@@ -52,14 +61,16 @@ def training_batches(
         missing = -len(picked) % batch_size
         if missing:
             picked = np.concatenate([picked, order[:missing]])
-        # Without a copy, as a copy waits for MXNet's threads, which are at the last batch.
-        data = (
-            warper.warp(images[picked], generator) if warper else mx.nd.from_numpy(images[picked])
-        )
-        for i in range(0, len(picked), batch_size):
-            part = slice(i, i + batch_size)
-            new = min(batch_size, len(order) - start - i)
-            yield Batch(data[part], labels[picked[part]], new)
+        own = images[picked.reshape(-1, batch_size)[:, part].ravel()]
+        if warper:
+            data = warper.warp(own, warper.grids(generator, len(picked), batch_size, part))
+        else:  # without a copy, as a copy waits for MXNet's threads, which are at the last batch
+            data = mx.nd.from_numpy(own)
+        size = len(own) * batch_size // len(picked)
+        for i in range(len(picked) // batch_size):
+            labels_of_batch = labels[picked[i * batch_size : (i + 1) * batch_size]]
+            new = min(batch_size, len(order) - start - i * batch_size)
+            yield Batch(data[i * size : (i + 1) * size], labels_of_batch, new)
         # A page fault maps 16 pages, so 4096 scattered images may take 256 MiB.
         if start // 4096 != (start + images_together) // 4096:
             advise(images, "DONTNEED")

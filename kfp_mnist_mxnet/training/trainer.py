@@ -4,7 +4,7 @@ import collections
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -78,26 +78,45 @@ class Trainer:
         self.stop_reason = ""  # why training ended
 
     @property
+    def num_contexts(self) -> int:
+        """How many contexts share a batch."""
+        return len(self.contexts)
+
+    @property
+    def part(self) -> slice:
+        """The part of each batch that is trained on here: all of it."""
+        return slice(0, self.chosen.batch_size)
+
+    @property
+    def module_class(self) -> Callable[..., mx.mod.Module]:
+        """What makes the Module that trains."""
+        return mx.mod.Module
+
+    @property
     def identity(self) -> Identity:
         """What a checkpoint must belong to for this training to go on from it."""
         return {
             **self.chosen.to_dict(),
             "seed": self.seed,
-            "devices": len(self.contexts),
+            "devices": self.num_contexts,
             "training images": len(self.training.images),
             "their sha256": self.training.info.sha256,
         }
 
     def bound_module(self) -> mx.mod.Module:
         """Return a Module bound for training, with its first parameters."""
-        chosen = self.chosen
-        dtype = "float32" if chosen.augmentation else "uint8"
-        shape = [chosen.batch_size, *self.training.images.shape[1:]]
+        dtype = "float32" if self.chosen.augmentation else "uint8"
+        shape = [self.part.stop - self.part.start, *self.training.images.shape[1:]]
         module = bind_module(
-            self.network, shape, for_training=True, contexts=self.contexts, dtype=dtype
+            self.network,
+            shape,
+            for_training=True,
+            contexts=self.contexts,
+            dtype=dtype,
+            module_class=self.module_class,
         )
         mx.random.seed(self.seed)
-        uniform = chosen.initializer == "uniform"
+        uniform = self.chosen.initializer == "uniform"
         module.init_params(mx.init.Uniform(0.01) if uniform else mx.init.MSRAPrelu(slope=0))
         return module
 
@@ -178,6 +197,7 @@ class Trainer:
             "learning_rate": chosen.learning_rate,
             "lr_scheduler": schedule,
             "wd": chosen.weight_decay,
+            "rescale_grad": 1 / chosen.batch_size,
             "begin_num_update": len(self.history) * self.batches,
         }
         if chosen.optimizer != "adam":
@@ -243,9 +263,11 @@ class Trainer:
         pending: collections.deque[tuple[mx.nd.NDArray, np.ndarray]] = collections.deque()
         first = self.contexts[0]
         # On the CPU images are warped by a thread of its own.
-        warping = first if first.device_type == "gpu" else mx.cpu(len(self.contexts))
-        for batch in training_batches(self.training, self.chosen, self.seed, epoch, warping):
-            labels = mx.nd.from_numpy(batch.labels.astype(np.float32))
+        warping = first if first.device_type == "gpu" else mx.cpu(self.num_contexts)
+        for batch in training_batches(
+            self.training, self.chosen, self.seed, epoch, warping, self.part
+        ):
+            labels = mx.nd.from_numpy(batch.labels[self.part].astype(np.float32))
             self.module.forward_backward(mx.io.DataBatch([batch.data], [labels]))
             self.module.update()
             self.updates.check()

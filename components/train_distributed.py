@@ -1,0 +1,118 @@
+"""A data set artifact to a model, trained on several machines."""
+
+from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
+
+from kfp_mnist_mxnet.compiler.step import step
+from kfp_mnist_mxnet.model.descriptions import DESCRIPTIONS
+
+
+@step(descriptions=DESCRIPTIONS)
+def train_distributed(
+    train_data: Input[Dataset],
+    validation_data: Input[Dataset],
+    model: Output[Model],
+    metrics: Output[Metrics],
+    training_report: Output[HTML],
+    recipe: str = "default",
+    epochs: int = -1,
+    batch_size: int = -1,
+    learning_rate: float = -1.0,
+    optimizer: str = "",
+    momentum: float = -1.0,
+    weight_decay: float = -1.0,
+    dropout: float = -1.0,
+    augmentation: float = -1.0,
+    activation: str = "",
+    kernels: list[int] = [],
+    filters: list[int] = [],
+    hidden_units: list[int] = [],
+    hyperparameters: dict = {},
+    seed: int = 0,
+    device: str = "auto",
+    allow_divergence: bool = False,
+    checkpoint_uri: str = "",
+    s3_endpoint: str = "",
+    num_nodes: int = 2,
+    engine: str = "job",
+    runtime: str = "kfp-mnist-mxnet",
+    node_cpu: str = "2",
+    node_memory: str = "4Gi",
+    node_gpus: int = 0,
+    node_selector: dict = {},
+    node_tolerations: list = [],
+):
+    """Train as train does, on several nodes through MXNet's parameter server.
+
+    The parameters are those that train gives for the same seed, bit for bit, on 1, 2 or 4 nodes
+    with CPUs of the same kind. The step launches the nodes, shows the log of the first one, and
+    waits for them; where there is no Kubernetes they are processes of this machine. A node that
+    is lost has all start again from the last checkpoint.
+
+    Args:
+        train_data: Images and labels to learn from.
+        validation_data: Images and labels that are scored after each epoch; may be empty.
+        recipe: Named set of hyperparameters: default, best or tutorial.
+        hyperparameters: Hyperparameters by name that override the parameters above; used for the
+            trials of a sweep.
+        seed: Random seed of the initial weights, shuffling and augmentation.
+        device: One of auto (all GPUs, else the CPU), cpu, gpu (all GPUs).
+        allow_divergence: Succeed even if training diverges; the model is then marked as diverged,
+            can't predict, and ranks last in compare.
+        checkpoint_uri: Where a checkpoint is saved after each epoch, from which an interrupted
+            training resumes: a directory, s3://bucket/prefix or minio://bucket/prefix; empty for
+            none.
+        s3_endpoint: host:port of the S3 server, with http:// if it has no TLS; empty for
+            AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines.
+            Credentials come from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
+            or MINIO_ACCESS_KEY and MINIO_SECRET_KEY.
+        num_nodes: How many pods train: 1, 2 or 4; with GPUs any number.
+        engine: What runs the nodes: job (a Kubernetes Job) or trainer (a TrainJob of Kubeflow
+            Trainer).
+        runtime: Name of the TrainingRuntime or ClusterTrainingRuntime; used by engine trainer.
+        node_cpu: CPUs that a node requests, and may use at most.
+        node_memory: Memory that a node requests, and may use at most.
+        node_gpus: GPUs of a node.
+        node_selector: Labels that a machine must have to run a node.
+        node_tolerations: Tolerations of the nodes' pods, as Kubernetes writes them.
+
+    Returns:
+        model: The trained model.
+        metrics: Accuracy and loss in training and validation, speed and size.
+        training_report: What happened during training.
+
+    Raises:
+        ValueError: A hyperparameter is out of range or does not fit the data, the data can't be
+            read, or the checkpoint is damaged or belongs to a different training run.
+        FloatingPointError: The loss, a parameter or an output became NaN or infinite.
+        RuntimeError: The nodes could not be started, or a node was lost several times.
+    """
+    from kfp_mnist_mxnet.distributed.launch import launch
+    from kfp_mnist_mxnet.distributed.options import Options
+    from kfp_mnist_mxnet.model.hyperparameters import RULES
+    from kfp_mnist_mxnet.training.request import Request
+
+    told = locals()
+    request = Request(
+        recipe,
+        {name: told[name] for name in RULES},
+        hyperparameters,
+        seed,
+        device,
+        allow_divergence,
+        checkpoint_uri,
+        s3_endpoint,
+    )
+    model.framework = "mxnet"
+    options = Options(
+        num_nodes,
+        engine,
+        runtime,
+        node_cpu,
+        node_memory,
+        node_gpus,
+        node_selector,
+        node_tolerations,
+    )
+    final = launch(request, options, train_data, validation_data, model, training_report)
+    for name, value in final.items():
+        metrics.log_metric(name, value)

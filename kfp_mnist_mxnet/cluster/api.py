@@ -1,0 +1,207 @@
+"""Kubernetes as the pod of a step sees it. Objects are dictionaries, as YAML has them."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import kubernetes.client
+import kubernetes.config
+import urllib3
+
+from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
+
+Object = dict[str, Any]
+ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of object: its API group, version, and name in the plural.
+
+    needs: what must be installed for it, and what else helps, for a message.
+    """
+
+    group: str
+    version: str
+    plural: str
+    needs: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.plural}.{self.group}"
+
+
+def in_cluster() -> bool:
+    """Tell whether this process runs in a pod."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+class Cluster:
+    """The cluster in which this step runs, with the rights of its service account.
+
+    Raises:
+        InvalidInput: the step may not read its own pod.
+    """
+
+    def __init__(self) -> None:
+        kubernetes.config.load_incluster_config()
+        client = kubernetes.client.ApiClient()
+        use_lenient_tls(client)
+        self.core = kubernetes.client.CoreV1Api(client)
+        self.custom = kubernetes.client.CustomObjectsApi(client)
+        self.namespace = (ACCOUNT / "namespace").read_text().strip()
+        self.pod = self.own_pod()
+
+    def own_pod(self) -> Object:
+        """Return the pod of this step."""
+        name = os.environ.get("KFP_POD_NAME") or os.environ["HOSTNAME"]
+        with self.translate_errors(f"read the pod {name}"):
+            return self.as_object(self.core.read_namespaced_pod(name, self.namespace))
+
+    @property
+    def container(self) -> Object:
+        """The container of this step in its pod."""
+        containers = self.pod["spec"]["containers"]
+        return next((one for one in containers if one["name"] == "main"), containers[0])
+
+    def create(self, kind: Kind, body: Object) -> bool:
+        """Create an object; return False if there is one of that name."""
+        name = body["metadata"]["name"]
+        try:
+            with self.translate_errors(f"create {kind} {name}", kind):
+                self.custom.create_namespaced_custom_object(
+                    kind.group, kind.version, self.namespace, kind.plural, body
+                )
+        except AlreadyThere:
+            return False
+        return True
+
+    def get(self, kind: Kind, name: str) -> Object | None:
+        """Return an object, None if there is none of that name."""
+        try:
+            with self.translate_errors(f"read {kind} {name}", kind):
+                return dict(
+                    self.custom.get_namespaced_custom_object(
+                        kind.group, kind.version, self.namespace, kind.plural, name
+                    )
+                )
+        except NotThere:
+            return None
+
+    def delete(self, kind: Kind, name: str) -> None:
+        """Delete an object, if it is there, with what belongs to it."""
+        with contextlib.suppress(NotThere), self.translate_errors(f"delete {kind} {name}", kind):
+            self.custom.delete_namespaced_custom_object(
+                kind.group,
+                kind.version,
+                self.namespace,
+                kind.plural,
+                name,
+                propagation_policy="Foreground",
+            )
+
+    def create_service(self, body: Object) -> None:
+        """Create a service, unless there is one of that name."""
+        with (
+            contextlib.suppress(AlreadyThere),
+            self.translate_errors(f"create the service {body['metadata']['name']}"),
+        ):
+            self.core.create_namespaced_service(self.namespace, body)
+
+    def pods(self, selector: str) -> list[Object]:
+        """Return the pods that have a label, by name."""
+        with self.translate_errors(f"list the pods {selector}"):
+            found = self.core.list_namespaced_pod(self.namespace, label_selector=selector)
+        pods = [self.as_object(pod) for pod in found.items]
+        return sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
+
+    def log(self, pod: str, container: str, since: int = 0) -> Iterator[str]:
+        """Yield the lines that a container logs, until it ends.
+
+        since: how many lines to leave out.
+        """
+        with self.translate_errors(f"read the log of {pod}"):
+            stream = self.core.read_namespaced_pod_log(
+                pod, self.namespace, container=container, follow=True, _preload_content=False
+            )
+            rest = b""
+            with contextlib.closing(stream):
+                for part in stream.stream():
+                    *lines, rest = (rest + part).split(b"\n")
+                    for line in lines:
+                        yield line.decode(errors="replace")
+            if rest:
+                yield rest.decode(errors="replace")
+
+    def as_object(self, value: Any) -> Object:
+        """Return what the client has made of an object as it is in YAML."""
+        return dict(self.core.api_client.sanitize_for_serialization(value))
+
+    @contextlib.contextmanager
+    def translate_errors(self, action: str, kind: Kind | None = None) -> Iterator[None]:
+        """Turn what the client raises into one sentence.
+
+        action: what was tried. kind: of the object.
+
+        Raises:
+            InvalidInput: the API refuses.
+            AlreadyThere, NotThere: the object is there, or is not.
+            Unavailable: it does not answer.
+        """
+        try:
+            yield
+        except kubernetes.client.ApiException as error:
+            said = reason_of(error)
+            if error.status == 409 and action.startswith("create"):
+                raise AlreadyThere(said) from error
+            if error.status == 404 and kind and f'"{action.split()[-1]}"' not in said:
+                raise InvalidInput(f"the cluster has no {kind}: {kind.needs}") from error
+            if error.status == 404:
+                raise NotThere(said) from error
+            if error.status == 403:
+                account = self.account
+                raise InvalidInput(
+                    f"the service account {account} of this step may not {action}: give it the "
+                    f"role in manifests/ ({said})"
+                ) from error
+            if error.status and 400 <= error.status < 500 and error.status != 429:
+                raise InvalidInput(f"Kubernetes refuses to {action}: {said}") from error
+            raise Unavailable(f"Kubernetes does not {action}: {said}") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"Kubernetes does not answer: {error}") from error
+
+    @property
+    def account(self) -> str:
+        """The service account of this step, for a message."""
+        pod = getattr(self, "pod", {})
+        return str(pod.get("spec", {}).get("serviceAccountName", "default"))
+
+
+def use_lenient_tls(client: kubernetes.client.ApiClient) -> None:
+    """Have a client take a cluster's own authority as Python before 3.13 does.
+
+    Many lack an extension that a certificate should have:
+    https://github.com/kubernetes-client/python/issues/2394
+    """
+    context = ssl.create_default_context(cafile=client.configuration.ssl_ca_cert)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = context
+
+
+class AlreadyThere(InvalidInput):
+    """There is an object of that name."""
+
+
+class NotThere(InvalidInput):
+    """There is no object of that name."""
+
+
+def reason_of(error: kubernetes.client.ApiException) -> str:
+    """Return what the API says of an error."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        return str(json.loads(error.body)["message"])
+    return str(error.reason)

@@ -1,0 +1,119 @@
+"""The life of an object that a step creates and waits for.
+
+Its name follows from the address of the step's output: a step whose pod was lost, and that runs in
+another one, finds the object again. It belongs to the run's workflow, and ends with it; it also
+ends with a step that fails or is terminated, but not with a pod that is moved away.
+"""
+
+import contextlib
+import hashlib
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from typing import NoReturn
+
+from kfp_mnist_mxnet.cluster.api import Cluster, Kind, Object
+from kfp_mnist_mxnet.errors import Unavailable
+
+LABELS = {"app.kubernetes.io/part-of": "kfp-mnist-mxnet"}
+POLL = 3.0  # seconds between two looks
+PATIENCE = 600.0  # seconds for which the API may not answer
+
+
+class Terminated(BaseException):
+    """The step was told to end."""
+
+
+def name_for(uri: str, prefix: str) -> str:
+    """Return a name that follows from the address of an output; Kubernetes allows 63 letters."""
+    return f"{prefix}-{hashlib.sha256(uri.encode()).hexdigest()[:12]}"
+
+
+def metadata(cluster: Cluster, name: str) -> Object:
+    """Return the metadata of an object that belongs to what the step's pod belongs to."""
+    pod = cluster.pod["metadata"]
+    owners = pod.get("ownerReferences") or [
+        {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
+    ]
+    kept = ("apiVersion", "kind", "name", "uid")
+    return {
+        "name": name,
+        "labels": LABELS,
+        "ownerReferences": [{key: owner[key] for key in kept} for owner in owners],
+    }
+
+
+@contextlib.contextmanager
+def deleted_at_end(cluster: Cluster, kind: Kind, name: str) -> Iterator[None]:
+    """Delete an object after the block, unless this pod itself is being deleted.
+
+    Then the step goes on in another pod, which takes the object over.
+
+    Raises:
+        SystemExit: the step was terminated.
+    """
+
+    def stop(*_: object) -> NoReturn:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except Terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if is_moved(cluster):
+            logging.warning("This pod is deleted, and %s %s goes on", kind, name)
+        else:
+            logging.warning("Terminated: %s %s is deleted", kind, name)
+            cluster.delete(kind, name)
+        raise SystemExit(128 + signal.SIGTERM) from None
+    except BaseException:
+        cluster.delete(kind, name)
+        raise
+    else:
+        cluster.delete(kind, name)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def is_moved(cluster: Cluster) -> bool:
+    """Tell whether the pod of this step is being deleted, as when its machine is drained."""
+    with contextlib.suppress(OSError, ValueError):
+        return "deletionTimestamp" in cluster.own_pod()["metadata"]
+    return False
+
+
+def poll(cluster: Cluster, kind: Kind, name: str) -> Iterator[Object | None]:
+    """Yield an object again and again, None where it is not there.
+
+    Raises:
+        Unavailable: the API has not answered for PATIENCE seconds.
+    """
+    answered = time.monotonic()
+    while True:
+        try:
+            found = cluster.get(kind, name)
+            answered = time.monotonic()
+        except Unavailable as error:
+            if time.monotonic() - answered > PATIENCE:
+                raise
+            logging.warning("%s", error)
+        else:
+            yield found
+        time.sleep(POLL)
+
+
+def wait_until_gone(cluster: Cluster, kind: Kind, name: str) -> None:
+    """Wait until a deleted object, and what belongs to it, is gone."""
+    for found in poll(cluster, kind, name):
+        if found is None:
+            return
+
+
+def condition(found: Object, *types: str) -> Object | None:
+    """Return the first condition of these types that an object is in, None for none."""
+    for one in found.get("status", {}).get("conditions") or []:
+        if one.get("type") in types and one.get("status") == "True":
+            return dict(one)
+    return None

@@ -1,0 +1,139 @@
+"""The step that has nodes train, and takes over what they made. It needs no MXNet."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import pathlib
+import shutil
+import tempfile
+import uuid
+from typing import Protocol
+
+from kfp_mnist_mxnet.cluster.api import Cluster, in_cluster
+from kfp_mnist_mxnet.distributed.assignment import RESULT, Assignment, unpack_result
+from kfp_mnist_mxnet.distributed.options import Options
+from kfp_mnist_mxnet.distributed.pods import Pods
+from kfp_mnist_mxnet.distributed.processes import Processes
+from kfp_mnist_mxnet.errors import InvalidInput, NodeLost
+from kfp_mnist_mxnet.storage.address import OBJECT_STORES, Address
+from kfp_mnist_mxnet.storage.staging import Artifact, staged
+from kfp_mnist_mxnet.storage.store import open_store
+from kfp_mnist_mxnet.training.request import Request
+
+RESTARTS = 3  # of all nodes after one was lost
+CHECKPOINT = "checkpoint.npz"
+
+
+class Data(Protocol):
+    """An artifact of a step, as kfp hands it over."""
+
+    name: str
+    path: str
+    uri: str
+
+
+class Engine(Protocol):
+    """What runs the nodes of a training."""
+
+    def run(self, assignment: Assignment) -> None:
+        """Run the nodes to their end.
+
+        Raises:
+            NodeLost: one ended without saying why.
+            ValueError, ...: a node's error, as errors.py lists them.
+        """
+
+
+def train_on_nodes(
+    engine: Engine,
+    assignment: Assignment,
+    model: Artifact,
+    training_report: Artifact,
+) -> dict[str, float]:
+    """Train on nodes, write the model and the report, and return the metrics.
+
+    After the loss of a node all start again from the checkpoint: from the one that the request
+    names, else from one beside the result.
+
+    Raises:
+        InvalidInput: a parameter, the data or the checkpoint is refused.
+        Diverged: the loss, a parameter or an output became NaN or infinite.
+        NodeLost: a node was lost, again after RESTARTS restarts.
+    """
+    request, working_uri = assignment.request, assignment.working_uri
+    store = open_store(working_uri, request.s3_endpoint, "the artifact store's address")
+    if not request.checkpoint_uri:
+        request = dataclasses.replace(request, checkpoint_uri=working_uri)
+    for restart in range(RESTARTS + 1):
+        attempt = dataclasses.replace(assignment, request=request, attempt=uuid.uuid4().hex)
+        try:
+            engine.run(attempt)
+            break
+        except NodeLost as error:
+            if restart == RESTARTS:
+                raise
+            logging.warning("%s: all nodes start again from the last checkpoint", error)
+    content = store.read(RESULT)
+    if content is None:
+        raise NodeLost(f"the nodes ended, but {store.locate(RESULT)} is not there")
+    with tempfile.TemporaryDirectory() as name, staged(model, training_report) as places:
+        unpack_result(content, pathlib.Path(name))
+        for made, place in zip(("model", "training_report.html"), places, strict=True):
+            shutil.move(pathlib.Path(name, made), place)
+        metrics = json.loads(pathlib.Path(name, "metrics.json").read_text())
+    for file in (RESULT, CHECKPOINT):
+        with contextlib.suppress(OSError, ValueError):  # what is left over does no harm
+            store.remove(file)
+    return dict(metrics)
+
+
+def choose_engine(options: Options, output_uri: str) -> Engine:
+    """Return what runs the nodes: pods, or processes where this step runs in no cluster."""
+    if in_cluster():
+        return Pods(Cluster(), options, output_uri)
+    logging.info("Not in a cluster: the nodes are processes of this machine")
+    return Processes()
+
+
+def launch(
+    request: Request,
+    options: Options,
+    train_data: Data,
+    validation_data: Data,
+    model: Data,
+    training_report: Artifact,
+) -> dict[str, float]:
+    """Train on nodes, write the model and the report, and return the metrics.
+
+    Raises:
+        InvalidInput: a parameter, the data or the checkpoint is refused.
+        Diverged: the loss, a parameter or an output became NaN or infinite.
+        NodeLost: a node was lost, again after RESTARTS restarts.
+    """
+    request.check()
+    engine = choose_engine(options, model.uri)
+    near = isinstance(engine, Processes)
+    with tempfile.TemporaryDirectory() as directory:
+        assignment = Assignment(
+            request,
+            train_data=train_data.path if near else address_of(train_data),
+            validation_data=validation_data.path if near else address_of(validation_data),
+            working_uri=directory if near else f"{model.uri.rpartition('/')[0]}/nodes",
+            num_nodes=options.num_nodes,
+        )
+        return train_on_nodes(engine, assignment, model, training_report)
+
+
+def address_of(data: Data) -> str:
+    """Return where nodes find a data set; an empty text if there is none.
+
+    Raises:
+        InvalidInput: it is in a store that they don't know.
+    """
+    if not data.path or Address.parse(data.uri).scheme in OBJECT_STORES:
+        return data.uri if data.path else ""
+    raise InvalidInput(
+        f"nodes read their data from s3:// or minio://, but {data.name} is at {data.uri}: choose "
+        "such a pipeline root"
+    )

@@ -1,0 +1,171 @@
+"""Nodes as pods of a cluster: those of a Job, or of a TrainJob of Kubeflow Trainer."""
+
+import logging
+import threading
+from typing import Any
+
+from kfp_mnist_mxnet.cluster.api import Cluster, Kind, Object
+from kfp_mnist_mxnet.cluster.job import condition, deleted_at_end, name_for, poll, wait_until_gone
+from kfp_mnist_mxnet.distributed import manifests
+from kfp_mnist_mxnet.distributed.assignment import Assignment
+from kfp_mnist_mxnet.distributed.manifests import CONTAINER, JOB, TRAIN_JOB
+from kfp_mnist_mxnet.distributed.options import Options
+from kfp_mnist_mxnet.distributed.outcome import node_error
+from kfp_mnist_mxnet.distributed.watchdog import PEER_LOST
+from kfp_mnist_mxnet.errors import NodeLost, OutOfMemory
+
+RUNTIME = Kind(TRAIN_JOB.group, TRAIN_JOB.version, "trainingruntimes", TRAIN_JOB.needs)
+INDEX = "batch.kubernetes.io/job-completion-index"
+
+
+class Pods:
+    """Runs each node as a pod, and shows the log of the first one.
+
+    output_uri: address of the step's output, by which a step that is started again finds its job.
+    """
+
+    def __init__(self, cluster: Cluster, options: Options, output_uri: str) -> None:
+        self.cluster, self.options = cluster, options
+        self.name = name_for(output_uri, "train")
+        self.kind = TRAIN_JOB if options.engine == "trainer" else JOB
+
+    def run(self, assignment: Assignment) -> None:
+        """Run the nodes to their end, also those of a job that is there already.
+
+        Raises:
+            NodeLost: a pod was lost.
+            ValueError, ...: a node's error, as errors.py lists them, or that of the API.
+        """
+        with deleted_at_end(self.cluster, self.kind, self.name):
+            self.start(assignment)
+            self.follow()
+        wait_until_gone(self.cluster, self.kind, self.name)
+
+    def start(self, assignment: Assignment) -> None:
+        """Create the job, or take over the one that is there."""
+        if self.kind is TRAIN_JOB:
+            runtime = self.runtime_kind()
+            body = manifests.train_job(self.cluster, self.name, assignment, self.options, runtime)
+        else:
+            body = manifests.job(self.cluster, self.name, assignment, self.options)
+        new = self.cluster.create(self.kind, body)
+        if self.kind is JOB and (owner := self.cluster.get(JOB, self.name)):
+            self.cluster.create_service(manifests.service(owner))
+        where = f"{self.kind} {self.name} in the namespace {self.cluster.namespace}"
+        logging.info("%s %s", "Started" if new else "Took over", where)
+
+    def runtime_kind(self) -> str:
+        """Return the kind of the runtime: one of the namespace comes first."""
+        found = self.cluster.get(RUNTIME, self.options.runtime)
+        return "TrainingRuntime" if found else "ClusterTrainingRuntime"
+
+    @property
+    def selector(self) -> str:
+        """The label that the job's pods have."""
+        label = (
+            "jobset.sigs.k8s.io/jobset-name"
+            if self.kind is TRAIN_JOB
+            else "batch.kubernetes.io/job-name"
+        )
+        return f"{label}={self.name}"
+
+    def follow(self) -> None:
+        """Wait for the end of the job.
+
+        Raises:
+            NodeLost: a pod was lost.
+            ValueError, ...: a node's error, as errors.py lists them.
+        """
+        told: set[str] = set()
+        reader = None
+        for found in poll(self.cluster, self.kind, self.name):
+            if found is None:
+                raise NodeLost(f"{self.kind} {self.name} was deleted")
+            pods = self.cluster.pods(self.selector)
+            for line in self.waiting(pods) - told:
+                logging.info("%s", line)
+                told.add(line)
+            if reader is None and (first := first_started(pods)):
+                self.tell_addresses(pods)
+                reader = threading.Thread(target=self.show_log, args=(first,), daemon=True)
+                reader.start()
+            ended = condition(found, "Complete", "Failed")
+            if ended:
+                if reader:
+                    reader.join(timeout=30)
+                if ended["type"] == "Failed":
+                    raise self.why_failed(ended, pods)
+                return
+
+    def waiting(self, pods: list[Object]) -> set[str]:
+        """Return why pods have not started, a sentence each."""
+        lines = set()
+        for pod in pods:
+            status = pod.get("status", {})
+            name = pod["metadata"]["name"]
+            for one in status.get("conditions") or []:
+                if (one["type"], one["status"]) == ("PodScheduled", "False") and one.get("message"):
+                    lines.add(f"{name} waits, as no machine fits it: {one['message']}")
+            for container in status.get("containerStatuses") or []:
+                waits = container.get("state", {}).get("waiting") or {}
+                if waits.get("message"):
+                    lines.add(f"{name} waits: {waits.get('reason')}: {waits['message']}")
+        return lines
+
+    def tell_addresses(self, pods: list[Object]) -> None:
+        """Say where the logs are that are not shown."""
+        for pod in pods[1:]:
+            command = f"kubectl logs -n {self.cluster.namespace} {pod['metadata']['name']}"
+            logging.info("The log of another node: %s", command)
+
+    def show_log(self, pod: str) -> None:
+        """Show what the first node logs."""
+        try:
+            for line in self.cluster.log(pod, CONTAINER):
+                print(line, flush=True)
+        except (ValueError, OSError) as error:
+            logging.warning("The log of %s ends here: %s", pod, error)
+
+    def why_failed(self, ended: Object, pods: list[Object]) -> Exception:
+        """Return why a job failed: the error of the pod that did not end for another's sake."""
+        failures = [failure for pod in pods if (failure := failure_of(pod))]
+        failures.sort(key=lambda failure: failure["exitCode"] in (PEER_LOST, 143))
+        reason = ended.get("message") or ended.get("reason") or "it does not say why"
+        if not failures:
+            return NodeLost(f"{self.kind} {self.name} failed: {reason}")
+        first = failures[0]
+        if first["reason"] == "OOMKilled":
+            return OutOfMemory(
+                f"{first['pod']} needs more memory than it has: raise node_memory, which is "
+                f"{self.options.memory}"
+            )
+        how = f"{first['pod']} ended with {first['exitCode']} ({first['reason']})"
+        return node_error(first["message"], how)
+
+
+def failure_of(pod: Object) -> dict[str, Any] | None:
+    """Return how the container of a pod failed, or the pod itself, None if it did not."""
+    status, name = pod.get("status", {}), pod["metadata"]["name"]
+    for container in status.get("containerStatuses") or []:
+        ended = container.get("state", {}).get("terminated")
+        if container["name"] == CONTAINER and ended and ended["exitCode"]:
+            return {"message": "", "reason": "Error", **ended, "pod": name}
+    if status.get("phase") == "Failed":
+        reason = status.get("reason", "Error")
+        return {"pod": name, "exitCode": -1, "reason": reason, "message": ""}
+    return None
+
+
+def first_started(pods: list[Object]) -> str:
+    """Return the name of the first node's pod once it has started, else an empty text."""
+    for pod in pods:
+        index = (
+            pod["metadata"].get("annotations", {}).get("batch.kubernetes.io/job-completion-index")
+        )
+        if index == "0" and pod.get("status", {}).get("phase") in (
+            "Running",
+            "Succeeded",
+            "Failed",
+        ):
+            return str(pod["metadata"]["name"])
+    return ""

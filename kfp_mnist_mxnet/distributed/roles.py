@@ -1,0 +1,30 @@
+"""The processes of a training: `python -m kfp_mnist_mxnet.distributed.roles ROLE`.
+
+node: trains. parameter_server: a scheduler or a server of MXNet, as DMLC_ROLE says. What they need
+is imported where it runs: whoever starts them has no MXNet.
+"""
+
+import sys
+
+from kfp_mnist_mxnet.distributed.watchdog import end_with_parent
+
+MODULE = "kfp_mnist_mxnet.distributed.roles"
+NODE = ("python3", "-m", MODULE, "node")
+PARAMETER_SERVER = ("-m", MODULE, "parameter_server")
+
+
+def node() -> None:
+    """Train."""
+    from kfp_mnist_mxnet.distributed.node import main
+
+    main()
+
+
+def parameter_server() -> None:
+    """Serve, which happens inside the import of MXNet and ends with the nodes."""
+    import kfp_mnist_mxnet.runtime.engine  # noqa: F401
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    {"node": node, "parameter_server": parameter_server}[sys.argv[1]]()

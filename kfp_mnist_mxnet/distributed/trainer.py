@@ -1,0 +1,76 @@
+"""A trainer on one of several nodes."""
+
+import functools
+from collections.abc import Callable
+
+from kfp_mnist_mxnet.data.dataset import Split
+from kfp_mnist_mxnet.distributed.module import DistributedModule
+from kfp_mnist_mxnet.distributed.nodes import Nodes
+from kfp_mnist_mxnet.errors import InvalidInput
+from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters
+from kfp_mnist_mxnet.runtime.devices import contexts, count_gpus
+from kfp_mnist_mxnet.runtime.engine import mx
+from kfp_mnist_mxnet.training.checkpoint import Checkpoint
+from kfp_mnist_mxnet.training.trainer import Trainer
+
+
+class DistributedTrainer(Trainer):
+    """Trains on this node's part of every batch; all nodes end with the same parameters.
+
+    nodes: of the training. The others are those of Trainer.
+    """
+
+    def __init__(
+        self,
+        training: Split,
+        validation: Split,
+        chosen: Hyperparameters,
+        seed: int,
+        contexts: list[mx.Context],
+        nodes: Nodes,
+    ) -> None:
+        self.nodes = nodes
+        super().__init__(training, validation, chosen, seed, contexts)
+
+    @property
+    def num_contexts(self) -> int:
+        """How many contexts share a batch, on all nodes together."""
+        return len(self.contexts) * self.nodes.count
+
+    @property
+    def part(self) -> slice:
+        """The part of each batch that is trained on here."""
+        size = self.chosen.batch_size // self.nodes.count
+        return slice(size * self.nodes.rank, size * (self.nodes.rank + 1))
+
+    @property
+    def module_class(self) -> Callable[..., mx.mod.Module]:
+        """What makes the Module that trains."""
+        return functools.partial(DistributedModule, self.nodes)
+
+    def fit(self, checkpoint: Checkpoint | None = None) -> None:
+        """Train; of the nodes, which all go on from the checkpoint, only the first saves it."""
+        if checkpoint and self.nodes.rank:
+            checkpoint.save = lambda *_: None  # type: ignore[method-assign]
+        super().fit(checkpoint)
+
+
+def own_contexts(device: str, batch_size: int, nodes: Nodes) -> list[mx.Context]:
+    """Return the contexts of a node: its part of those that one node alone would have, or its GPUs.
+
+    Raises:
+        InvalidInput: the nodes can't share a batch evenly; the message says which sizes they can.
+    """
+    found = contexts(device, count_gpus(), batch_size)
+    if found[0].device_type == "gpu":
+        everywhere = len(found) * nodes.count
+    else:
+        everywhere = len(found)
+        size = everywhere // nodes.count
+        found = found[size * nodes.rank : size * (nodes.rank + 1)]
+    if everywhere % nodes.count or batch_size % everywhere:
+        raise InvalidInput(
+            f"batch_size is {batch_size}, which {nodes.count} nodes can't share evenly: choose a "
+            f"multiple of {max(4, everywhere)} that is at least {16 * max(4, everywhere)}"
+        )
+    return found
