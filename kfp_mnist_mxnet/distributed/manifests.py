@@ -21,6 +21,7 @@ TRAIN_JOB = Kind(
 )
 PORT = 7070  # of the first node, for the watchdog; the next one is the scheduler's
 CONTAINER = "node"
+NODE_LABELS = {**LABELS, "app.kubernetes.io/component": "training-node"}
 NO_SIDECAR = {"sidecar.istio.io/inject": "false"}  # with one the job would never end
 INHERITED = ("serviceAccountName", "imagePullSecrets", "securityContext")  # from the step's pod
 ROOT = pathlib.Path(kfp_mnist_mxnet.__file__).parents[1]
@@ -63,7 +64,10 @@ def job(cluster: Cluster, name: str, assignment: Assignment, options: Options) -
             "completions": options.num_nodes,
             "parallelism": options.num_nodes,
             "backoffLimit": 0,
-            "template": {"metadata": {"labels": LABELS, "annotations": NO_SIDECAR}, "spec": spec},
+            "template": {
+                "metadata": {"labels": NODE_LABELS, "annotations": NO_SIDECAR},
+                "spec": spec,
+            },
         },
     }
 
