@@ -35,7 +35,7 @@ def compare(
     from kfp_mnist_mxnet.reports.sweep import write_sweep_report
     from kfp_mnist_mxnet.storage.staging import staged
 
-    trials = [Trial.read(model.path) for model in models]
+    trials = [Trial.read(model.path, model.metadata.get("seconds")) for model in models]
     best = best_of(trials)
     logging.info("Trial %d is the best: %s", best + 1, name_trials(trials)[best])
     with staged(best_model, sweep_report) as (directory, page):

@@ -58,7 +58,7 @@ def train(
             or MINIO_ACCESS_KEY and MINIO_SECRET_KEY.
 
     Returns:
-        model: The trained model.
+        model: The trained model; its metadata has the seconds of training.
         metrics: Accuracy and loss in training and validation, speed and size.
         training_report: What happened during training.
 
@@ -151,6 +151,8 @@ def train(
         return
     layers = describe_layers(trainer.network, shape)
     final = trainer.metrics()
+    # Not in model.json: the same seed gives the same bytes.
+    model.metadata["seconds"] = final["seconds"]
     with staged(model, training_report) as (directory, page):
         save_model(directory, trainer.module, info)
         write_training_report(
