@@ -264,6 +264,8 @@ def batch_predict_pipeline(target: Target) -> Any:
             MERGE,
             shards=dsl.Collected(prediction.outputs["predictions"]),
             labels=data.outputs["labels"],
+            images=data.outputs["images"],
+            model=model.output,
         )
         uploading = steps.add(
             upload,
