@@ -59,6 +59,9 @@ def train_pipeline(target: Target) -> Any:
         min_accuracy: float = 0.0,
         export_onnx: bool = True,
         model_name: str = "mnist",
+        model_license: str = "",
+        model_owner: str = "",
+        model_contact: str = "",
         registry_uri: str = "",
         gpu_count: str = "1",  # the back end reads it as text
         gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
@@ -123,7 +126,14 @@ def train_pipeline(target: Target) -> Any:
             # met leaves both running for ever in the UI.
             steps.add(predict, EVALUATION, **test)
             exporting = steps.add(
-                export, EVALUATION, **test, model_name=model_name, export_onnx=export_onnx
+                export,
+                EVALUATION,
+                **test,
+                model_name=model_name,
+                export_onnx=export_onnx,
+                license=model_license,
+                owner=model_owner,
+                contact=model_contact,
             )
             registering = steps.add(
                 register,
@@ -158,6 +168,9 @@ def sweep_pipeline(target: Target) -> Any:
         device: str = "auto",
         s3_endpoint: str = "",
         export_onnx: bool = True,
+        model_license: str = "",
+        model_owner: str = "",
+        model_contact: str = "",
         gpu_count: str = "1",
         gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
         gpu_tolerations: list = [GPU_TOLERATION],
@@ -209,7 +222,15 @@ def sweep_pipeline(target: Target) -> Any:
         test = {"model": comparison.outputs["best_model"], "data": data.outputs["test_data"]}
         evaluation = steps.add(evaluate, EVALUATION, **test)
         steps.add(predict, EVALUATION, **test).after(evaluation)
-        steps.add(export, EVALUATION, **test, export_onnx=export_onnx).after(evaluation)
+        steps.add(
+            export,
+            EVALUATION,
+            **test,
+            export_onnx=export_onnx,
+            license=model_license,
+            owner=model_owner,
+            contact=model_contact,
+        ).after(evaluation)
 
     return mnist_sweep
 

@@ -134,6 +134,7 @@ def train(
             "python": platform.python_version(),
         },
         data={
+            "source": data.info.name,
             "class_counts": data.info.class_counts,
             **data.info.pixels,
             "validation_images": len(validation.images),

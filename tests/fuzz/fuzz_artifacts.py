@@ -49,7 +49,7 @@ def good_files() -> dict[str, bytes]:
     """Return the files of a data set, predictions, a model and a checkpoint, all tiny."""
     import numpy as np
 
-    from kfp_mnist_mxnet.data.dataset import write_dataset
+    from kfp_mnist_mxnet.data.writing import write_dataset
     from kfp_mnist_mxnet.model.info import ModelInfo
     from kfp_mnist_mxnet.model.saving import save_model
     from kfp_mnist_mxnet.prediction.predictions import write_predictions
