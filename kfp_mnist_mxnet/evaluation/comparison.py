@@ -151,13 +151,3 @@ def show_value(settings: Mapping[str, Any], name: str) -> str:
     """Return a hyperparameter as a page shows it; settings: of a trained model."""
     value = settings.get(name)
     return "automatic" if name == "epochs" and value == 0 else str(value)
-
-
-def name_trials(trials: Sequence[Trial]) -> list[str]:
-    """Return a name for each trial: its number, and the hyperparameters that differ."""
-    names = varied_names(trials)
-    return [
-        f"#{number}"
-        + "".join(f", {name}={show_value(trial.hyperparameters, name)}" for name in names)
-        for number, trial in enumerate(trials, start=1)
-    ]

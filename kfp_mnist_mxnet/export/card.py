@@ -143,17 +143,17 @@ class Card:
         if self.sample.data is None:
             return ["It was not scored: there were no labels.\n"]
         labels, info = self.sample.data.labels, self.sample.data.info
-        probabilities = self.parity.onnx
-        predicted = probabilities.argmax(1)
-        correct, images = int((predicted == labels).sum()), len(labels)
+        predicted, images = self.parity.onnx.argmax(1), len(labels)
+        figures = self.figures(labels)
+        correct = round(figures["accuracy"] * images)
         common = int(np.bincount(labels).max())
         facts = {
-            "accuracy": percent(correct / images),
+            "accuracy": percent(figures["accuracy"]),
             "95 % confidence interval": interval(correct, images),
             "always predicting the most common class": percent(common / images),
             "images": f"{images:,}",
             "errors": f"{images - correct:,}",
-            "calibration error (15 bins)": percent(calibrate(labels, probabilities).error),
+            "calibration error (15 bins)": percent(figures["expected_calibration_error"]),
         }
         rows = [
             (name, f"{count:,}", *map(percent, values))
@@ -172,8 +172,8 @@ class Card:
         versions = {**as_dict(self.info.versions), "onnxruntime": onnxruntime.__version__}
         facts = {
             "training data": self.trained.get("source", UNKNOWN),
-            "training images": total(self.trained.get("class_counts")),
-            "validation images": total([self.trained.get("validation_images")]),
+            "training images of each class": self.trained.get("class_counts", UNKNOWN),
+            "validation images": self.trained.get("validation_images", UNKNOWN),
             **{f"version of {name}": version for name, version in versions.items()},
             **as_dict(self.info.hyperparameters),
         }
@@ -195,14 +195,6 @@ class Card:
 def as_dict(value: Any) -> dict[str, Any]:
     """Return a value of model.json if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
-
-
-def total(counts: Any) -> str:
-    """Return the sum of numbers of images in model.json, if that is what they are."""
-    try:
-        return f"{sum(counts):,}"
-    except (TypeError, ValueError):
-        return UNKNOWN
 
 
 def as_yaml(value: Any) -> str:
