@@ -61,6 +61,9 @@ def train_pipeline(target: Target) -> Any:
         min_accuracy: float = 0.0,
         export_onnx: bool = True,
         model_name: str = "mnist",
+        model_license: str = "",
+        model_owner: str = "",
+        model_contact: str = "",
         registry_uri: str = "",
         gpu_count: str = "1",  # the back end reads it as text
         gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
@@ -118,22 +121,28 @@ def train_pipeline(target: Target) -> Any:
         )
         target.request_gpus(training, gpu_count, gpu_node_selector, gpu_tolerations)
         test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
-        evaluate_and_use(steps, test, min_accuracy, export_onnx, model_name, registry_uri)
+        evaluate_and_use(
+            steps,
+            test,
+            min_accuracy,
+            registry_uri,
+            model_name=model_name,
+            export_onnx=export_onnx,
+            license=model_license,
+            owner=model_owner,
+            contact=model_contact,
+        )
 
     return mnist_train
 
 
 def evaluate_and_use(
-    steps: Steps,
-    test: dict[str, Any],
-    min_accuracy: Any,
-    export_onnx: Any,
-    model_name: Any,
-    registry_uri: Any,
+    steps: Steps, test: dict[str, Any], min_accuracy: Any, registry_uri: Any, **exported: Any
 ) -> None:
     """Add to a pipeline: evaluate, and for a model that is good enough predict, export, register.
 
-    test: the model and the test images; the rest: parameters of the pipeline.
+    test: the model and the test images; the rest: parameters of the pipeline, exported those of
+    export.
     """
     evaluation = steps.add(evaluate, EVALUATION, **test)
     good = evaluation.outputs["Output"] >= min_accuracy
@@ -141,9 +150,7 @@ def evaluate_and_use(
         # What is switched off does nothing and succeeds: a condition in a condition that is not
         # met leaves both running for ever in the UI.
         steps.add(predict, EVALUATION, **test)
-        exporting = steps.add(
-            export, EVALUATION, **test, model_name=model_name, export_onnx=export_onnx
-        )
+        exporting = steps.add(export, EVALUATION, **test, **exported)
         registering = steps.add(
             register,
             LIGHTWEIGHT,
@@ -187,6 +194,9 @@ def train_distributed_pipeline(target: Target) -> Any:
         min_accuracy: float = 0.0,
         export_onnx: bool = True,
         model_name: str = "mnist",
+        model_license: str = "",
+        model_owner: str = "",
+        model_contact: str = "",
         registry_uri: str = "",
     ):
         steps = target.steps()
@@ -225,7 +235,17 @@ def train_distributed_pipeline(target: Target) -> Any:
             s3_endpoint=s3_endpoint,
         )
         test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
-        evaluate_and_use(steps, test, min_accuracy, export_onnx, model_name, registry_uri)
+        evaluate_and_use(
+            steps,
+            test,
+            min_accuracy,
+            registry_uri,
+            model_name=model_name,
+            export_onnx=export_onnx,
+            license=model_license,
+            owner=model_owner,
+            contact=model_contact,
+        )
 
     return mnist_train_distributed
 
@@ -251,6 +271,9 @@ def sweep_pipeline(target: Target) -> Any:
         device: str = "auto",
         s3_endpoint: str = "",
         export_onnx: bool = True,
+        model_license: str = "",
+        model_owner: str = "",
+        model_contact: str = "",
         gpu_count: str = "1",
         gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
         gpu_tolerations: list = [GPU_TOLERATION],
@@ -302,7 +325,15 @@ def sweep_pipeline(target: Target) -> Any:
         test = {"model": comparison.outputs["best_model"], "data": data.outputs["test_data"]}
         evaluation = steps.add(evaluate, EVALUATION, **test)
         steps.add(predict, EVALUATION, **test).after(evaluation)
-        steps.add(export, EVALUATION, **test, export_onnx=export_onnx).after(evaluation)
+        steps.add(
+            export,
+            EVALUATION,
+            **test,
+            export_onnx=export_onnx,
+            license=model_license,
+            owner=model_owner,
+            contact=model_contact,
+        ).after(evaluation)
 
     return mnist_sweep
 
@@ -357,6 +388,8 @@ def batch_predict_pipeline(target: Target) -> Any:
             MERGE,
             shards=dsl.Collected(prediction.outputs["predictions"]),
             labels=data.outputs["labels"],
+            images=data.outputs["images"],
+            model=model.output,
         )
         uploading = steps.add(
             upload,

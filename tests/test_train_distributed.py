@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import minio
 import pytest
@@ -196,7 +197,7 @@ with watchdog.Watchdog(rank, 3, f"localhost:{port}", "attempt"):
 """
 
 
-def watch(rank: int, port: int, seconds: int) -> subprocess.Popen:
+def watch(rank: int, port: int, seconds: int) -> Any:
     command = [sys.executable, "-c", WATCH, str(rank), str(port), str(seconds)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
@@ -277,14 +278,19 @@ def test_pods_of_a_job_give_the_bytes_of_train_and_leave_nothing(
 
 
 def test_a_job_belongs_to_the_workflow_and_has_no_secret_of_its_own(
-    artifacts, data, cluster, s3, keys
+    artifacts, data, cluster, s3, keys, monkeypatch
 ):
     cluster.pending = "0/3 nodes are available: 3 Insufficient cpu."
     ending = threading.Timer(1.0, lambda: cluster.delete("jobs", next(iter(cluster.objects))[1]))
     ending.start()
     seen: list[dict] = []
     create = cluster.create
-    cluster.create = lambda plural, body: (seen.append(body), create(plural, body))
+
+    def note(plural: str, body: dict) -> None:
+        seen.append(body)
+        create(plural, body)
+
+    monkeypatch.setattr(cluster, "create", note)
     with pytest.raises(RuntimeError, match="was deleted by somebody else"):
         on_cluster(artifacts, data, s3, "pending", node_selector={"disk": "ssd"}, node_gpus=2)
     job, service = seen[:2]

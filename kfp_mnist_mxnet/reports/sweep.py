@@ -18,6 +18,7 @@ MOST_NUMBERED = 6  # trials with a number in every panel; of more only the chose
 MOST_PANELS = 6  # hyperparameters that are drawn
 CHOSEN = "#1f77b4"
 GREY = "#888888"
+MEASURED = ("train accuracy", "train loss", "epochs", "seconds")
 DASHES, MARKERS = ("-", "--", ":", "-."), "osD^vXP"
 
 
@@ -47,7 +48,7 @@ def write_sweep_report(path: pathlib.Path, trials: Sequence[Trial], best: int) -
                 plot_trials(trials, drawn, best),
                 "Validation accuracy of each trial after each epoch",
             ),
-            head=("trial", *names, "validation accuracy", "train accuracy", "train loss", "epochs"),
+            head=(*("trial", *names, "validation accuracy"), *MEASURED),
             rows=[trial_row(i, trials[i], names, best) for i in order],
         )
     ]
@@ -84,7 +85,7 @@ def trial_row(i: int, trial: Trial, names: Sequence[str], best: int) -> tuple[st
     name = f"#{i + 1} (chosen)" if i == best else f"#{i + 1}"
     start = (name, *(show_value(trial.hyperparameters, key) for key in names))
     if trial.diverged:
-        return (*start, "diverged", DASH, DASH, DASH)
+        return (*start, "diverged", *(DASH for _ in MEASURED))
     last = trial.history[-1]
     between = f" ({interval(trial.correct, trial.images)})" if trial.images else ""
     return (
@@ -93,6 +94,7 @@ def trial_row(i: int, trial: Trial, names: Sequence[str], best: int) -> tuple[st
         percent(last["train_accuracy"]),
         f"{last['train_loss']:.4f}",
         f"{len(trial.history):,}",
+        f"{trial.seconds:,.1f}" if trial.seconds else DASH,
     )
 
 
