@@ -92,6 +92,18 @@ class Cluster:
         except NotThere:
             return None
 
+    def find(self, kind: Kind, selector: str) -> list[Object]:
+        """Return the objects that have a label, the oldest first."""
+        with self.translate_errors(f"list {kind}", kind):
+            found = self.custom.list_namespaced_custom_object(
+                kind.group, kind.version, self.namespace, kind.plural, label_selector=selector
+            )
+
+        def age(one: Object) -> tuple[str, str]:
+            return str(one["metadata"].get("creationTimestamp")), str(one["metadata"]["name"])
+
+        return sorted(found["items"], key=age)
+
     def delete(self, kind: Kind, name: str) -> None:
         """Delete an object, if it is there, with what belongs to it."""
         with contextlib.suppress(NotThere), self.translate_errors(f"delete {kind} {name}", kind):
