@@ -18,6 +18,7 @@ from kfp_mnist_mxnet.components.predict import predict
 from kfp_mnist_mxnet.components.register import register
 from kfp_mnist_mxnet.components.train import train
 from kfp_mnist_mxnet.components.train_distributed import train_distributed
+from kfp_mnist_mxnet.components.tune import tune
 from kfp_mnist_mxnet.components.upload import upload
 
 INGEST = Resources("1", "512Mi", "2", "2Gi", timeout=3600, store=True)
@@ -307,6 +308,87 @@ def sweep_pipeline(target: Target) -> Any:
     return mnist_sweep
 
 
+def tune_pipeline(target: Target) -> Any:
+    """Return the pipeline: ingest, search with Katib, evaluate the best, predict, export."""
+
+    @target.pipeline(
+        name="mnist-tune",
+        description="Searches hyperparameters with Katib and takes the best model.",
+    )
+    def mnist_tune(
+        data_uri: str = "mnist",
+        data_sha256: str = "",
+        s3_endpoint: str = "",
+        train_images_file: str = "",
+        train_labels_file: str = "",
+        test_images_file: str = "",
+        test_labels_file: str = "",
+        validation_fraction: float = 0.1,
+        search_space: dict = {
+            "learning_rate": {"min": 0.02, "max": 0.4, "log": True},
+            "weight_decay": {"min": 0.00001, "max": 0.001, "log": True},
+            "dropout": {"min": 0.0, "max": 0.5},
+            "augmentation": {"min": 0.0, "max": 1.5},
+        },
+        algorithm: str = "tpe",
+        max_trials: int = 12,
+        parallel_trials: int = 2,
+        max_failed_trials: int = 3,
+        trial_cpu: str = "2",
+        trial_memory: str = "4Gi",
+        trial_gpus: int = 1 if target.gpu else 0,
+        trial_node_selector: dict = {"nvidia.com/gpu.present": "true"} if target.gpu else {},
+        trial_tolerations: list = [GPU_TOLERATION] if target.gpu else [],
+        recipe: str = "default",
+        epochs: int = -1,
+        seed: int = 0,
+        class_names: list[str] = [],
+        min_accuracy: float = 0.0,
+        export_onnx: bool = True,
+        model_name: str = "mnist",
+        registry_uri: str = "",
+    ):
+        steps = target.steps()
+        data = steps.add(
+            ingest,
+            INGEST,
+            data_uri=data_uri,
+            validation_fraction=validation_fraction,
+            seed=seed,
+            sha256=data_sha256,
+            s3_endpoint=s3_endpoint,
+            train_images_file=train_images_file,
+            train_labels_file=train_labels_file,
+            test_images_file=test_images_file,
+            test_labels_file=test_labels_file,
+            class_names=class_names,
+        )
+        tuning = steps.add(
+            tune,
+            LAUNCH,
+            train_data=data.outputs["train_data"],
+            validation_data=data.outputs["validation_data"],
+            search_space=search_space,
+            algorithm=algorithm,
+            max_trials=max_trials,
+            parallel_trials=parallel_trials,
+            max_failed_trials=max_failed_trials,
+            trial_cpu=trial_cpu,
+            trial_memory=trial_memory,
+            trial_gpus=trial_gpus,
+            trial_node_selector=trial_node_selector,
+            trial_tolerations=trial_tolerations,
+            recipe=recipe,
+            epochs=epochs,
+            seed=seed,
+            s3_endpoint=s3_endpoint,
+        )
+        test = {"model": tuning.outputs["best_model"], "data": data.outputs["test_data"]}
+        evaluate_and_use(steps, test, min_accuracy, export_onnx, model_name, registry_uri)
+
+    return mnist_tune
+
+
 def batch_predict_pipeline(target: Target) -> Any:
     """Return the pipeline: predict images in shards, merge the predictions, upload them."""
 
@@ -374,6 +456,7 @@ PIPELINES: dict[str, Callable[[Target], Any]] = {
     "train": train_pipeline,
     "train_distributed": train_distributed_pipeline,
     "sweep": sweep_pipeline,
+    "tune": tune_pipeline,
     "batch_predict": batch_predict_pipeline,
 }
 

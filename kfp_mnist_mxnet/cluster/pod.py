@@ -56,22 +56,28 @@ def pod_spec(
 
     container: its name, command, env and resources.
     """
-    own = cluster.container
-    security = {"securityContext": own["securityContext"]} if own.get("securityContext") else {}
-    return {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "nodeSelector": dict(selector),
-        "tolerations": list(tolerations),
-        **inherited(cluster),
-        "containers": [{"image": own["image"], **security, **container}],
-    }
+    own = {key: cluster.container.get(key) for key in ("image", "securityContext")}
+    # Katib takes no field that is empty.
+    return without_empty(
+        {
+            "restartPolicy": "Never",
+            **inherited(cluster),
+            "nodeSelector": dict(selector),
+            "tolerations": list(tolerations),
+            "containers": [without_empty({**own, **container})],
+        }
+    ) | {"automountServiceAccountToken": False}
+
+
+def without_empty(content: Object) -> Object:
+    """Return an object without the fields that are empty."""
+    return {key: value for key, value in content.items() if value}
 
 
 def inherited(cluster: Cluster) -> Object:
     """Return what a pod has as the step's pod has it."""
     pod = cluster.pod["spec"]
-    return {key: pod[key] for key in INHERITED if pod.get(key)}
+    return without_empty({key: pod.get(key) for key in INHERITED})
 
 
 def command(container: Object, *words: str) -> list[str]:
@@ -92,7 +98,7 @@ def command(container: Object, *words: str) -> list[str]:
 def environment(cluster: Cluster, told: Mapping[str, str]) -> list[Object]:
     """Return the variables of a pod's container: those of the step, and what it is told."""
     own = [
-        variable
+        without_empty(variable)
         for variable in cluster.container.get("env", [])
         if "fieldRef" not in (variable.get("valueFrom") or {})
         and not variable["name"].startswith(("KFP_", "ARGO_", "ML_PIPELINE", "METADATA_"))

@@ -123,14 +123,14 @@ def katib_parameters(space: Space) -> list[dict[str, Any]]:
 def katib_parameter(name: str, values: Range | list[Any]) -> dict[str, Any]:
     """Return a hyperparameter as an Experiment has it; Katib's values are texts."""
     if isinstance(values, list):
-        kind, told = "categorical", {"list": [as_text(value) for value in values]}
-    else:
-        kind = "int" if RULES[name].kind is int else "double"
-        told = {"min": as_text(values.min), "max": as_text(values.max)}
-        if values.step is not None:
-            told["step"] = as_text(values.step)
-        if values.log:
-            told["distribution"] = "logUniform"
+        listed = {"list": [as_text(value) for value in values]}
+        return {"name": name, "parameterType": "categorical", "feasibleSpace": listed}
+    told = {"min": as_text(values.min), "max": as_text(values.max)}
+    if values.step is not None:
+        told["step"] = as_text(values.step)
+    if values.log:
+        told["distribution"] = "logUniform"
+    kind = "int" if RULES[name].kind is int else "double"
     return {"name": name, "parameterType": kind, "feasibleSpace": told}
 
 
