@@ -23,13 +23,15 @@ ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
 class Kind:
     """A kind of object: its API group, version, and name in the plural.
 
-    needs: what must be installed for it, and what else helps, for a message.
+    needs: what must be installed for it, and what else helps, for a message. propagation: whether
+    it is gone before what belongs to it (Background), or after (Foreground).
     """
 
     group: str
     version: str
     plural: str
     needs: str = ""
+    propagation: str = "Foreground"
 
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}"
@@ -113,7 +115,7 @@ class Cluster:
                 self.namespace,
                 kind.plural,
                 name,
-                propagation_policy="Foreground",
+                propagation_policy=kind.propagation,
             )
 
     def create_service(self, body: Object) -> None:

@@ -13,7 +13,8 @@ from kfp_mnist_mxnet.tuning.trial import PROGRAM
 
 GROUP, VERSION = "kubeflow.org", "v1beta1"
 NEEDED = "install Katib, or run the pipeline sweep, which needs none"
-EXPERIMENT = Kind(GROUP, VERSION, "experiments", NEEDED)
+# While an Experiment is there Katib makes its trials again, and so would keep it there for ever.
+EXPERIMENT = Kind(GROUP, VERSION, "experiments", NEEDED, propagation="Background")
 SUGGESTION = Kind(GROUP, VERSION, "suggestions", NEEDED)
 TRIAL = Kind(GROUP, VERSION, "trials", NEEDED)
 LABEL = "katib.kubeflow.org/experiment"  # whose object or pod it is
