@@ -62,6 +62,9 @@ def train_pipeline(target: Target) -> Any:
         min_accuracy: float = 0.0,
         export_onnx: bool = True,
         model_name: str = "mnist",
+        model_license: str = "",
+        model_owner: str = "",
+        model_contact: str = "",
         registry_uri: str = "",
         gpu_count: str = "1",  # the back end reads it as text
         gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
@@ -119,22 +122,28 @@ def train_pipeline(target: Target) -> Any:
         )
         target.request_gpus(training, gpu_count, gpu_node_selector, gpu_tolerations)
         test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
-        evaluate_and_use(steps, test, min_accuracy, export_onnx, model_name, registry_uri)
+        evaluate_and_use(
+            steps,
+            test,
+            min_accuracy,
+            registry_uri,
+            model_name=model_name,
+            export_onnx=export_onnx,
+            license=model_license,
+            owner=model_owner,
+            contact=model_contact,
+        )
 
     return mnist_train
 
 
 def evaluate_and_use(
-    steps: Steps,
-    test: dict[str, Any],
-    min_accuracy: Any,
-    export_onnx: Any,
-    model_name: Any,
-    registry_uri: Any,
+    steps: Steps, test: dict[str, Any], min_accuracy: Any, registry_uri: Any, **exported: Any
 ) -> None:
     """Add to a pipeline: evaluate, and for a model that is good enough predict, export, register.
 
-    test: the model and the test images; the rest: parameters of the pipeline.
+    test: the model and the test images; the rest: parameters of the pipeline, exported those of
+    export. registry_uri: None for no registration.
     """
     evaluation = steps.add(evaluate, EVALUATION, **test)
     good = evaluation.outputs["Output"] >= min_accuracy
@@ -142,9 +151,9 @@ def evaluate_and_use(
         # What is switched off does nothing and succeeds: a condition in a condition that is not
         # met leaves both running for ever in the UI.
         steps.add(predict, EVALUATION, **test)
-        exporting = steps.add(
-            export, EVALUATION, **test, model_name=model_name, export_onnx=export_onnx
-        )
+        exporting = steps.add(export, EVALUATION, **test, **exported)
+        if registry_uri is None:
+            return
         registering = steps.add(
             register,
             LIGHTWEIGHT,
@@ -188,6 +197,9 @@ def train_distributed_pipeline(target: Target) -> Any:
         min_accuracy: float = 0.0,
         export_onnx: bool = True,
         model_name: str = "mnist",
+        model_license: str = "",
+        model_owner: str = "",
+        model_contact: str = "",
         registry_uri: str = "",
     ):
         steps = target.steps()
@@ -226,7 +238,17 @@ def train_distributed_pipeline(target: Target) -> Any:
             s3_endpoint=s3_endpoint,
         )
         test = {"model": training.outputs["model"], "data": data.outputs["test_data"]}
-        evaluate_and_use(steps, test, min_accuracy, export_onnx, model_name, registry_uri)
+        evaluate_and_use(
+            steps,
+            test,
+            min_accuracy,
+            registry_uri,
+            model_name=model_name,
+            export_onnx=export_onnx,
+            license=model_license,
+            owner=model_owner,
+            contact=model_contact,
+        )
 
     return mnist_train_distributed
 
@@ -252,6 +274,9 @@ def sweep_pipeline(target: Target) -> Any:
         device: str = "auto",
         s3_endpoint: str = "",
         export_onnx: bool = True,
+        model_license: str = "",
+        model_owner: str = "",
+        model_contact: str = "",
         gpu_count: str = "1",
         gpu_node_selector: dict = {"nvidia.com/gpu.present": "true"},
         gpu_tolerations: list = [GPU_TOLERATION],
@@ -303,7 +328,15 @@ def sweep_pipeline(target: Target) -> Any:
         test = {"model": comparison.outputs["best_model"], "data": data.outputs["test_data"]}
         evaluation = steps.add(evaluate, EVALUATION, **test)
         steps.add(predict, EVALUATION, **test).after(evaluation)
-        steps.add(export, EVALUATION, **test, export_onnx=export_onnx).after(evaluation)
+        steps.add(
+            export,
+            EVALUATION,
+            **test,
+            export_onnx=export_onnx,
+            license=model_license,
+            owner=model_owner,
+            contact=model_contact,
+        ).after(evaluation)
 
     return mnist_sweep
 
@@ -337,8 +370,6 @@ def tune_pipeline(target: Target) -> Any:
         trial_cpu: str = "2",
         trial_memory: str = "4Gi",
         trial_gpus: int = 1 if target.gpu else 0,
-        trial_node_selector: dict = {"nvidia.com/gpu.present": "true"} if target.gpu else {},
-        trial_tolerations: list = [GPU_TOLERATION] if target.gpu else [],
         recipe: str = "default",
         epochs: int = -1,
         seed: int = 0,
@@ -346,7 +377,9 @@ def tune_pipeline(target: Target) -> Any:
         min_accuracy: float = 0.0,
         export_onnx: bool = True,
         model_name: str = "mnist",
-        registry_uri: str = "",
+        model_license: str = "",
+        model_owner: str = "",
+        model_contact: str = "",
     ):
         steps = target.steps()
         data = steps.add(
@@ -376,15 +409,23 @@ def tune_pipeline(target: Target) -> Any:
             trial_cpu=trial_cpu,
             trial_memory=trial_memory,
             trial_gpus=trial_gpus,
-            trial_node_selector=trial_node_selector,
-            trial_tolerations=trial_tolerations,
             recipe=recipe,
             epochs=epochs,
             seed=seed,
             s3_endpoint=s3_endpoint,
         )
         test = {"model": tuning.outputs["best_model"], "data": data.outputs["test_data"]}
-        evaluate_and_use(steps, test, min_accuracy, export_onnx, model_name, registry_uri)
+        evaluate_and_use(
+            steps,
+            test,
+            min_accuracy,
+            registry_uri=None,  # one step more would not be safe in Argo's 1 MiB
+            model_name=model_name,
+            export_onnx=export_onnx,
+            license=model_license,
+            owner=model_owner,
+            contact=model_contact,
+        )
 
     return mnist_tune
 
@@ -439,6 +480,8 @@ def batch_predict_pipeline(target: Target) -> Any:
             MERGE,
             shards=dsl.Collected(prediction.outputs["predictions"]),
             labels=data.outputs["labels"],
+            images=data.outputs["images"],
+            model=model.output,
         )
         uploading = steps.add(
             upload,

@@ -24,7 +24,7 @@ from collections.abc import Callable
 import numpy as np
 from train import ROOT, ingest_data, load, train_and_score
 
-from kfp_mnist_mxnet.data.dataset import write_dataset
+from kfp_mnist_mxnet.data.writing import write_dataset
 
 FACTOR = 5
 SPLITS = ("train_data", "validation_data", "test_data")

@@ -69,7 +69,7 @@ def synthetic_images(count: int) -> np.ndarray:
 def write_model(directory: pathlib.Path) -> None:
     """Train the default network for a moment: its speed does not depend on what it learned."""
     from kfp_mnist_mxnet.components.train import train
-    from kfp_mnist_mxnet.data.dataset import write_dataset
+    from kfp_mnist_mxnet.data.writing import write_dataset
 
     data = {name: dsl.Dataset(name=name, uri=str(directory / name)) for name in ("some", "none")}
     images, labels = synthetic_images(500), (np.arange(500) % 10).astype(np.uint8)

@@ -31,13 +31,14 @@ def compare(
     """
     import logging
 
-    from kfp_mnist_mxnet.evaluation.comparison import Trial, best_of, copy_model, name_trials
+    from kfp_mnist_mxnet.evaluation.comparison import Trial, best_of, copy_model
     from kfp_mnist_mxnet.reports.sweep import write_sweep_report
     from kfp_mnist_mxnet.storage.staging import staged
 
-    trials = [Trial.read(model.path) for model in models]
+    trials = [Trial.read(model.path, model.metadata.get("seconds")) for model in models]
     best = best_of(trials)
-    logging.info("Trial %d is the best: %s", best + 1, name_trials(trials)[best])
+    accuracy = trials[best].validation_accuracy
+    logging.info("Trial %d is the best, with a validation accuracy of %.4f", best + 1, accuracy)
     with staged(best_model, sweep_report) as (directory, page):
         copy_model(trials[best].directory, directory)
         write_sweep_report(page, trials, best)

@@ -18,6 +18,9 @@ def export(
     model_name: str = "mnist",
     class_names: list[str] = [],
     export_onnx: bool = True,
+    license: str = "",
+    owner: str = "",
+    contact: str = "",
 ):
     """Export a model to ONNX, and check that it predicts the same.
 
@@ -32,11 +35,16 @@ def export(
         model_name: Name under which a server offers the model, and of its directory.
         class_names: Name of each class; empty for what the model and the data call them.
         export_onnx: False to do nothing, for a pipeline that leaves the choice to a parameter.
+        license: License of the model, for its card: an identifier of SPDX in lower case, as Hugging
+            Face lists them, such as apache-2.0; empty to leave it open.
+        owner: Person or organisation that answers for the model, for its card.
+        contact: Where to reach them, such as an e-mail address, for its card.
 
     Returns:
         onnx_model: Directory that Triton and OpenVINO Model Server load as it is:
             <model_name>/1/model.onnx, and what they need beside it.
-        model_card: What the model is, what it is for, its scores, how it was trained, in Markdown.
+        model_card: What the model is, how it is used, what it is for, its scores, how it was
+            trained, in Markdown with the metadata of Hugging Face.
         metrics: The largest difference of a probability, the size, the speed, and the median and
             95th percentile of the latency for one image at a time.
         export_report: The comparison with the MXNet model, the network in ONNX, and the files.
@@ -76,7 +84,8 @@ def export(
         content = network.SerializeToString(deterministic=True)
         file = write_model(directory, model_name, content, info.input_shape, names[:known])
         parity = check_parity(file, predictor, sample.images)
-        card = Card(model_name, info, names, sample, parity).text()
+        stated = {"license": license, "owner": owner, "contact": contact}
+        card = Card(model_name, info, names, sample, parity, stated).text()
         for path in (card_file, directory / model_name / CARD_FILE):
             path.write_text(card, encoding="utf-8", errors="replace")
         write_export_report(page, directory, network, sample, parity, names[:known])

@@ -43,11 +43,9 @@ def predict(
     import logging
     import time
 
-    import numpy as np
-
     from kfp_mnist_mxnet.data.class_names import name_classes
     from kfp_mnist_mxnet.data.dataset import read_images
-    from kfp_mnist_mxnet.prediction.drift import describe_drift, measure
+    from kfp_mnist_mxnet.prediction.drift import warn_of_drift
     from kfp_mnist_mxnet.prediction.predictions import log_unknown_classes, write_predictions
     from kfp_mnist_mxnet.prediction.predictor import Predictor
     from kfp_mnist_mxnet.prediction.shard_range import shard_range
@@ -67,11 +65,9 @@ def predict(
         started = time.perf_counter()
         write_predictions(directory, predictor, images, first=start)
         speed = len(images) / (time.perf_counter() - started)
-        labels = np.load(directory / "labels.npy")
-        counts = np.bincount(labels, minlength=predictor.info.num_classes)
-        if drift := describe_drift(measure(images, counts), predictor.info.data):
-            logging.warning("%s", drift)
-        names = name_classes(predictor.info.class_names, predictor.info.num_classes)
+        num_classes = predictor.info.num_classes
+        drift = warn_of_drift(images, directory, num_classes, predictor.info.data)
+        names = name_classes(predictor.info.class_names, num_classes)
         write_preview(page, directory, images, names, facts, start, (notice, drift))
     metrics.log_metric("images", len(images))
     metrics.log_metric("images_per_second", speed)

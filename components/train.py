@@ -58,7 +58,7 @@ def train(
             or MINIO_ACCESS_KEY and MINIO_SECRET_KEY.
 
     Returns:
-        model: The trained model.
+        model: The trained model; its metadata has the seconds of training.
         metrics: Accuracy and loss in training and validation, speed and size.
         training_report: What happened during training.
 
@@ -84,5 +84,7 @@ def train(
     )
     model.framework = "mxnet"
     final = train_and_save(request, train_data.path, validation_data.path, model, training_report)
+    if final:  # not in model.json: the same seed gives the same bytes
+        model.metadata["seconds"] = final["seconds"]
     for name, value in final.items():
         metrics.log_metric(name, value)

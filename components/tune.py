@@ -29,8 +29,6 @@ def tune(
     trial_cpu: str = "2",
     trial_memory: str = "4Gi",
     trial_gpus: int = 0,
-    trial_node_selector: dict = {},
-    trial_tolerations: list = [],
 ) -> dict:
     """Search hyperparameters with Katib, and take the model of the best trial.
 
@@ -56,9 +54,7 @@ def tune(
             or MINIO_ACCESS_KEY and MINIO_SECRET_KEY.
         trial_cpu: CPUs that a trial requests, and may use at most.
         trial_memory: Memory that a trial requests, and may use at most.
-        trial_gpus: GPUs of a trial.
-        trial_node_selector: Labels that a machine must have to run a trial.
-        trial_tolerations: Tolerations of the trials' pods, as Kubernetes writes them.
+        trial_gpus: GPUs of a trial, on machines that may have the taint nvidia.com/gpu.
 
     Returns:
         Output: The hyperparameters of the best trial, as far as they were searched.
@@ -86,8 +82,6 @@ def tune(
         trial_cpu,
         trial_memory,
         trial_gpus,
-        trial_node_selector,
-        trial_tolerations,
     )
     overrides = {**UNSET, "epochs": epochs}
     request = Request(recipe, overrides, {}, seed, "auto", True, "", s3_endpoint)

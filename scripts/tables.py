@@ -59,6 +59,9 @@ PIPELINE_OWN = {
     "gpu_tolerations": "Tolerations of the training pod.",
     "min_accuracy": "Below this accuracy on the test images predict, export and register do not "
     "run.",
+    "model_contact": described_by("export", "contact"),
+    "model_license": described_by("export", "license"),
+    "model_owner": described_by("export", "owner"),
     "model_uri": "Directory of the model, a path or the address of an artifact.",
     "seed": "Seed of the held-out split, the initial weights and everything else that is random.",
 }

@@ -36,7 +36,8 @@ from kfp_mnist_mxnet.components.ingest import ingest
 from kfp_mnist_mxnet.components.merge import merge
 from kfp_mnist_mxnet.components.predict import predict
 from kfp_mnist_mxnet.components.train import train
-from kfp_mnist_mxnet.data.dataset import DatasetInfo, Split, write_dataset
+from kfp_mnist_mxnet.data.dataset import DatasetInfo, Split
+from kfp_mnist_mxnet.data.writing import write_dataset
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Hyperparameters of a network that trains in a moment.

@@ -2,6 +2,7 @@ import http.server
 import itertools
 import json
 import pathlib
+import re
 import shutil
 import threading
 from typing import Any
@@ -13,7 +14,15 @@ import pytest
 import urllib3
 import yaml
 from click.testing import Result
-from conftest import COMPILED, as_options, command, damage_model, write_idx, write_idx_set
+from conftest import (
+    COMPILED,
+    as_options,
+    command,
+    damage_model,
+    new_data,
+    write_idx,
+    write_idx_set,
+)
 from kfp import dsl
 
 from kfp_mnist_mxnet.cli.parameters import check_local_model, check_remote_model, local_parameters
@@ -37,8 +46,8 @@ def predicted(artifacts, model, data, shard=0, num_shards=1):
     return predictions
 
 
-def merged(artifacts, shards, labels):
-    return artifacts.run(merge, shards=shards, labels=labels)
+def merged(artifacts, shards, labels, **optional):
+    return artifacts.run(merge, shards=shards, labels=labels, **optional)
 
 
 def content(artifact) -> dict[str, bytes]:
@@ -129,6 +138,30 @@ def test_the_report_of_merged_predictions_judges_them(artifacts, three_shards):
     assert "Accuracy 100.00 % (95 % interval 96.30 to 100.00), 0 of 100 wrong." in page
     for title in ("Confidence", "The least certain predictions", "Accuracy and coverage"):
         assert f"<h2>{title}</h2>" in page
+
+
+def test_merge_shows_and_judges_the_images_as_predict_does_of_them_all(artifacts, trained, caplog):
+    images = 255 - np.load(pathlib.Path(trained["test_data"].path, "images.npy"))
+    data = new_data(artifacts, images, np.zeros(len(images), np.uint8), 3)
+    judged = {"model": trained["model"], "data": data}
+    parts = [predicted(artifacts, **judged, shard=i, num_shards=2) for i in range(2)]
+    caplog.clear()
+    report = merged(artifacts, parts, data, images=data, model=judged["model"])["merge_report"]
+    assert "Far from the training data" in caplog.text
+    merge_page, preview = (
+        pathlib.Path(page.path).read_text()
+        for page in (report, artifacts.run(predict, **judged)["preview"])
+    )
+    for shown in ('<p class="warning">.*?</p>', "<figure>.*?</figure>"):
+        found = [re.findall(shown, page, re.DOTALL) for page in (merge_page, preview)]
+        assert found[0]
+        assert found[0] == found[1]
+
+
+def test_merge_refuses_images_that_are_not_those_of_the_shards(artifacts, trained, three_shards):
+    shards, data = three_shards
+    with pytest.raises(ValueError, match="images has 25 images, expected 100"):
+        merged(artifacts, shards, data["labels"], images=trained["test_data"])
 
 
 def test_more_shards_than_batches(artifacts, trained, tmp_path):

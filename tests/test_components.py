@@ -65,12 +65,10 @@ def test_every_input_and_output_has_a_description(component):
     assert spec.description
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
-def test_every_package_is_pinned(component):
-    program = component.component_spec.implementation.container.command[2]
-    packages = re.search(r'start\("\w+", "([^"]*)"\)', program)
-    assert packages
-    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in packages[1].split())
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_every_package_is_pinned(step):
+    assert step.pins()
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in step.pins())
 
 
 def test_importing_a_component_needs_only_kfp():

@@ -287,6 +287,7 @@ def test_report_shows_what_it_promises(artifacts, trained, hard_data):
         "Accuracy and coverage",
     ]
     assert page.count("<figure>") == 24
+    assert 'aria-label="Accuracy against the share kept"' in page
 
 
 def test_more_classes_than_a_table_can_show_are_drawn(artifacts, trained):

@@ -6,6 +6,9 @@ import math
 import pathlib
 import random
 import re
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -18,6 +21,7 @@ from kfp import dsl
 from kfp_mnist_mxnet.components.evaluate import evaluate
 from kfp_mnist_mxnet.components.export import export
 from kfp_mnist_mxnet.components.predict import predict
+from kfp_mnist_mxnet.data.dataset import DatasetInfo
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.export import verification
 from kfp_mnist_mxnet.export.translation import translate, translate_symbol
@@ -436,26 +440,81 @@ def test_the_card_says_what_it_takes_to_trust_a_model(artifacts, trained):
         "Intended use and limits",
         "Scores",
         "Training",
-        "ParityResult of the translation",
+        "Same predictions as in MXNet",
     ]
     about = json.loads(pathlib.Path(trained["model"].path, "model.json").read_text())
     assert f"SHA-256 of the training data:\n\n{about['train_data_sha256']}\n" in card
     assert "| version of mxnet | 1.9.1 |" in card
     assert "| seed | 0 |" in card
-    assert re.search(r"\| 95 % confidence interval \| \d+\.\d\d\sto\s\d+\.\d\d % \|", card)
-    assert re.search(r"^\| 2 \| 8 \| [\d.]+ % \| [\d.]+ % \| [\d.]+ % \|$", card, re.MULTILINE)
+    assert re.search(r"\| 95 % confidence interval \| \d+\.\d\d\sto\s\d+\.\d\d \|", card)
+    assert "| always predicting the most common class | 36.00\N{NO-BREAK SPACE}% |" in card
+    assert "| training data | idx |" in card
+    assert "| training images of each class | \\[180, 180, 180\\] |" in card
+    assert "| validation images | 60 |" in card
+    assert re.search(r"^\| 2 \| 8 \| [\d.]+\s% \| [\d.]+\s% \| [\d.]+\s% \|$", card, re.MULTILINE)
     root = pathlib.Path(outputs["onnx_model"].path)
     assert (root / "mnist" / "README.md").read_text() == card
 
 
-def test_the_program_in_the_card_works(artifacts, trained, monkeypatch):
-    outputs = run_export(artifacts, trained["model"])
+def test_the_program_in_the_card_runs_as_it_stands_there(artifacts, trained):
+    outputs = run_export(artifacts, trained["model"], class_names=["top", "middle", "bottom"])
     card = pathlib.Path(outputs["model_card"].path).read_text()
     (program,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    monkeypatch.chdir(pathlib.Path(outputs["onnx_model"].path, "mnist"))
-    namespace = {"images": synthetic_images([1, 12, 12])}
-    exec(program, namespace)
-    assert namespace["probabilities"].shape == (1000, 3)
+    directory = pathlib.Path(outputs["onnx_model"].path, "mnist")
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=directory, check=True, stdout=subprocess.PIPE, text=True)
+    assert done.stdout.strip() in ("['top']", "['middle']", "['bottom']")
+
+
+def test_the_card_names_license_owner_and_contact(artifacts, trained):
+    stated = {"license": "apache-2.0", "owner": "Vision *team*", "contact": "us@example.org"}
+    outputs = run_export(artifacts, trained["model"], trained["test_data"], **stated)
+    card = pathlib.Path(outputs["model_card"].path).read_text()
+    matter = front_matter(card)
+    assert matter["license"] == "apache-2.0"
+    assert matter["metrics"] == ["accuracy", "f1"]
+    assert "| license | apache-2.0 |\n| owner | Vision \\*team\\* |\n" in card
+    assert "| contact | us@example.org |" in card
+
+
+def test_only_mnist_is_a_data_set_of_the_hub(artifacts, trained):
+    def named(content: bytes) -> bytes:
+        about = json.loads(content)
+        return json.dumps({**about, "data": {**about["data"], "source": "mnist"}}).encode()
+
+    model = damage_model(artifacts, trained["model"], "model.json", named)
+    for each, found in ((trained["model"], None), (model, ["ylecun/mnist"])):
+        card = pathlib.Path(run_export(artifacts, each)["model_card"].path).read_text()
+        assert front_matter(card).get("datasets") == found
+        shutil.rmtree(artifacts.new(dsl.Model, "onnx_model").path)
+
+
+def test_what_nobody_stated_is_called_so_in_the_card(artifacts, trained):
+    card = pathlib.Path(run_export(artifacts, trained["model"])["model_card"].path).read_text()
+    assert "license" not in front_matter(card)
+    assert card.count("not stated") == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("mnist", "mnist"),
+        ("/home/me/digits/", "digits"),
+        ("file:///home/me/digits", "digits"),
+        ("s3://bucket/digits", "s3://bucket/digits"),
+        ("https://example.org/digits", "https://example.org/digits"),
+    ],
+)
+def test_data_is_named_without_a_path_of_this_machine(source, name):
+    assert DatasetInfo(1, (1, 2, 2), 2, [], source, "").name == name
+
+
+def test_no_path_of_this_machine_is_in_the_card(artifacts, trained):
+    outputs = run_export(artifacts, trained["model"], trained["test_data"])
+    card = pathlib.Path(outputs["model_card"].path).read_text()
+    assert "On the data idx, SHA-256:" in card
+    for artifact in (outputs["onnx_model"], trained["model"], trained["test_data"]):
+        assert str(pathlib.Path(artifact.path).parent) not in card
 
 
 HOSTILE = [
@@ -477,22 +536,30 @@ def test_text_from_outside_is_no_markup_in_the_card(artifacts, trained):
         "model.json",
         lambda content: json.dumps({**json.loads(content), **about}).encode(),
     )
-    outputs = run_export(artifacts, model, data, class_names=HOSTILE)
+    stated = dict(zip(("license", "owner", "contact"), HOSTILE, strict=True))
+    outputs = run_export(artifacts, model, data, class_names=HOSTILE, **stated)
     card = pathlib.Path(outputs["model_card"].path).read_text()
     matter = front_matter(card)
     (result,) = matter["model-index"][0]["results"]
     assert matter["library_name"] == "onnx"
+    assert matter["license"] == HOSTILE[0]
     assert result["dataset"]["name"] == HOSTILE[0]
     assert result["dataset"]["args"]["sha256"].startswith('"\\ud83d": {x} ')
     body = card.split("---\n", 2)[2]
     assert "<script" not in body
-    assert not re.search(r"(?<!\\)[\[`*~]", body.split("## Scores")[1])
+    introduction, _, rest = body.partition("## How to use it")
+    assert not re.search(r"(?<!\\)[\[`*~]", introduction + rest.split("## Scores")[1])
     rows = [line for line in body.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3, 6}
 
 
 def test_a_card_survives_a_model_json_that_says_strange_things(artifacts, trained):
-    about = {"hyperparameters": [1], "versions": None, "train_data_sha256": {"a": "b" * 10_000}}
+    about = {
+        "hyperparameters": [1],
+        "versions": None,
+        "train_data_sha256": {"a": "b" * 10_000},
+        "data": {"source": ["a"] * 10_000, "class_counts": ["a"], "validation_images": []},
+    }
     model = damage_model(
         artifacts,
         trained["model"],
@@ -507,5 +574,6 @@ def test_classes_that_the_model_does_not_know_are_errors_in_the_card(artifacts, 
     images, labels = np.zeros((4, 1, 12, 12), np.uint8), np.full(4, 4, np.uint8)
     outputs = run_export(artifacts, trained["model"], new_data(artifacts, images, labels, 5))
     card = pathlib.Path(outputs["model_card"].path).read_text()
+    card = card.replace("\N{NO-BREAK SPACE}", " ")
     assert "| accuracy | 0.00 % |" in card
     assert "| 4 | 4 | 0.00 % | 0.00 % | 0.00 % |" in card

@@ -14,7 +14,8 @@ from kfp_mnist_mxnet.compiler.target import file_name
 from kfp_mnist_mxnet.data.names import STANDARD_NAMES
 from kfp_mnist_mxnet.data.sources import Mirror, fetch
 from kfp_mnist_mxnet.export.registration import TOKEN
-from kfp_mnist_mxnet.storage.address import parse_destination, without_secrets
+from kfp_mnist_mxnet.storage.address import without_secrets
+from kfp_mnist_mxnet.storage.destinations import parse_destination
 from kfp_mnist_mxnet.storage.store import open_store
 
 # The credentials of the test server, and what else may stand in the environment of a run.

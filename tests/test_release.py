@@ -170,7 +170,7 @@ def test_what_is_needed_is_apart(wheel):
         extra = re.search(r'extra == "(\w+)"', str(requirement.marker))
         needs.setdefault(extra[1] if extra else "", set()).add(requirement.name)
     assert needs[""] == {pin.partition("==")[0] for pin in pins(CPU_PINS)} | {"numpy"}
-    assert needs["laptop"] == {"docker", "kfp-kubernetes", "rich"}
+    assert needs["laptop"] == {"docker", "kfp-kubernetes", "markdown-it-py", "rich"}
     assert needs["serve"] == {"uv"}
     assert {"pytest", "playwright", "kfp-mnist-mxnet"} <= needs["dev"]
 

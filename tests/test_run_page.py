@@ -14,7 +14,7 @@ from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.graph import Box, read_graph, step_refs
 from kfp_mnist_mxnet.cli.local.environment import git_commit
 from kfp_mnist_mxnet.cli.local.layout import arrange, arrows, unroll
-from kfp_mnist_mxnet.cli.local.page import write_page
+from kfp_mnist_mxnet.cli.local.page import card_page, write_page
 from kfp_mnist_mxnet.cli.local.values import number
 from kfp_mnist_mxnet.compiler.target import LOCAL
 
@@ -221,7 +221,7 @@ def test_what_is_not_known_of_an_accuracy_is_left_out(made_run):
 def test_changed_parameters_stand_before_the_others(made_run):
     page = page_of(made_run())
     at = [page.index(f'<th scope="row">{name}</th>') for name in ("epochs", "batch_size")]
-    assert at[0] < page.index("<summary>27 with their defaults") < at[1]
+    assert at[0] < page.index("<summary>30 with their defaults") < at[1]
     assert "<td>/a &lt;b&gt;</td>" in page
 
 
@@ -342,6 +342,23 @@ def test_reports_are_shown_in_the_page_and_alone(made_run, open_page):
     page.get_by_role("link", name="data_report on a page of its own").click()
     expect(page.locator("h1")).to_have_text("Data")
     assert shown[0] == "Evaluation"
+
+
+def test_the_model_card_is_shown_as_a_page(made_run, open_page):
+    open_page(made_run() / "index.html")
+    page = open_page(made_run("alone") / "reports" / "export-model_card.html", 390)
+    expect(page.locator("h1")).to_have_text("mnist")
+    expect(page.locator("table").first).to_contain_text("not stated")
+    expect(page.locator("pre")).to_contain_text("onnxruntime.InferenceSession")
+    assert "library_name" not in page.content()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_html_in_a_model_card_is_text_and_nothing_is_loaded():
+    page = card_page("# <b>a</b>\n\n<script>x</script>\n\n![b](c.png) [d](javascript:e)\n")
+    body = page.partition("<body>")[2]
+    assert "<h1>&lt;b&gt;a&lt;/b&gt;</h1>" in body
+    assert not re.search("<(script|img|b)|javascript:e.>", body)
 
 
 def test_the_keyboard_reaches_the_steps(made_run, open_page):

@@ -51,9 +51,12 @@ def compared(output_dir: pathlib.Path, *names: str) -> tuple[str, str]:
     return output, " ".join(re.sub("<svg.*?</svg>", "", page, flags=re.DOTALL).split())
 
 
+def record_of(output_dir: pathlib.Path, name: str) -> dict:
+    return json.loads((output_dir / name / "run.json").read_text())
+
+
 def change_record(output_dir: pathlib.Path, name: str, **changes) -> None:
-    path = output_dir / name / "run.json"
-    record = json.loads(path.read_text())
+    path, record = output_dir / name / "run.json", record_of(output_dir, name)
     record.update(changes, parameters={**record["parameters"], **changes.get("parameters", {})})
     path.write_text(json.dumps(record))
 
@@ -121,6 +124,18 @@ def test_compare_does_not_judge_an_accuracy_without_predictions(two_runs):
     (accuracy,) = (line for line in output.splitlines() if line.startswith("accuracy"))
     assert accuracy.split()[-2:] == ["-46.00", "points"]
     assert "no paired test" in output
+
+
+def test_compare_judges_no_score_that_no_test_was_made_of(two_runs):
+    predict_wrongly(two_runs, "a", 10)
+    for name, loss in (("a", 0.1), ("b", 0.4)):
+        steps = record_of(two_runs, name)["steps"]
+        steps[2]["metrics"] = {"log_loss": loss}
+        change_record(two_runs, name, steps=steps)
+    output, page = compared(two_runs, "a", "b")
+    (loss_row,) = (line for line in output.splitlines() if line.startswith("evaluate.log"))
+    assert loss_row.split() == ["evaluate.log_loss", "0.1000", "0.4000", "+0.3000"]
+    assert "<small>+0.3000 </small>" in page
 
 
 def test_compare_refuses_to_judge_scores_on_different_test_data(two_runs):

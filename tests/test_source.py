@@ -30,7 +30,8 @@ from kfp_mnist_mxnet.data.names import STANDARD_NAMES
 from kfp_mnist_mxnet.data.sources import Mirror, fetch
 from kfp_mnist_mxnet.errors import InvalidInput, SourceNotFound, Unavailable
 from kfp_mnist_mxnet.storage import s3 as storage_s3
-from kfp_mnist_mxnet.storage.address import Address, parse_destination, without_secrets
+from kfp_mnist_mxnet.storage.address import Address, without_secrets
+from kfp_mnist_mxnet.storage.destinations import parse_destination
 from kfp_mnist_mxnet.storage.store import open_store
 from kfp_mnist_mxnet.storage.upload import check_destination
 

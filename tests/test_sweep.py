@@ -110,6 +110,14 @@ def test_compare_shows_the_trials_by_number_and_what_differs(tmp_path, artifacts
     assert "<relu>" not in page
 
 
+def test_the_sweep_report_has_the_seconds_of_each_trial_where_they_are_known(tmp_path, artifacts):
+    models = [made_up_model(tmp_path, "tanh", 0.5), made_up_model(tmp_path, "relu", 0.8)]
+    models[1].metadata["seconds"] = 1234.56
+    page = shown(artifacts, models)
+    rows = re.findall("<tr><td>(#.*?)</td>.*<td>1</td><td>(.*?)</td></tr>", page)
+    assert rows == [("#2 (chosen)", "1,234.6"), ("#1", "\N{EN DASH}")]
+
+
 def trial_of(recipe: str, accuracy: float = 0.9, images: int = 0, **own) -> Trial:
     settings = {"recipe": recipe, **choose_hyperparameters(recipe, own).to_dict()}
     settings["hidden_units"] = [*settings["hidden_units"][:-1], 10]
@@ -210,6 +218,8 @@ def test_a_sweep_picks_the_best_of_its_trials(tmp_path):
     (comparison,) = (step for step in record["steps"] if step["name"] == "compare")
     about = json.loads(pathlib.Path(comparison["outputs"]["best_model"], "model.json").read_text())
     assert about["hyperparameters"]["activation"] == "tanh"
+    page = pathlib.Path(comparison["outputs"]["sweep_report"]).read_text()
+    assert len(re.findall(r"<td>1</td><td>\d[\d.,]*</td></tr>", page)) == 2  # one diverged
     names = [step["name"] for step in record["steps"]]
     assert names[:6] == ["ingest", "plan", "train-1", "train-2", "train-3", "compare"]
     assert {step["status"] for step in record["steps"]} == {"SUCCEEDED"}

@@ -10,7 +10,7 @@ from conftest import ROOT, as_split, write_idx_set
 from kfp import dsl
 
 from kfp_mnist_mxnet.components.evaluate import evaluate
-from kfp_mnist_mxnet.data.dataset import write_dataset
+from kfp_mnist_mxnet.data.writing import write_dataset
 from kfp_mnist_mxnet.model import network
 from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters
 from kfp_mnist_mxnet.model.layers import describe_layers

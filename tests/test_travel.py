@@ -119,7 +119,7 @@ def test_upload_needs_nothing_else(pods, tmp_path):
 def pipeline_steps() -> dict[str, Any]:
     """The components of a pipeline by name: the first carries the bundle of all."""
     names = ("ingest", "train", "evaluate", "predict", "export")
-    bundle = bundle_of([STEPS[name] for name in names])
+    bundle = bundle_of({name: " ".join(STEPS[name].pins()) for name in names})
     made = {
         name: STEPS[name].first() if name == "ingest" else STEPS[name].later() for name in names
     }

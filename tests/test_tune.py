@@ -40,7 +40,7 @@ SPACE = {
     "activation": ["relu", "tanh"],
     "filters": [[8.0], [16.0]],
 }
-OPTIONS = Options("tpe", 6, 2, 1, "2", "4Gi", 0, {}, [])
+OPTIONS = Options("tpe", 6, 2, 1, "2", "4Gi", 0)
 POD: dict[str, Any] = {
     "metadata": {"name": "step-1", "uid": "u1"},
     "spec": {"serviceAccountName": "pipeline-runner", "securityContext": {"runAsUser": 1000}},
@@ -258,7 +258,7 @@ def test_a_trial_leaves_its_model_and_its_accuracy(tmp_path, splits):
     error, log = run_trial(tmp_path, splits, learning_rate="5e-02", activation="tanh")
     assert error is None
     unpack((tmp_path / "store" / "trial-a.zip").read_bytes(), tmp_path / "model")
-    told = json.loads((tmp_path / "store" / "trial-a.json").read_bytes())
+    told = json.loads((tmp_path / "store" / "trial-a.json").read_bytes())["info"]
     assert json.loads((tmp_path / "model" / "model.json").read_text()) == told
     assert (tmp_path / "model" / "model-0000.params").exists()
     assert told["hyperparameters"]["learning_rate"] == 0.05
@@ -273,7 +273,7 @@ def test_a_trial_that_diverges_tells_katib_that_it_is_the_worst(tmp_path, splits
     error, log = run_trial(tmp_path, splits, learning_rate="1e30")
     assert error is None
     assert log.splitlines()[-1].endswith(" Validation-accuracy=0")
-    assert json.loads((tmp_path / "store" / "trial-a.json").read_bytes())["diverged"]
+    assert json.loads((tmp_path / "store" / "trial-a.json").read_bytes())["info"]["diverged"]
 
 
 def test_a_trial_that_fails_says_why(tmp_path, splits):

@@ -79,10 +79,12 @@ class Size:
     plain: int
     compressed: int
 
-    @property
-    def is_safe(self) -> bool:
-        """Whether Argo can hold it: it compresses the nodes only where that is needed."""
-        return min(self.plain, self.compressed) <= SAFE_SHARE * LIMIT
+    def is_below(self, share: float) -> bool:
+        """Whether Argo needs no more than a share of what it can hold.
+
+        It compresses the nodes only where that is needed.
+        """
+        return min(self.plain, self.compressed) <= share * LIMIT
 
 
 def estimate_size(spec: Mapping[str, Any], iterations: int = 1) -> Size:

@@ -17,7 +17,10 @@ from kfp_mnist_mxnet.storage.secret import checked_secret
 
 PIPELINES = ("batch_predict", "sweep", "train", "train_distributed", "tune")
 # The extra that each module is of.
-EXTRAS = {"docker": "laptop", "kfp.kubernetes": "laptop", "rich": "laptop", "uv": "serve"}
+EXTRAS = {
+    **dict.fromkeys(("docker", "kfp.kubernetes", "markdown_it", "rich"), "laptop"),
+    "uv": "serve",
+}
 PROGRAM = "PROGRAM"  # stands for what the command line is called by
 
 COMPLETION = """

@@ -14,12 +14,8 @@ from kfp_mnist_mxnet.cli.options import nearest
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.export.layout import check_model_name
 from kfp_mnist_mxnet.model.info import read_whole
-from kfp_mnist_mxnet.storage.address import (
-    Address,
-    parse_destination,
-    parse_server,
-    without_secrets,
-)
+from kfp_mnist_mxnet.storage.address import Address, without_secrets
+from kfp_mnist_mxnet.storage.destinations import parse_destination, parse_server
 
 # kfp's type of a parameter to what it is in words and how it is written.
 KINDS = {

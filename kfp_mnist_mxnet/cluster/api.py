@@ -176,11 +176,10 @@ class Cluster:
                 raise InvalidInput(f"the cluster has no {kind}: {kind.needs}") from error
             if error.status == 404:
                 raise NotThere(said) from error
-            if error.status == 403:
-                account = self.account
+            if error.status == 403 and "admission webhook" not in said:
                 raise InvalidInput(
-                    f"the service account {account} of this step may not {action}: give it the "
-                    f"role in manifests/ ({said})"
+                    f"the service account {self.account} of this step may not {action}: apply "
+                    f"manifests/role.yaml ({said})"
                 ) from error
             if error.status and 400 <= error.status < 500 and error.status != 429:
                 raise InvalidInput(f"Kubernetes refuses to {action}: {said}") from error

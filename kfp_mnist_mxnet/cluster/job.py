@@ -66,15 +66,23 @@ def deleted_at_end(cluster: Cluster, kind: Kind, name: str) -> Iterator[None]:
             logging.warning("This pod is deleted, and %s %s goes on", kind, name)
         else:
             logging.warning("Terminated: %s %s is deleted", kind, name)
-            cluster.delete(kind, name)
+            try_to_delete(cluster, kind, name)
         raise SystemExit(128 + signal.SIGTERM) from None
     except BaseException:
-        cluster.delete(kind, name)
+        try_to_delete(cluster, kind, name)
         raise
     else:
         cluster.delete(kind, name)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def try_to_delete(cluster: Cluster, kind: Kind, name: str) -> None:
+    """Delete an object, or say in the log why that failed: another error counts."""
+    try:
+        cluster.delete(kind, name)
+    except (ValueError, OSError) as error:
+        logging.warning("%s", error)
 
 
 def is_moved(cluster: Cluster) -> bool:

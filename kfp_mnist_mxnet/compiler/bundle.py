@@ -48,11 +48,11 @@ def run(packages, *command):
     os.environ.update(PATH=f"{bin}:{os.environ['PATH']}", STEP_PACKAGES=packages)
     os.execvp("sh", ["sh", "-c", SCRIPT, "sh", packages, *command])
 
-def start(step, packages):
+def start(step):
     os.environ["_KFP_RUNTIME"] = "true"
     told = sys.argv[sys.argv.index("--executor_input"):]
     module = ["--component_module_path", str(root / f"step_{step}.py")]
-    run(packages, "python3", "-m", "kfp.dsl.executor_main", *module, *told)
+    run(PACKAGES[step], "python3", "-m", "kfp.dsl.executor_main", *module, *told)
 """
 # What the signature of a step's function needs.
 HEADER = """
@@ -120,10 +120,17 @@ class Bundle:
     packed: bytes
 
     @classmethod
-    def of(cls, functions: Mapping[str, str], files: Iterable[str], script: str) -> Self:
+    def of(
+        cls,
+        functions: Mapping[str, str],
+        packages: Mapping[str, str],
+        files: Iterable[str],
+        script: str,
+    ) -> Self:
         """Return the bundle of steps: files of the library, and a module for each function.
 
-        functions: name of a step to the source of its function; script: from install_script.
+        functions: name of a step to the source of its function; packages: to what it installs;
+        script: from install_script.
         """
         contents = {name: (ROOT / name).read_text(encoding="utf-8") for name in files}
         for name, text in contents.items():
@@ -132,6 +139,7 @@ class Bundle:
             function = strip_source(text, annotations=True)
             contents[f"step_{name}.py"] = HEADER + function + FOOTER.format(name=name)
         program = PROGRAM.replace("SCRIPT", repr(script))
+        program = program.replace("PACKAGES[", f"{dict(sorted(packages.items()))!r}[")
         program = program.replace("FILES", repr(dict(sorted(contents.items()))))
         return cls(bz2.compress(program.encode(), 9))
 

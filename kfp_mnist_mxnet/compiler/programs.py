@@ -6,6 +6,7 @@ installed  a module for kfp's executor: the image has the library, or pip instal
 local      the same, with the library of this Python environment
 """
 
+import re
 from collections.abc import Iterable
 
 from kfp_mnist_mxnet.compiler.bundle import SAFE, UNSAFE, Bundle
@@ -37,6 +38,8 @@ START = """
 exec(bz2.decompress(bundle))
 start("NAME", "PACKAGES") # pip install, kfp.dsl.executor_main
 """
+# The bundle takes over what a step installs, so that it stands in the back end's record once.
+UNFINISHED = re.compile(r'start\("(\w+)", "([^"]*)"\)')
 INSTALLED = f"""
 import importlib.metadata
 
@@ -74,9 +77,19 @@ def needs_bundle(command: Iterable[str]) -> bool:
     return any(TEXT in word or SHA256 in word for word in command)
 
 
+def packages_of(command: Iterable[str]) -> dict[str, str]:
+    """Return what a command without its bundle installs, by name of its step."""
+    return dict(found for word in command for found in UNFINISHED.findall(word))
+
+
 def with_bundle(command: Iterable[str], bundle: Bundle) -> list[str]:
     """Return a command with its bundle, or the digest of it."""
-    return [word.replace(TEXT, bundle.text).replace(SHA256, bundle.sha256) for word in command]
+    return [
+        UNFINISHED.sub(
+            r'start("\1")', word.replace(TEXT, bundle.text).replace(SHA256, bundle.sha256)
+        )
+        for word in command
+    ]
 
 
 def installed(name: str, version: str) -> str:

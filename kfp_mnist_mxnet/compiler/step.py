@@ -86,7 +86,7 @@ class Step:
     def alone(self, base: Base = PUBLIC) -> Any:
         """Return the component that carries all that it imports."""
         command = programs.first_command(self.name, self.pins(), writes_output=False)
-        bundle = bundle_of([self], base.index)
+        bundle = bundle_of(programs.packages_of(command), base.index)
         return self.embedded(programs.with_bundle(command, bundle), base)
 
     def first(self, base: Base = PUBLIC, cuda: bool = False) -> Any:
@@ -161,10 +161,15 @@ class Step:
         return type(component)(component.component_spec, self.function)
 
 
-def bundle_of(steps: Sequence[Step], index: str = "") -> Bundle:
-    """Return the bundle of what some steps import; index: as for install_script."""
+def bundle_of(packages: Mapping[str, str], index: str = "") -> Bundle:
+    """Return the bundle of what steps import.
+
+    packages: name of each step to what it installs; index: as for install_script.
+    """
+    steps = [STEPS[name] for name in sorted(packages)]
     files = sorted(set().union(*(step.imports.files for step in steps)))
-    return Bundle.of({step.name: step.source for step in steps}, files, install_script(index))
+    sources = {step.name: step.source for step in steps}
+    return Bundle.of(sources, packages, files, install_script(index))
 
 
 def containers_of(spec: Any) -> list[tuple[str, Any]]:
@@ -182,11 +187,11 @@ def finish_commands(spec: Any, index: str) -> None:
 
     spec: kfp's protobuf message, which is changed; index: as for install_script.
     """
-    unfinished = [
-        (name, container)
-        for name, container in containers_of(spec)
-        if programs.needs_bundle(container["command"])
-    ]
-    bundle = bundle_of([STEPS[name] for name in sorted({name for name, _ in unfinished})], index)
-    for _, container in unfinished:
+    containers = [container for _, container in containers_of(spec)]
+    unfinished = [each for each in containers if programs.needs_bundle(each["command"])]
+    packages: dict[str, str] = {}
+    for container in unfinished:
+        packages |= programs.packages_of(container["command"])
+    bundle = bundle_of(packages, index)
+    for container in unfinished:
         container["command"] = programs.with_bundle(container["command"], bundle)

@@ -18,6 +18,7 @@ TRAIN_JOB = Kind(
 )
 PORT = 7070  # of the first node, for the watchdog; the next one is the scheduler's
 CONTAINER = "node"
+NODE_LABELS = {**LABELS, "app.kubernetes.io/component": "training-node"}
 
 
 def job(cluster: Cluster, name: str, assignment: Assignment, options: Options) -> Object:
@@ -39,7 +40,10 @@ def job(cluster: Cluster, name: str, assignment: Assignment, options: Options) -
             "completions": options.num_nodes,
             "parallelism": options.num_nodes,
             "backoffLimit": 0,
-            "template": {"metadata": {"labels": LABELS, "annotations": NO_SIDECAR}, "spec": spec},
+            "template": {
+                "metadata": {"labels": NODE_LABELS, "annotations": NO_SIDECAR},
+                "spec": spec,
+            },
         },
     }
 

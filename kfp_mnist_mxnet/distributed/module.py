@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import json
 import math
 import operator
 from collections.abc import Sequence
@@ -21,6 +22,37 @@ class DistributedModule(mx.mod.Module):
     def __init__(self, nodes: Nodes, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.nodes = nodes
+
+    def forward(self, data_batch: mx.io.DataBatch, is_train: bool | None = None) -> None:
+        """Compute the outputs of this node's part of a batch.
+
+        All contexts of the CPU draw what dropout drops from one generator, one after the other. So
+        it also draws, in turn, what the contexts of other nodes do.
+        """
+        own = len(self._context)
+        self.draw(own * self.nodes.rank)
+        super().forward(data_batch, is_train)
+        self.draw(own * (self.nodes.count - self.nodes.rank - 1))
+
+    def draw(self, contexts: int) -> None:
+        """Draw the random numbers of a number of contexts, and do nothing with them."""
+        if self._context[0].device_type == "cpu":
+            for shape in self.dropout_shapes * contexts:
+                mx.nd.Dropout(mx.nd.zeros(shape), mode="always")
+
+    @functools.cached_property
+    def dropout_shapes(self) -> list[tuple[int, ...]]:
+        """The shape of what each dropout of the network gets in one context."""
+        internals = self.symbol.get_internals()
+        names = [
+            node["name"]
+            for node in json.loads(self.symbol.tojson())["nodes"]
+            if node["op"] == "Dropout"
+        ]
+        shape = self.data_shapes[0].shape
+        _, shapes, _ = internals.infer_shape(data=(shape[0] // len(self._context), *shape[1:]))
+        found = dict(zip(internals.list_outputs(), shapes, strict=True))
+        return [found[f"{name}_output"] for name in names]
 
     def update(self) -> None:
         """Update the parameters with the gradients of all nodes."""

@@ -11,7 +11,7 @@ from kfp_mnist_mxnet.distributed import manifests
 from kfp_mnist_mxnet.distributed.manifests import CONTAINER, JOB, TRAIN_JOB
 from kfp_mnist_mxnet.distributed.options import Options
 from kfp_mnist_mxnet.distributed.watchdog import PEER_LOST
-from kfp_mnist_mxnet.errors import NodeLost, OutOfMemory
+from kfp_mnist_mxnet.errors import InvalidInput, NodeLost, OutOfMemory
 from kfp_mnist_mxnet.training.assignment import Assignment
 
 RUNTIME = Kind(TRAIN_JOB.group, TRAIN_JOB.version, "trainingruntimes", TRAIN_JOB.needs)
@@ -48,11 +48,28 @@ class Pods:
             body = manifests.train_job(self.cluster, self.name, assignment, self.options, runtime)
         else:
             body = manifests.job(self.cluster, self.name, assignment, self.options)
-        new = self.cluster.create(self.kind, body)
+        new = self.create(body)
         if self.kind is JOB and (owner := self.cluster.get(JOB, self.name)):
             self.cluster.create_service(manifests.service(owner))
         where = f"{self.kind} {self.name} in the namespace {self.cluster.namespace}"
         logging.info("%s %s", "Started" if new else "Took over", where)
+
+    def create(self, body: Object) -> bool:
+        """Create the job; return False if it is there.
+
+        Raises:
+            InvalidInput: the API refuses, as where there is no such runtime.
+        """
+        try:
+            return self.cluster.create(self.kind, body)
+        except InvalidInput as error:
+            if "runtimeref" in str(error).lower():
+                raise InvalidInput(
+                    f"there is no runtime {self.options.runtime} in the namespace "
+                    f"{self.cluster.namespace}: apply manifests/training-runtime.yaml, or set "
+                    "runtime to another one"
+                ) from error
+            raise
 
     def runtime_kind(self) -> str:
         """Return the kind of the runtime: one of the namespace comes first."""
@@ -80,7 +97,7 @@ class Pods:
         reader = None
         for found in poll(self.cluster, self.kind, self.name):
             if found is None:
-                raise NodeLost(f"{self.kind} {self.name} was deleted")
+                raise RuntimeError(f"{self.kind} {self.name} was deleted by somebody else")
             pods = self.cluster.pods(self.selector)
             for line in waiting(pods) - told:
                 logging.info("%s", line)

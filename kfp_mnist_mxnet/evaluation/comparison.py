@@ -23,7 +23,7 @@ class Trial:
 
     history: for each epoch validation_accuracy, train_accuracy and train_loss. no_model: why
     training ended without a model, if it did: it diverged, or failed. images: that were scored for
-    validation, 0 where it is not known.
+    validation, 0 where it is not known. seconds: of training, None where they are not known.
     """
 
     directory: str
@@ -32,10 +32,11 @@ class Trial:
     no_model: str = ""
     images: int = 0
     failed: bool = False
+    seconds: float | None = None
 
     @classmethod
-    def read(cls, directory: str) -> Self:
-        """Read the model.json of a trial.
+    def read(cls, directory: str, seconds: float | None = None) -> Self:
+        """Read the model.json of a trial, which does not say how many seconds it took.
 
         Raises:
             InvalidInput: it can't be read, or the model was trained without validation images.
@@ -60,7 +61,7 @@ class Trial:
         data = content.get("data")
         images = data.get("validation_images") if isinstance(data, dict) else 0
         images = images if type(images) is int and 0 < images < 2**53 else 0
-        return cls(directory, chosen, history, images=images)
+        return cls(directory, chosen, history, images=images, seconds=seconds)
 
     @property
     def validation_accuracy(self) -> float:
@@ -153,13 +154,3 @@ def show_value(settings: Mapping[str, Any], name: str) -> str:
     if isinstance(value, float) and len(str(value)) > 8:  # as a search draws them
         return f"{value:.4g}"
     return "automatic" if name == "epochs" and value == 0 else str(value)
-
-
-def name_trials(trials: Sequence[Trial]) -> list[str]:
-    """Return a name for each trial: its number, and the hyperparameters that differ."""
-    names = varied_names(trials)
-    return [
-        f"#{number}"
-        + "".join(f", {name}={show_value(trial.hyperparameters, name)}" for name in names)
-        for number, trial in enumerate(trials, start=1)
-    ]

@@ -7,7 +7,7 @@ as names of classes, is text in it, neither YAML nor Markdown.
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,22 +22,34 @@ from kfp_mnist_mxnet.model.info import ModelInfo
 from kfp_mnist_mxnet.notation import percent
 
 LONGEST, MOST = 200, 100  # letters of a value from outside, and how many of them
+SPACE = "\N{NO-BREAK SPACE}"  # in numbers, where it stays
+UNKNOWN = "not stated"
+MNIST = "ylecun/mnist"  # at Hugging Face, where no other source of data has a name
 
 ABOUT = """\
 A convolutional network for images of {shape} pixels (C, H, W) and {classes} classes, trained with
 Apache MXNet and translated to ONNX (opset {opset}). Scaling is part of it.
 
+{stated}
 ## How to use it
 
+With the packages onnxruntime and numpy, in the directory of the model that has `1/model.onnx`:
+
 ```python
+import json
+
+import numpy as np
 import onnxruntime
 
 session = onnxruntime.InferenceSession("1/model.onnx")
+names = json.loads(session.get_modelmeta().custom_metadata_map["class_names"])
+{input} = np.zeros((1, {shape}), np.uint8)  # put yours here
 ({output},) = session.run(["{output}"], {{"{input}": {input}}})
+print([names[label] for label in {output}.argmax(1)])
 ```
 
 `{input}` is uint8 (batch, {shape}) with pixels from 0 to 255, `{output}` float32
-(batch, {classes}). The classes stand in the metadata of the file as `class_names`.
+(batch, {classes}).
 
 ## Intended use and limits
 
@@ -52,7 +64,8 @@ session = onnxruntime.InferenceSession("1/model.onnx")
 class Card:
     """What a model card tells of.
 
-    names: of all classes, those of the data that the model does not know last.
+    names: of all classes, those of the data that the model does not know last; stated: license,
+    owner and contact, each of which may be empty.
     """
 
     name: str
@@ -60,18 +73,27 @@ class Card:
     names: Sequence[str]
     sample: Sample
     parity: ParityResult
+    stated: Mapping[str, str]
+
+    @property
+    def trained(self) -> dict[str, Any]:
+        """What the model says of its training data."""
+        return as_dict(self.info.data)
 
     def text(self) -> str:
         """Return the card."""
         shape = ", ".join(map(str, self.info.input_shape))
         classes = self.info.num_classes
-        about = ABOUT.format(shape=shape, classes=classes, opset=OPSET, input=INPUT, output=OUTPUT)
+        stated = table(("what", "value"), [(k, v or UNKNOWN) for k, v in self.stated.items()])
+        about = ABOUT.format(
+            shape=shape, classes=classes, opset=OPSET, input=INPUT, output=OUTPUT, stated=stated
+        )
         parts = [
             *("---", *self.metadata(), "---"),
             *(f"# {escaped(self.name)}\n", about),
             *("## Scores\n", *self.scores()),
             *("## Training\n", *self.training()),
-            *("## ParityResult of the translation\n", self.proven()),
+            *("## Same predictions as in MXNet\n", self.proven()),
         ]
         return "\n".join(parts) + "\n"
 
@@ -82,16 +104,21 @@ class Card:
             "pipeline_tag: image-classification",
             "tags: [onnx, onnxruntime, mxnet, kubeflow, image-classification]",
         ]
+        if license := self.stated["license"]:
+            lines.append(f"license: {as_yaml(license)}")
+        if self.trained.get("source") == "mnist":
+            lines.append(f"datasets: [{MNIST}]")
         if self.sample.data is None:
             return lines
         info = self.sample.data.info
-        data = {"name": info.source or "unknown", "type": "custom", "args": {"sha256": info.sha256}}
+        data = {"name": info.name or UNKNOWN, "type": "custom", "args": {"sha256": info.sha256}}
         metrics = [
             {"type": kind, "value": value}
             for kind, value in self.figures(self.sample.data.labels).items()
         ]
         return [
             *lines,
+            "metrics: [accuracy, f1]",
             "model-index:",
             f"- name: {as_yaml(self.name)}",
             "  results:",
@@ -116,15 +143,17 @@ class Card:
         if self.sample.data is None:
             return ["It was not scored: there were no labels.\n"]
         labels, info = self.sample.data.labels, self.sample.data.info
-        probabilities = self.parity.onnx
-        predicted = probabilities.argmax(1)
-        correct, images = int((predicted == labels).sum()), len(labels)
+        predicted, images = self.parity.onnx.argmax(1), len(labels)
+        figures = self.figures(labels)
+        correct = round(figures["accuracy"] * images)
+        common = int(np.bincount(labels).max())
         facts = {
-            "accuracy": percent(correct / images),
-            "95 % confidence interval": f"{interval(correct, images)} %",
+            "accuracy": percent(figures["accuracy"]),
+            "95 % confidence interval": interval(correct, images),
+            "always predicting the most common class": percent(common / images),
             "images": f"{images:,}",
             "errors": f"{images - correct:,}",
-            "calibration error (15 bins)": percent(calibrate(labels, probabilities).error),
+            "calibration error (15 bins)": percent(figures["expected_calibration_error"]),
         }
         rows = [
             (name, f"{count:,}", *map(percent, values))
@@ -132,7 +161,7 @@ class Card:
         ]
         return [
             table(("score", "value"), facts.items()),
-            *(f"On the data {escaped(info.source)}, SHA-256:\n", f"{escaped(info.sha256)}\n"),
+            *(f"On the data {escaped(info.name)}, SHA-256:\n", f"{escaped(info.sha256)}\n"),
             "### Per-class metrics\n",
             table(("class", "images", "precision", "recall", "F1"), rows),
         ]
@@ -140,12 +169,14 @@ class Card:
     def training(self) -> list[str]:
         """Return what the model says of how it was made, as far as it does."""
         digest = escaped(self.info.train_data_sha256 or "unknown")
-        facts: dict[str, Any] = {}
-        for name, content in (
-            ("version of", {**as_dict(self.info.versions), "onnxruntime": onnxruntime.__version__}),
-            ("", as_dict(self.info.hyperparameters)),
-        ):
-            facts |= {f"{name} {key}".strip(): value for key, value in content.items()}
+        versions = {**as_dict(self.info.versions), "onnxruntime": onnxruntime.__version__}
+        facts = {
+            "training data": self.trained.get("source", UNKNOWN),
+            "training images of each class": self.trained.get("class_counts", UNKNOWN),
+            "validation images": self.trained.get("validation_images", UNKNOWN),
+            **{f"version of {name}": version for name, version in versions.items()},
+            **as_dict(self.info.hyperparameters),
+        }
         return [
             *("SHA-256 of the training data:\n", f"{digest}\n"),
             table(("what", "value"), list(facts.items())[:MOST]),
@@ -174,8 +205,8 @@ def as_yaml(value: Any) -> str:
 
 def escaped(value: Any) -> str:
     """Return a value as a line of text in Markdown, cut if it is long."""
-    text = " ".join(str(value).split())[:LONGEST]
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    text = re.sub(rf"[^\S{SPACE}]+", " ", str(value)).strip()[:LONGEST]
+    text = "".join(letter if letter.isprintable() or letter == SPACE else "?" for letter in text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", text)
 

@@ -26,8 +26,8 @@ from mr_openapi.exceptions import ApiException, ConflictException, NotFoundExcep
 
 from kfp_mnist_mxnet.errors import OWN_AUTHORITY, InvalidInput, Unavailable
 from kfp_mnist_mxnet.export.layout import CARD_FILE, MODEL_FILE, VERSION
-from kfp_mnist_mxnet.storage.address import parse_server
 from kfp_mnist_mxnet.storage.artifact import regular_file
+from kfp_mnist_mxnet.storage.destinations import parse_server
 from kfp_mnist_mxnet.storage.secret import checked_secret
 
 TOKEN = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105 (names the file, for all clients of Kubeflow)

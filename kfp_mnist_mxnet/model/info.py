@@ -3,8 +3,8 @@
 model-symbol.json, model-0000.params  the Module checkpoint
 model.json  format, input_shape [C, H, W], num_classes, sha256 of the two checkpoint files,
             hyperparameters, history, train_data_sha256, versions, and, where they are known,
-            class_names and data: class_counts, pixel_mean and pixel_std (0 to 1) of the training
-            images, and validation_images, how many there were
+            class_names and data: source, class_counts, pixel_mean and pixel_std (0 to 1) of the
+            training images, and validation_images, how many there were
 """
 
 import dataclasses

@@ -1,6 +1,8 @@
 """Whether images that are predicted are like those that the model was trained on."""
 
+import logging
 import math
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,21 @@ from kfp_mnist_mxnet.data.statistics import count_values, describe_pixels
 
 FAR = 0.1  # of the classes' shares, by total variation distance, beyond what chance makes
 PIXELS = ("pixel_mean", "pixel_std")  # far are those by a quarter of the standard deviation
+
+
+def warn_of_drift(
+    images: np.ndarray, predictions: pathlib.Path, num_classes: int, trained: Any
+) -> str:
+    """Return the sentence of `describe_drift` about images that were predicted, and log it.
+
+    images: uint8 (N, C, H, W); predictions: their directory; trained: what model.json says, if
+    anything.
+    """
+    counts = np.bincount(np.load(predictions / "labels.npy"), minlength=num_classes)
+    drift = describe_drift(measure(images, counts), trained)
+    if drift:
+        logging.warning("%s", drift)
+    return drift
 
 
 def measure(images: np.ndarray, counts: np.ndarray) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from kfp_mnist_mxnet.evaluation.calibration import (
     BINS,
     Calibration,
     calibrate,
+    coverage,
 )
 from kfp_mnist_mxnet.evaluation.classes import (
     count_confusions,
@@ -21,7 +22,7 @@ from kfp_mnist_mxnet.evaluation.classes import (
 )
 from kfp_mnist_mxnet.notation import DASH, percent
 from kfp_mnist_mxnet.reports.coverage import coverage_section
-from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, short
+from kfp_mnist_mxnet.reports.figures import figure_svg, new_figure, percent_axis, short
 from kfp_mnist_mxnet.reports.page import Picture, Section, bar, heat, heat_map, write_report
 from kfp_mnist_mxnet.reports.pictures import picture
 
@@ -64,7 +65,9 @@ def write_evaluation_report(
             mistakes_section(images, labels, probabilities, names),
             classes_section(confusions, names),
             reliability_section(calibration),
-            coverage_section(confidence, predicted == labels),
+            coverage_section(confidence, predicted == labels)._replace(
+                figure=plot_coverage(confidence, predicted == labels)
+            ),
         ],
         f"Accuracy {percent(correct / count)} (95 % interval {interval(correct, count)}), {wrong} "
         f"wrong; always predicting the most common class: {percent(most / count)}.",
@@ -205,3 +208,21 @@ def reliability_section(calibration: Calibration) -> Section:
         head=("confidence", "images", "mean confidence", "accuracy"),
         rows=rows,
     )
+
+
+def plot_coverage(confidence: np.ndarray, correct: np.ndarray) -> str:
+    """Return a figure of the accuracy against the share kept; its arguments are as for `coverage`.
+
+    It has 200 points at most, and begins with 1 %: of fewer predictions an accuracy says little.
+    """
+    kept, accuracy, _ = coverage(confidence, correct)
+    shown = np.unique(np.searchsorted(kept, np.linspace(0.01, 1 - 1e-9, 200)))
+    figure = new_figure(4.5, 2.6)
+    axes = figure.add_subplot()
+    axes.plot(kept[shown], accuracy[shown], clip_on=False)
+    axes.set_ylim(top=1)
+    axes.set_xlabel("share kept")
+    axes.set_ylabel("accuracy of those kept")
+    percent_axis(axes.xaxis)
+    percent_axis(axes.yaxis)
+    return figure_svg(figure, "Accuracy against the share kept")

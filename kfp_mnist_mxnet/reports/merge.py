@@ -7,11 +7,9 @@ import numpy as np
 
 from kfp_mnist_mxnet.evaluation.classes import interval
 from kfp_mnist_mxnet.notation import percent
-from kfp_mnist_mxnet.reports.confidence import confidence_section
+from kfp_mnist_mxnet.reports.confidence import confidence_section, uncertain_section
 from kfp_mnist_mxnet.reports.coverage import coverage_section
 from kfp_mnist_mxnet.reports.page import Section, bar, write_report
-
-SHOWN = 48  # predictions
 
 
 def write_merge_report(
@@ -21,14 +19,18 @@ def write_merge_report(
     scores: Mapping[str, float],
     shards: int,
     true: np.ndarray,
+    images: np.ndarray | None = None,
+    warning: str = "",
 ) -> None:
     """Write the report of a merged predictions directory: what was predicted, and how surely.
 
     names: of the classes; scores: accuracy and errors, where there are true labels; shards: how
-    many were merged; true: labels, uint8 (N,), or (0,).
+    many were merged; true: labels, uint8 (N,), or (0,); images: uint8 (N, C, H, W), for pictures;
+    warning: may be empty.
     """
     labels = np.load(directory / "labels.npy")
-    confidence = np.load(directory / "probabilities.npy", mmap_mode="r").max(1)
+    probabilities = np.load(directory / "probabilities.npy", mmap_mode="r")
+    confidence = probabilities.max(1)
     counts = np.bincount(labels, minlength=len(names)).tolist()
     facts = {"images": f"{len(labels):,}", "shards": f"{shards:,}"}
     sections = [
@@ -41,7 +43,7 @@ def write_merge_report(
             ],
         ),
         confidence_section(confidence),
-        uncertain_section(labels, confidence, names),
+        uncertain_section(probabilities, names, images),
     ]
     lead = ""
     if "accuracy" in scores:
@@ -51,16 +53,4 @@ def write_merge_report(
         between = interval(len(labels) - errors, len(labels))
         lead = f"Accuracy {accuracy} (95 % interval {between}), {wrong} wrong."
         sections.append(coverage_section(confidence, labels == true))
-    write_report(path, "Batch prediction", facts, sections, lead)
-
-
-def uncertain_section(labels: np.ndarray, confidence: np.ndarray, names: Sequence[str]) -> Section:
-    """Return the predictions of least confidence.
-
-    labels: uint8 (N,), predicted with confidence, float32 (N,).
-    """
-    least = np.argsort(confidence, kind="stable")[:SHOWN]
-    rows = [(f"#{i}", names[labels[i]], percent(confidence[i])) for i in least]
-    text = f"The {len(rows)} images of least confidence, by their number from 0."
-    head = ("image", "predicted class", "confidence")
-    return Section("The least certain predictions", text, head=head, rows=rows)
+    write_report(path, "Batch prediction", facts, sections, lead, [warning])

@@ -5,12 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kfp_mnist_mxnet.notation import percent
-from kfp_mnist_mxnet.reports.confidence import confidence_section
-from kfp_mnist_mxnet.reports.page import Picture, Section, write_report
-from kfp_mnist_mxnet.reports.pictures import picture
-
-SHOWN = 48  # images
+from kfp_mnist_mxnet.reports.confidence import confidence_section, uncertain_section
+from kfp_mnist_mxnet.reports.page import write_report
 
 
 def write_preview(
@@ -28,21 +24,8 @@ def write_preview(
     the top; first: index of the first image; warnings: may be empty texts.
     """
     probabilities = np.load(directory / "probabilities.npy", mmap_mode="r")
-    confidence = probabilities.max(1)
-    pictures = []
-    for i in np.argsort(confidence, kind="stable")[:SHOWN]:
-        row = probabilities[i]
-        best = np.argsort(-row, kind="stable")[:3]
-        likeliest = "\n".join(f"{names[label]}: {percent(row[label], 1)}" for label in best)
-        pictures.append(Picture(picture(np.asarray(images[i])), f"#{first + i}\n{likeliest}"))
-    text = (
-        f"The {len(pictures)} images of least confidence, the least first: number of the image "
-        "from 0, and the three likeliest labels with probability."
-    )
-    if not pictures:
-        text = "There are no images."
     sections = [
-        Section("The least certain predictions", text, pictures=pictures),
-        confidence_section(confidence),
+        uncertain_section(probabilities, names, images, first),
+        confidence_section(probabilities.max(1)),
     ]
     write_report(path, "Predictions", facts, sections, warnings=warnings)

@@ -18,6 +18,7 @@ MOST_NUMBERED = 6  # trials with a number in every panel; of more only the chose
 MOST_PANELS = 6  # hyperparameters that are drawn
 CHOSEN = "#1f77b4"
 GREY = "#888888"
+MEASURED = ("train accuracy", "train loss", "epochs", "seconds")
 DASHES, MARKERS = ("-", "--", ":", "-."), "osD^vXP"
 
 
@@ -49,15 +50,15 @@ def write_sweep_report(
                 plot_trials(trials, drawn, best),
                 "Validation accuracy of each trial after each epoch",
             ),
-            head=("trial", *names, "validation accuracy", "train accuracy", "train loss", "epochs"),
+            head=(*("trial", *names, "validation accuracy"), *MEASURED),
             rows=[trial_row(i, trials[i], names, best) for i in order],
         )
     ]
     if panels := [name for name in names if name != "seed"][:MOST_PANELS]:
         figure = plot_panels(trials, drawn, best, panels)
         text = "Bars are 95 % confidence intervals." if chosen.images else ""
-        title = "Accuracy against what was varied"
-        sections.append(Section(title, text, figure=figure_svg(figure, title)))
+        about = "Accuracy against what was varied"
+        sections.append(Section(about, text, figure=figure_svg(figure, about)))
     if without := [i for i in order if trials[i].no_model]:
         rows = [(f"#{i + 1}", trials[i].no_model) for i in without]
         sections.append(Section("Trials without a model", head=("trial", "why"), rows=rows))
@@ -89,7 +90,7 @@ def trial_row(i: int, trial: Trial, names: Sequence[str], best: int) -> tuple[st
     name = f"#{i + 1} (chosen)" if i == best else f"#{i + 1}"
     start = (name, *(show_value(trial.hyperparameters, key) for key in names))
     if trial.no_model:
-        return (*start, "failed" if trial.failed else "diverged", DASH, DASH, DASH)
+        return (*start, "failed" if trial.failed else "diverged", *(DASH for _ in MEASURED))
     last = trial.history[-1]
     between = f" ({interval(trial.correct, trial.images)})" if trial.images else ""
     return (
@@ -98,6 +99,7 @@ def trial_row(i: int, trial: Trial, names: Sequence[str], best: int) -> tuple[st
         percent(last["train_accuracy"]),
         f"{last['train_loss']:.4f}",
         f"{len(trial.history):,}",
+        f"{trial.seconds:,.1f}" if trial.seconds else DASH,
     )
 
 

@@ -9,8 +9,8 @@ from typing import Protocol
 import minio
 
 from kfp_mnist_mxnet.errors import InvalidInput
-from kfp_mnist_mxnet.storage.address import parse_destination
 from kfp_mnist_mxnet.storage.artifact import regular_file
+from kfp_mnist_mxnet.storage.destinations import parse_destination
 from kfp_mnist_mxnet.storage.http import retry_read
 from kfp_mnist_mxnet.storage.s3 import s3_client, translate_errors
 

@@ -112,6 +112,7 @@ def model_info(trainer: Trainer, settings: Mapping[str, Any], diverged: str) -> 
             "python": platform.python_version(),
         },
         data={
+            "source": info.name,
             "class_counts": info.class_counts,
             **info.pixels,
             "validation_images": len(trainer.validation.images),

@@ -79,7 +79,7 @@ def trial_job(
         "env": environment(cluster, told),
         "resources": options.resources,
     }
-    spec = pod_spec(cluster, container, options.selector, options.tolerations)
+    spec = pod_spec(cluster, container, {}, options.tolerations)
     labels = {**LABELS, LABEL: experiment}
     return {
         "apiVersion": "batch/v1",

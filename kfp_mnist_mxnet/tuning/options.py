@@ -1,11 +1,12 @@
 """How a search runs."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kfp_mnist_mxnet.cluster.pod import resources
 from kfp_mnist_mxnet.errors import InvalidInput
+
+GPU_TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +24,6 @@ class Options:
     cpu: str
     memory: str
     gpus: int
-    selector: Mapping[str, str]
-    tolerations: Sequence[Mapping[str, Any]]
 
     def __post_init__(self) -> None:
         if not self.algorithm:
@@ -43,3 +42,8 @@ class Options:
     def resources(self) -> dict[str, Any]:
         """What a trial requests, and may use at most, as Kubernetes writes it."""
         return resources("trial", self.cpu, self.memory, self.gpus)
+
+    @property
+    def tolerations(self) -> list[dict[str, str]]:
+        """The taint that machines with GPUs usually have, if a trial has any."""
+        return [GPU_TOLERATION] if self.gpus else []

@@ -1,6 +1,7 @@
 """The step that has Katib search, and takes over the best model. It needs no MXNet."""
 
 import contextlib
+import json
 import logging
 import pathlib
 import tempfile
@@ -71,7 +72,7 @@ class Search:
         logging.info("%s %s", "Started" if new else "Took over", where)
         for found in poll(self.cluster, EXPERIMENT, self.name):
             if found is None:
-                raise NodeLost(f"{EXPERIMENT} {self.name} was deleted")
+                raise RuntimeError(f"{EXPERIMENT} {self.name} was deleted by somebody else")
             try:
                 self.look()
             except Unavailable as error:
@@ -127,8 +128,9 @@ class Search:
             return
         directory = self.directory / name
         directory.mkdir()
-        (directory / INFO_FILE).write_bytes(told)
-        self.trained[name] = trial = Trial.read(str(directory))
+        content = json.loads(told)
+        (directory / INFO_FILE).write_text(json.dumps(content["info"]), encoding="utf-8")
+        self.trained[name] = trial = Trial.read(str(directory), content["seconds"])
         accuracy = percent(trial.validation_accuracy)
         logging.info("%s: %s", who, trial.no_model or f"validation accuracy {accuracy}")
 

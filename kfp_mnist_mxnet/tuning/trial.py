@@ -53,7 +53,9 @@ def work(assignment: Assignment, name: str, directory: pathlib.Path) -> None:
     trained = train_and_save(request, train, validation, model, report)
     store = open_store(assignment.working_uri, request.s3_endpoint, "the working directory")
     store.write(f"{name}.zip", pack(directory / "model"))
-    store.write(f"{name}.json", (directory / "model" / INFO_FILE).read_bytes())
+    info = json.loads((directory / "model" / INFO_FILE).read_text(encoding="utf-8"))
+    told = {"info": info, "seconds": trained.get("seconds")}
+    store.write(f"{name}.json", json.dumps(told).encode())
     if not trained:  # it diverged, which Katib should know for a bad choice
         logging.info("Validation-accuracy=0")
 

@@ -49,7 +49,7 @@ def good_files() -> dict[str, bytes]:
     """Return the files of a data set, predictions, a model and a checkpoint, all tiny."""
     import numpy as np
 
-    from kfp_mnist_mxnet.data.dataset import write_dataset
+    from kfp_mnist_mxnet.data.writing import write_dataset
     from kfp_mnist_mxnet.model.info import ModelInfo
     from kfp_mnist_mxnet.model.saving import save_model
     from kfp_mnist_mxnet.prediction.predictions import write_predictions
@@ -96,7 +96,7 @@ def targets() -> dict[str, Any]:
     import numpy as np
 
     from kfp_mnist_mxnet.data.dataset import read_dataset
-    from kfp_mnist_mxnet.evaluation.comparison import Trial, name_trials
+    from kfp_mnist_mxnet.evaluation.comparison import Trial, varied_names
     from kfp_mnist_mxnet.model.hyperparameters import UNSET
     from kfp_mnist_mxnet.model.trials import check_trials
     from kfp_mnist_mxnet.prediction.predictor import Predictor
@@ -109,7 +109,7 @@ def targets() -> dict[str, Any]:
         read_true_labels(str(root / "data"))
 
     def read_model(root: pathlib.Path) -> None:
-        name_trials([Trial.read(str(root / "model"))])
+        varied_names([Trial.read(str(root / "model"))])
         predictor = Predictor(str(root / "model"), 2)
         list(predictor.probabilities(np.zeros((3, *predictor.info.input_shape), np.uint8)))
 

@@ -19,17 +19,12 @@ from kfp_mnist_mxnet.storage.artifact import open_npy
 NONE = "-"
 LETTERS = string.ascii_uppercase  # a run has one in place of its id
 DIFFERENT_DATA = "different test data: the scores can't be compared"
-# The scores that are always shown: what is best is the highest or the lowest, or no question.
-DIRECTIONS = {
-    "accuracy": 1,
-    "errors": -1,
-    "log_loss": -1,
-    "expected_calibration_error": -1,
-    "validation_accuracy": 1,
-    "train_loss": -1,
-    "parameters": 0,
-    "seconds": 0,
-}
+# What is always shown where it differs: scores, of the same data only, and what a run takes.
+SCORES = (
+    *("accuracy", "errors", "log_loss", "expected_calibration_error"),
+    *("validation_accuracy", "train_loss"),
+)
+COSTS = ("parameters", "seconds")
 
 
 class Score(NamedTuple):
@@ -174,13 +169,13 @@ def is_main(name: str, values: tuple[Any, ...]) -> bool:
     step, _, bare = name.rpartition(".")
     if bare == "accuracy":
         return not step and any(value is not None for value in values)
-    return bare in DIRECTIONS and len(set(values)) > 1 and not re.search(r"-\d+$", step)
+    return bare in (*SCORES, *COSTS) and len(set(values)) > 1 and not re.search(r"-\d+$", step)
 
 
 def is_fair(name: str, first: Run, run: Run) -> bool:
     """Tell whether a score of two runs may be compared: it is of the same data, or of none."""
     step, _, bare = name.rpartition(".")
-    if DIRECTIONS.get(bare) == 0 or bare.endswith("per_second"):
+    if bare in COSTS or bare.endswith("per_second"):
         return True
     split = "validation_data" if step.startswith(("train", "compare")) else "test_data"
     return first.data_sha256(split) == run.data_sha256(split) != ""
@@ -189,15 +184,12 @@ def is_fair(name: str, first: Run, run: Run) -> bool:
 def word(name: str, first: Any, value: Any, against: Contrast) -> str:
     """Say whether a score is better or worse than that of the first run.
 
-    The accuracy is judged by the paired test only.
+    Only of what the paired test judges, which is the accuracy on the test images: any other
+    difference may be chance.
     """
     step, _, bare = name.rpartition(".")
-    direction, difference = DIRECTIONS.get(bare, 0), less(value, first)
-    if not (direction and difference):
-        return ""
-    if bare in ("accuracy", "errors") and not step.startswith("train"):
-        return against.paired.verdict if against.paired else ""
-    return "better" if difference * direction > 0 else "worse"
+    tested = bare in ("accuracy", "errors") and not step.startswith("train")
+    return against.paired.verdict if against.paired and tested and less(value, first) else ""
 
 
 def settings(runs: Sequence[Run]) -> list[Setting]:

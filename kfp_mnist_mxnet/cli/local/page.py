@@ -4,11 +4,11 @@ import dataclasses
 import os
 import pathlib
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import jinja2
+from markdown_it import MarkdownIt
 
 from kfp_mnist_mxnet.cli.console import MARKS
 from kfp_mnist_mxnet.cli.graph import Box
@@ -17,7 +17,7 @@ from kfp_mnist_mxnet.cli.local.paired import p_value
 from kfp_mnist_mxnet.cli.local.runs import Run, gate_text, state_of
 from kfp_mnist_mxnet.cli.local.values import metric, number, parameter, percent, points, text
 from kfp_mnist_mxnet.cli.local.verdict import judge
-from kfp_mnist_mxnet.reports.page import shared_style
+from kfp_mnist_mxnet.reports.page import resource, shared_style
 
 SIGNS = {"WAITING": "○", **{status: sign for status, (sign, _) in MARKS.items()}}
 # Of the steps' sections; those that it does not have stand beside train.
@@ -146,7 +146,7 @@ def describe_step(directory: pathlib.Path, step: dict[str, Any], chosen: str) ->
 
     chosen: the name of the step that trained the best trial.
 
-    A report is a file that starts as an HTML page does. It is shown in the page, and copied to
+    Reports are HTML pages and model cards. They are shown in the page, and written to
     reports/<step>-<name>.html, as a browser takes a local file without that ending for text.
     """
     returned, artifacts, reports = {}, {}, []
@@ -155,14 +155,12 @@ def describe_step(directory: pathlib.Path, step: dict[str, Any], chosen: str) ->
         if not path.is_relative_to(directory / "artifacts"):
             if value not in step["metrics"].values():
                 returned[name] = value
-        elif is_page(path):
+        elif page := as_page(path):
             link = directory / "reports" / f"{step['name']}-{name}.html"
             link.parent.mkdir(exist_ok=True)
             if not link.exists():
-                shutil.copyfile(path, link)
-            reports.append(
-                (name, os.path.relpath(link, directory), path.read_text(errors="replace"))
-            )
+                write_whole(link, page)
+            reports.append((name, os.path.relpath(link, directory), page))
         elif path.exists():
             artifacts[name] = os.path.relpath(path, directory)
     in_loop = re.search(r"-\d+$", step["name"]) is not None
@@ -176,9 +174,24 @@ def describe_step(directory: pathlib.Path, step: dict[str, Any], chosen: str) ->
     return {**step, **found}
 
 
-def is_page(path: pathlib.Path) -> bool:
-    """Tell whether a path is a file that starts as an HTML page does."""
+def as_page(path: pathlib.Path) -> str:
+    """Return an HTML page as it is, a model card as a page, and of anything else nothing.
+
+    They are known by how they start: the card with metadata between lines of dashes.
+    """
     if not path.is_file():
-        return False
+        return ""
     with path.open("rb") as file:
-        return file.read(15).lower() == b"<!doctype html>"
+        start = file.read(15).lower()
+    if start == b"<!doctype html>":
+        return path.read_text(encoding="utf-8", errors="replace")
+    if start.startswith(b"---\n"):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        return card_page(text.partition("\n---\n")[2])
+    return ""
+
+
+def card_page(markdown: str) -> str:
+    """Return Markdown as a page; HTML in it is text, and it loads no pictures."""
+    body = MarkdownIt("js-default").disable("image").render(markdown)
+    return template("card.html").render(style=resource("report.css"), body=body)

@@ -1,0 +1,387 @@
+"""train_distributed: the same bytes as train, and a life that survives."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import minio
+import pytest
+from conftest import ROOT, SMALL, Artifacts, write_idx_set
+from kfp import dsl
+
+from kfp_mnist_mxnet.components.train_distributed import train_distributed
+from kfp_mnist_mxnet.distributed import launch, processes, watchdog
+from kfp_mnist_mxnet.distributed.pods import Pods
+from kfp_mnist_mxnet.errors import NodeLost
+
+pytest_plugins = ["kube_server"]
+
+# Two convolutions with normalisation, dropout and warps, so that all that is random takes part.
+NETWORK = {**SMALL, "batch_size": 64, "augmentation": 1.0, "dropout": 0.3, "epochs": 2}
+
+
+def files(model) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in pathlib.Path(model.path).iterdir()}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> dict:
+    made = Artifacts(tmp_path_factory.mktemp("data"))
+    idx = write_idx_set(made.root / "idx", train=1000)
+    return made.ingest(idx, validation_fraction=0.2)
+
+
+def splits(data: dict) -> dict:
+    return {name: data[name] for name in ("train_data", "validation_data")}
+
+
+@pytest.mark.parametrize("num_nodes", [1, 2, 4])
+def test_any_number_of_nodes_gives_the_bytes_of_train(artifacts, data, num_nodes):
+    one = artifacts.train(data, **NETWORK)
+    model = artifacts.new(dsl.Model, "distributed")
+    many = artifacts.run(
+        train_distributed, **splits(data), **NETWORK, num_nodes=num_nodes, model=model
+    )
+    assert files(many["model"]) == files(one["model"])
+    figures = {k: v for k, v in one["metrics"].metadata.items() if "second" not in k}
+    assert figures.items() <= many["metrics"].metadata.items()
+
+
+def test_a_duration_that_decides_itself_ends_alike(artifacts, data):
+    network = {**NETWORK, "epochs": 0}
+    one = artifacts.train(data, **network)
+    model = artifacts.new(dsl.Model, "distributed")
+    many = artifacts.run(train_distributed, **splits(data), **network, num_nodes=2, model=model)
+    assert files(many["model"]) == files(one["model"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"num_nodes": 0}, "num_nodes must be 1 to 64, got 0"),
+        ({"engine": "mpi"}, "engine must be one of job, trainer, got 'mpi'"),
+        ({"engine": "trainer", "runtime": ""}, "runtime must name a TrainingRuntime"),
+        ({"node_gpus": -1}, "node_gpus must be at least 0, got -1"),
+        ({"node_memory": "lots"}, "node_memory must be a quantity such as .* got 'lots'"),
+        ({"device": "tpu"}, "device must be auto, cpu or gpu, got 'tpu'"),
+        ({"dropout": 2.0}, "dropout must be"),
+    ],
+)
+def test_refuses_what_is_wrong_before_it_starts_a_node(artifacts, data, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        artifacts.run(train_distributed, **splits(data), **{**NETWORK, **wrong})
+    assert not (artifacts.root / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch_size": 62}, "batch_size is 62, which 2 nodes can't share evenly: choose a multi"),
+        ({"num_nodes": 3}, "batch_size is 64, which 3 nodes can't share evenly"),
+        ({"kernels": [40], "filters": [2]}, r"kernels\[0\] is 40, but 12 x 12 pixels"),
+    ],
+)
+def test_a_node_that_refuses_says_why_in_its_own_words(artifacts, data, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        artifacts.run(train_distributed, **splits(data), **{**NETWORK, **wrong})
+    assert [path.name for path in artifacts.root.rglob("model*")] == []
+
+
+def test_divergence_is_the_error_of_the_step(artifacts, data):
+    network = {**NETWORK, "learning_rate": 9.0, "activation": "relu", "epochs": 9}
+    network |= {"recipe": "tutorial", "augmentation": 0.0, "dropout": 0.0}
+    with pytest.raises(FloatingPointError, match="lower learning_rate, which is 9"):
+        artifacts.run(train_distributed, **splits(data), **network, num_nodes=2)
+
+
+class Killing(launch.Processes):
+    """Kills a node once a checkpoint is there, as often as it is told."""
+
+    def __init__(self, times: int) -> None:
+        self.times, self.starts = times, 0
+
+    def run(self, assignment) -> None:
+        self.started: list[subprocess.Popen] = []
+        self.starts += 1
+        threading.Thread(target=self.kill, args=(assignment.working_uri,), daemon=True).start()
+        super().run(assignment)
+
+    def start(self, *arguments):
+        self.started.append(super().start(*arguments))
+        return self.started[-1]
+
+    def kill(self, working_uri: str) -> None:
+        if self.starts > self.times:
+            return
+        while not pathlib.Path(working_uri, launch.CHECKPOINT).is_file():
+            time.sleep(0.01)
+        self.started[1].kill()
+
+
+@pytest.fixture
+def killing(monkeypatch) -> Killing:
+    engine = Killing(1)
+    monkeypatch.setattr(launch, "choose_engine", lambda *_: engine)
+    monkeypatch.setattr(launch, "Processes", Killing)
+    return engine
+
+
+def test_after_the_loss_of_a_node_all_go_on_to_the_same_bytes(artifacts, data, killing):
+    network = {**NETWORK, "epochs": 6}
+    one = artifacts.train(data, **network)
+    model = artifacts.new(dsl.Model, "distributed")
+    many = artifacts.run(train_distributed, **splits(data), **network, num_nodes=2, model=model)
+    assert killing.starts == 2
+    assert files(many["model"]) == files(one["model"])
+
+
+def test_a_node_that_is_lost_each_time_fails_the_step(artifacts, data, killing):
+    killing.times = 99
+    with pytest.raises(NodeLost, match="node 2 of 2 ended with -9"):
+        artifacts.run(train_distributed, **splits(data), **{**NETWORK, "epochs": 300}, num_nodes=2)
+    assert killing.starts == 1 + launch.RESTARTS
+    assert not (artifacts.root / "model").exists()
+
+
+def test_no_process_is_left_when_the_step_is_killed(artifacts, data, tmp_path):
+    """Neither nodes nor the processes of the parameter server outlive it."""
+    written = tmp_path / "log"
+    model, report = tmp_path / "model", tmp_path / "report"
+    options = [f"--train-data={data['train_data'].path}", "--num-nodes=2", "--epochs=500"]
+    command = [sys.executable, "-m", "kfp_mnist_mxnet.components", "train_distributed", *options]
+    command += [f"--model={model}", f"--training-report={report}"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    with open(written, "wb") as log:
+        step = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    until = time.monotonic() + 60
+    while b"Epoch[0]" not in written.read_bytes():
+        assert time.monotonic() < until
+        assert step.poll() is None
+        time.sleep(0.1)
+    children = processes_with(f"TMPDIR={tmp_path}")
+    assert len(children) >= 5  # two nodes, a scheduler, two servers
+    step.send_signal(signal.SIGKILL)
+    step.wait()
+    while processes_with(f"TMPDIR={tmp_path}"):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def processes_with(variable: str) -> list[int]:
+    """The processes that have a variable in their environment."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if variable.encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+WATCH = """
+import sys, time
+from kfp_mnist_mxnet.distributed import watchdog
+watchdog.INTERVAL, watchdog.SILENCE = 0.1, 1.0
+rank, port, seconds = map(int, sys.argv[1:])
+with watchdog.Watchdog(rank, 3, f"localhost:{port}", "attempt"):
+    print("joined", flush=True)
+    time.sleep(seconds)
+"""
+
+
+def watch(rank: int, port: int, seconds: int) -> Any:
+    command = [sys.executable, "-c", WATCH, str(rank), str(port), str(seconds)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("rank", [0, 2])
+def test_the_watchdog_ends_every_process_of_a_peer_that_is_gone_or_silent(rank, number):
+    port = processes.free_ports()
+    nodes = [watch(each, port, 60) for each in range(3)]
+    try:
+        for node in nodes:
+            assert node.stdout.readline() == "joined\n"
+        nodes[rank].send_signal(number)
+        others = [node for node in nodes if node is not nodes[rank]]
+        assert [node.wait(timeout=20) for node in others] == [watchdog.PEER_LOST] * 2
+    finally:
+        for node in nodes:
+            node.kill()
+            node.wait()
+            node.stdout.close()
+
+
+def test_the_watchdog_lets_nodes_end_one_after_the_other():
+    port = processes.free_ports()
+    nodes = [watch(each, port, 1 + each) for each in range(3)]
+    try:
+        assert [node.wait(timeout=30) for node in nodes] == [0, 0, 0]
+    finally:
+        for node in nodes:
+            node.stdout.close()
+
+
+def in_store(data: dict, s3: str) -> dict:
+    """The splits, in an object store as well as here."""
+    client = minio.Minio(s3, "right", "hidden-secret", secure=False, region="us-east-1")
+    found = {}
+    for name, artifact in splits(data).items():
+        for path in pathlib.Path(artifact.path).iterdir():
+            client.fput_object("data", f"runs/{name}/{path.name}", str(path))
+        found[name] = SimpleNamespace(
+            name=name, path=artifact.path, uri=f"minio://data/runs/{name}"
+        )
+    return found
+
+
+def on_cluster(artifacts, data: dict, s3: str, uri: str, **parameters) -> dict:
+    model = SimpleNamespace(
+        name="model",
+        path=str(artifacts.root / "many"),
+        uri=f"minio://data/{uri}/model",
+        metadata={},
+    )
+    return artifacts.run(
+        train_distributed,
+        **in_store(data, s3),
+        **{**NETWORK, "s3_endpoint": f"http://{s3}", **parameters},
+        model=model,
+    )
+
+
+def left_in_store(s3: str, uri: str) -> list[str]:
+    client = minio.Minio(s3, "right", "hidden-secret", secure=False, region="us-east-1")
+    found = client.list_objects("data", prefix=f"{uri}/", recursive=True)
+    return [each.object_name for each in found]
+
+
+def test_pods_of_a_job_give_the_bytes_of_train_and_leave_nothing(
+    artifacts, data, cluster, s3, keys, capfd
+):
+    one = artifacts.train(data, **NETWORK)
+    many = on_cluster(artifacts, data, s3, "ok")
+    assert files(many["model"]) == files(one["model"])
+    assert cluster.objects.keys() == {("services", cluster.deleted[0])}  # which goes with its job
+    assert left_in_store(s3, "ok") == []
+    shown = capfd.readouterr().out
+    assert "Epoch[1] Validation-accuracy=" in shown  # the first node's log
+
+
+def test_a_job_belongs_to_the_workflow_and_has_no_secret_of_its_own(
+    artifacts, data, cluster, s3, keys, monkeypatch
+):
+    cluster.pending = "0/3 nodes are available: 3 Insufficient cpu."
+    ending = threading.Timer(1.0, lambda: cluster.delete("jobs", next(iter(cluster.objects))[1]))
+    ending.start()
+    seen: list[dict] = []
+    create = cluster.create
+
+    def note(plural: str, body: dict) -> None:
+        seen.append(body)
+        create(plural, body)
+
+    monkeypatch.setattr(cluster, "create", note)
+    with pytest.raises(RuntimeError, match="was deleted by somebody else"):
+        on_cluster(artifacts, data, s3, "pending", node_selector={"disk": "ssd"}, node_gpus=2)
+    job, service = seen[:2]
+    assert job["metadata"]["ownerReferences"] == [
+        {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Workflow",
+            "name": "mnist-train-x7k2q",
+            "uid": "w1",
+        }
+    ]
+    assert service["metadata"]["ownerReferences"][0]["kind"] == "Job"
+    spec = job["spec"]["template"]["spec"]
+    assert spec["nodeSelector"] == {"disk": "ssd"}
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "2"
+    assert "hidden-secret" not in json.dumps(job)
+
+
+def test_a_job_that_no_machine_fits_is_told(artifacts, data, cluster, s3, keys, caplog):
+    cluster.pending = "0/3 nodes are available: 3 Insufficient cpu."
+    caplog.set_level("INFO")
+    ending = threading.Timer(1.0, lambda: cluster.delete("jobs", next(iter(cluster.objects))[1]))
+    ending.start()
+    with pytest.raises(RuntimeError, match="was deleted by somebody else"):
+        on_cluster(artifacts, data, s3, "waits")
+    told = [line for line in caplog.messages if "no machine fits it" in line]
+    assert told[0].endswith("0/3 nodes are available: 3 Insufficient cpu.")
+
+
+def test_the_sentence_of_a_pod_is_the_error_of_the_step(artifacts, data, cluster, s3, keys):
+    with pytest.raises(ValueError, match="batch_size is 62, which 2 nodes can't share evenly"):
+        on_cluster(artifacts, data, s3, "refused", batch_size=62)
+    assert len(cluster.deleted) == 1
+
+
+def test_a_killed_pod_has_all_go_on_from_the_checkpoint(artifacts, data, cluster, s3, keys):
+    network = {"epochs": 6}
+    one = artifacts.train(data, **{**NETWORK, **network})
+
+    def kill() -> None:
+        while not any("checkpoint" in name for name in left_in_store(s3, "killed")):
+            time.sleep(0.02)
+        cluster.pods[1].process.kill()
+
+    threading.Thread(target=kill, daemon=True).start()
+    many = on_cluster(artifacts, data, s3, "killed", **network)
+    assert len(cluster.deleted) == 2
+    assert files(many["model"]) == files(one["model"])
+
+
+def test_a_step_that_starts_again_takes_the_job_over(artifacts, data, cluster, s3, keys, caplog):
+    """The first pod of the step is lost with its machine, after it has started the job."""
+    caplog.set_level("INFO")
+    one = artifacts.train(data, **NETWORK)
+    follow = Pods.follow
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Pods, "follow", lambda self: (_ for _ in ()).throw(Lost))
+        patched.setattr("kfp_mnist_mxnet.cluster.job.try_to_delete", lambda *_: None)
+        with pytest.raises(Lost):
+            on_cluster(artifacts, data, s3, "adopted")
+    assert Pods.follow is follow
+    started = [pod.name for pod in cluster.pods]
+    many = on_cluster(artifacts, data, s3, "adopted")
+    assert files(many["model"]) == files(one["model"])
+    assert len(started) == 2
+    assert sum(message.startswith("Took over jobs.batch") for message in caplog.messages) == 1
+
+
+class Lost(BaseException):
+    """A machine that goes down leaves no time for an error."""
+
+
+@pytest.mark.parametrize(
+    ("plural", "how", "parameters", "message"),
+    [
+        ("jobs", "forbidden", {}, "service account pipeline-runner of this step may not create"),
+        ("trainjobs", "missing", {"engine": "trainer"}, "install Kubeflow Trainer, or set engine"),
+        ("trainjobs", "forbidden", {"engine": "trainer"}, "apply manifests/role.yaml"),
+    ],
+)
+def test_what_the_cluster_lacks_is_one_sentence(
+    artifacts, data, cluster, s3, keys, plural, how, parameters, message
+):
+    getattr(cluster, how).add(plural)
+    if how == "missing":
+        cluster.missing.add("trainingruntimes")
+    with pytest.raises(ValueError, match=message):
+        on_cluster(artifacts, data, s3, "lacks", **parameters)
+
+
+def test_data_in_a_store_that_nodes_do_not_know_is_refused(artifacts, data, cluster):
+    with pytest.raises(ValueError, match="nodes read their data from s3:// or minio://, but"):
+        artifacts.run(train_distributed, **splits(data), **NETWORK)
