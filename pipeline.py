@@ -18,6 +18,7 @@ from kfp_mnist_mxnet.components.predict import predict
 from kfp_mnist_mxnet.components.register import register
 from kfp_mnist_mxnet.components.train import train
 from kfp_mnist_mxnet.components.train_distributed import train_distributed
+from kfp_mnist_mxnet.components.tune import tune
 from kfp_mnist_mxnet.components.upload import upload
 
 INGEST = Resources("1", "512Mi", "2", "2Gi", timeout=3600, store=True)
@@ -142,7 +143,7 @@ def evaluate_and_use(
     """Add to a pipeline: evaluate, and for a model that is good enough predict, export, register.
 
     test: the model and the test images; the rest: parameters of the pipeline, exported those of
-    export.
+    export. registry_uri: None for no registration.
     """
     evaluation = steps.add(evaluate, EVALUATION, **test)
     good = evaluation.outputs["Output"] >= min_accuracy
@@ -151,6 +152,8 @@ def evaluate_and_use(
         # met leaves both running for ever in the UI.
         steps.add(predict, EVALUATION, **test)
         exporting = steps.add(export, EVALUATION, **test, **exported)
+        if registry_uri is None:
+            return
         registering = steps.add(
             register,
             LIGHTWEIGHT,
@@ -338,6 +341,95 @@ def sweep_pipeline(target: Target) -> Any:
     return mnist_sweep
 
 
+def tune_pipeline(target: Target) -> Any:
+    """Return the pipeline: ingest, search with Katib, evaluate the best, predict, export."""
+
+    @target.pipeline(
+        name="mnist-tune",
+        description="Searches hyperparameters with Katib and takes the best model.",
+    )
+    def mnist_tune(
+        data_uri: str = "mnist",
+        data_sha256: str = "",
+        s3_endpoint: str = "",
+        train_images_file: str = "",
+        train_labels_file: str = "",
+        test_images_file: str = "",
+        test_labels_file: str = "",
+        validation_fraction: float = 0.1,
+        search_space: dict = {
+            "learning_rate": {"min": 0.02, "max": 0.4, "log": True},
+            "weight_decay": {"min": 0.00001, "max": 0.001, "log": True},
+            "dropout": {"min": 0.0, "max": 0.5},
+            "augmentation": {"min": 0.0, "max": 1.5},
+        },
+        algorithm: str = "tpe",
+        max_trials: int = 12,
+        parallel_trials: int = 2,
+        max_failed_trials: int = 3,
+        trial_cpu: str = "2",
+        trial_memory: str = "4Gi",
+        trial_gpus: int = 1 if target.gpu else 0,
+        recipe: str = "default",
+        epochs: int = -1,
+        seed: int = 0,
+        class_names: list[str] = [],
+        min_accuracy: float = 0.0,
+        export_onnx: bool = True,
+        model_name: str = "mnist",
+        model_license: str = "",
+        model_owner: str = "",
+        model_contact: str = "",
+    ):
+        steps = target.steps()
+        data = steps.add(
+            ingest,
+            INGEST,
+            data_uri=data_uri,
+            validation_fraction=validation_fraction,
+            seed=seed,
+            sha256=data_sha256,
+            s3_endpoint=s3_endpoint,
+            train_images_file=train_images_file,
+            train_labels_file=train_labels_file,
+            test_images_file=test_images_file,
+            test_labels_file=test_labels_file,
+            class_names=class_names,
+        )
+        tuning = steps.add(
+            tune,
+            LAUNCH,
+            train_data=data.outputs["train_data"],
+            validation_data=data.outputs["validation_data"],
+            search_space=search_space,
+            algorithm=algorithm,
+            max_trials=max_trials,
+            parallel_trials=parallel_trials,
+            max_failed_trials=max_failed_trials,
+            trial_cpu=trial_cpu,
+            trial_memory=trial_memory,
+            trial_gpus=trial_gpus,
+            recipe=recipe,
+            epochs=epochs,
+            seed=seed,
+            s3_endpoint=s3_endpoint,
+        )
+        test = {"model": tuning.outputs["best_model"], "data": data.outputs["test_data"]}
+        evaluate_and_use(
+            steps,
+            test,
+            min_accuracy,
+            registry_uri=None,  # one step more would not be safe in Argo's 1 MiB
+            model_name=model_name,
+            export_onnx=export_onnx,
+            license=model_license,
+            owner=model_owner,
+            contact=model_contact,
+        )
+
+    return mnist_tune
+
+
 def batch_predict_pipeline(target: Target) -> Any:
     """Return the pipeline: predict images in shards, merge the predictions, upload them."""
 
@@ -407,6 +499,7 @@ PIPELINES: dict[str, Callable[[Target], Any]] = {
     "train": train_pipeline,
     "train_distributed": train_distributed_pipeline,
     "sweep": sweep_pipeline,
+    "tune": tune_pipeline,
     "batch_predict": batch_predict_pipeline,
 }
 

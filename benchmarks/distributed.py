@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/distributed.py [--rounds N] [--picture FILE]
 
 Each network trains for one epoch on the test images of MNIST, on one node and on two, whose
-processes speak over this machine's loopback. From the seconds an update follows what the nodes spend
-besides their own share of the work: the copies, the sums and the parameter server. With the bytes
-that an update sends, the model says what a network link would add:
+processes speak over this machine's loopback. From the seconds an update follows what the nodes
+spend besides their own share of the work: the copies, the sums and the parameter server. With the
+bytes that an update sends, the model says what a network link would add:
 
     seconds on N nodes = seconds on one / N + overhead + 32 P (N - 1) / N / bandwidth
 
@@ -19,17 +19,16 @@ import json
 import os
 import pathlib
 import statistics
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from train import ROOT, ingest_data
+from train import ingest_data
 
-from kfp_mnist_mxnet.distributed import launch, processes
-from kfp_mnist_mxnet.distributed.assignment import Assignment
+from kfp_mnist_mxnet.distributed import launch
 from kfp_mnist_mxnet.distributed.processes import Process, Processes
 from kfp_mnist_mxnet.model.hyperparameters import UNSET
+from kfp_mnist_mxnet.training.assignment import Assignment
 from kfp_mnist_mxnet.training.request import Request
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -89,7 +88,9 @@ def draw(found: Mapping[str, Mapping[str, float]], path: str) -> None:
             for network, colour in (("default, batch 128", "C0"), ("best, batch 128", "C1")):
                 values = found[network]
                 ratios = [
-                    values["one"] * batch / 128
+                    values["one"]
+                    * batch
+                    / 128
                     / seconds_on(
                         nodes,
                         values["one"] * batch / 128,
@@ -108,6 +109,20 @@ def draw(found: Mapping[str, Mapping[str, float]], path: str) -> None:
     panels[0].set_ylabel("times as fast as one node")
     panels[1].legend(fontsize="small")
     figure.savefig(path, dpi=120)
+
+
+def show(found: Mapping[str, Mapping[str, float]]) -> None:
+    """Print what was measured, and what the model says of links."""
+    head = ("parameters", "ms, 1 node", "2 nodes", "ratio", "overhead", *LINKS)
+    print(f"{'':20}" + "".join(f"{word:>11}" for word in head))
+    for name, values in found.items():
+        one, overhead, parameters = (values[key] for key in ("one", "overhead", "parameters"))
+        over = [one / seconds_on(2, one, overhead, parameters, link) for link in LINKS.values()]
+        print(
+            f"{name:20}{parameters:11,.0f}{1e3 * one:11.1f}{1e3 * values['two']:11.1f}"
+            f"{one / values['two']:11.2f}{1e3 * overhead:11.1f}"
+            + "".join(f"{ratio:11.2f}" for ratio in over)
+        )
 
 
 def main() -> None:
@@ -131,18 +146,7 @@ def main() -> None:
             parameters = rounds[0][0]["parameters"]
             overhead = max(0.0, two - one / 2)
             found[name] = {"one": one, "two": two, "overhead": overhead, "parameters": parameters}
-    print(f"{'':20} {'parameters':>10} {'1 node':>9} {'2 nodes':>9} {'ratio':>6} {'overhead':>9}  ratio over")
-    print(f"{'':20} {'':10} {'ms':>9} {'ms':>9} {'':6} {'ms':>9}  " + " ".join(f"{link:>9}" for link in LINKS))
-    for name, values in found.items():
-        over = " ".join(
-            f"{values['one'] / seconds_on(2, values['one'], values['overhead'], values['parameters'], link):9.2f}"
-            for link in LINKS.values()
-        )
-        print(
-            f"{name:20} {values['parameters']:10,.0f} {1e3 * values['one']:9.1f} "
-            f"{1e3 * values['two']:9.1f} {values['one'] / values['two']:6.2f} "
-            f"{1e3 * values['overhead']:9.1f}  {over}"
-        )
+    show(found)
     if options.picture:
         draw(found, options.picture)
     if options.json:

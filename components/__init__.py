@@ -13,6 +13,7 @@ from kfp_mnist_mxnet.components.predict import predict
 from kfp_mnist_mxnet.components.register import register
 from kfp_mnist_mxnet.components.train import train
 from kfp_mnist_mxnet.components.train_distributed import train_distributed
+from kfp_mnist_mxnet.components.tune import tune
 from kfp_mnist_mxnet.components.upload import upload
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "register",
     "train",
     "train_distributed",
+    "tune",
     "upload",
 ]
 

@@ -154,7 +154,7 @@ def parameters() -> str:
 def sizes() -> str:
     """Return what steps request of CPUs and memory, and their limits; a row for each size."""
     found: dict[tuple[str, ...], set[str]] = {}
-    for name in ("train", "train_distributed", "sweep", "batch_predict"):
+    for name in ("train", "train_distributed", "sweep", "tune", "batch_predict"):
         for step, container in containers_of(PIPELINES[name](Target()).pipeline_spec):
             sizes = container["resources"]
             size = tuple(

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import string
 import subprocess
 import sys
@@ -108,7 +109,7 @@ def test_refuses_a_bad_option(tmp_path, option, message):
 
 
 def trial_command(choose) -> list[str]:
-    """The command of a trial, with the value of each parameter that `choose` takes."""
+    """The words of a trial's command, with the value of each parameter that `choose` takes."""
     spaces = {p["name"]: p["feasibleSpace"] for p in KATIB["parameters"]}
     template = KATIB["trialTemplate"]
     values = {
@@ -122,7 +123,9 @@ def trial_command(choose) -> list[str]:
     pod = template["trialSpec"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["name"] == template["primaryContainerName"]
-    return [Template(text).substitute(values) for text in container["command"]]
+    shell, option, line = container["command"]
+    assert (shell, option) == ("sh", "-c")  # else Katib would join the words without quotes
+    return shlex.split(Template(line).substitute(values))
 
 
 @pytest.mark.parametrize("end", [0, -1])
@@ -130,11 +133,13 @@ def test_katib_experiment_gives_options_that_exist(end):
     def choose(space: dict) -> str:
         return space["list"][end] if "list" in space else (space["min"], space["max"])[end]
 
-    program = trial_command(choose)
-    assert program[:4] == ["python3", "-m", "kfp_mnist_mxnet.components", "train"]
-    options = [text.partition("=")[0] for text in program[4:]]
-    assert set(options) <= {option.opts[0] for option in command(train).params}
-    given = [text for text in program[4:] if "-data=" not in text]
+    words = trial_command(choose)
+    both = {"ingest": words[: words.index("&&")], "train": words[words.index("&&") + 1 :]}
+    for name, program in both.items():
+        assert program[:4] == ["python3", "-m", "kfp_mnist_mxnet.components", name]
+        options = {text.partition("=")[0] for text in program[4:]}
+        assert options <= {option.opts[0] for option in command(COMPONENTS[name]).params}
+    given = [text for text in both["train"][4:] if "-data=" not in text]
     made = command(train)
     with made.make_context("train", [*given, f"--train-data={ROOT}"]) as context:
         hyperparameters = {name: value for name, value in context.params.items() if name in RULES}

@@ -56,7 +56,7 @@ def test_steps_and_their_order():
 def test_no_condition_is_in_another_and_what_is_switched_off_needs_none(name):
     boxes = read_graph(pipeline.PIPELINES[name](Target()).pipeline_spec)
     titles = {box.title for place in step_refs(boxes) for box in place.conditions}
-    assert titles == ({"enough accuracy"} if name.startswith("train") else set())
+    assert titles == ({"enough accuracy"} if name.startswith(("train", "tune")) else set())
     assert all(len(place.conditions) <= 1 for place in step_refs(boxes))
 
 
@@ -105,7 +105,8 @@ def test_the_cpu_pipeline_asks_for_no_gpu(name):
             assert gpu_fields(value, settings[executor]) == []
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     asked = {key: value.get("defaultValue") for key, value in parameters.items() if "gpu" in key}
-    assert asked == ({"node_gpus": 0} if name == "train_distributed" else {})
+    own = {"train_distributed": {"node_gpus": 0}, "tune": {"trial_gpus": 0}}
+    assert asked == own.get(name, {})
 
 
 def test_gpu_count_selector_and_tolerations_are_parameters():

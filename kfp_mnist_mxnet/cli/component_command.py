@@ -6,13 +6,10 @@ images.
 
 import inspect
 import json
-import logging
 import os
 import pathlib
 import re
-import sys
 import tempfile
-import time
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,6 +19,7 @@ from kfp import dsl
 from kfp.dsl.types.type_annotations import InputAnnotation, OutputAnnotation
 
 from kfp_mnist_mxnet.model.descriptions import DESCRIPTIONS
+from kfp_mnist_mxnet.runtime.log import log_to_stdout
 
 OPTIONAL = ("validation_data",)  # data sets that a component can do without
 WRITTEN_AS_JSON = (dsl.Metrics, dsl.ClassificationMetrics)  # what they say is their metadata
@@ -101,7 +99,7 @@ def command(component: Any) -> click.Command:
     ]
 
     def run(**values: Any) -> None:
-        log_to_stdout()
+        log_to_stdout(timed="KATIB_TRIAL_NAME" in os.environ)
         with tempfile.TemporaryDirectory() as scratch:
             for name, place in artifacts.items():
                 values[name] = artifact(name, place, values[name], pathlib.Path(scratch))
@@ -119,21 +117,6 @@ def command(component: Any) -> click.Command:
         params=options,
         help=about,
         context_settings={"help_option_names": ["-h", "--help"]},
-    )
-
-
-def log_to_stdout() -> None:
-    """Write log messages to the standard output; in a trial of Katib each with its time.
-
-    Katib dates a metric by the RFC 3339 time at the start of its line, and to year 1 without one.
-    """
-    timed = "%(asctime)s " if "KATIB_TRIAL_NAME" in os.environ else ""
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(
-        level=logging.INFO,
-        format=timed + "%(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%SZ",
-        stream=sys.stdout,
     )
 
 

@@ -23,13 +23,15 @@ ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
 class Kind:
     """A kind of object: its API group, version, and name in the plural.
 
-    needs: what must be installed for it, and what else helps, for a message.
+    needs: what must be installed for it, and what else helps, for a message. propagation: whether
+    it is gone before what belongs to it (Background), or after (Foreground).
     """
 
     group: str
     version: str
     plural: str
     needs: str = ""
+    propagation: str = "Foreground"
 
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}"
@@ -92,6 +94,18 @@ class Cluster:
         except NotThere:
             return None
 
+    def find(self, kind: Kind, selector: str) -> list[Object]:
+        """Return the objects that have a label, the oldest first."""
+        with self.translate_errors(f"list {kind}", kind):
+            found = self.custom.list_namespaced_custom_object(
+                kind.group, kind.version, self.namespace, kind.plural, label_selector=selector
+            )
+
+        def age(one: Object) -> tuple[str, str]:
+            return str(one["metadata"].get("creationTimestamp")), str(one["metadata"]["name"])
+
+        return sorted(found["items"], key=age)
+
     def delete(self, kind: Kind, name: str) -> None:
         """Delete an object, if it is there, with what belongs to it."""
         with contextlib.suppress(NotThere), self.translate_errors(f"delete {kind} {name}", kind):
@@ -101,7 +115,7 @@ class Cluster:
                 self.namespace,
                 kind.plural,
                 name,
-                propagation_policy="Foreground",
+                propagation_policy=kind.propagation,
             )
 
     def create_service(self, body: Object) -> None:

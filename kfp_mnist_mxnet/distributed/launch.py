@@ -11,26 +11,19 @@ import uuid
 from typing import Protocol
 
 from kfp_mnist_mxnet.cluster.api import Cluster, in_cluster
-from kfp_mnist_mxnet.distributed.assignment import RESULT, Assignment, unpack_result
+from kfp_mnist_mxnet.data.remote import Data, address_of
 from kfp_mnist_mxnet.distributed.options import Options
 from kfp_mnist_mxnet.distributed.pods import Pods
 from kfp_mnist_mxnet.distributed.processes import Processes
-from kfp_mnist_mxnet.errors import InvalidInput, NodeLost
-from kfp_mnist_mxnet.storage.address import OBJECT_STORES, Address
+from kfp_mnist_mxnet.errors import NodeLost
+from kfp_mnist_mxnet.storage.archive import unpack
 from kfp_mnist_mxnet.storage.staging import Artifact, staged
 from kfp_mnist_mxnet.storage.store import open_store
+from kfp_mnist_mxnet.training.assignment import RESULT, Assignment
 from kfp_mnist_mxnet.training.request import Request
 
 RESTARTS = 3  # of all nodes after one was lost
 CHECKPOINT = "checkpoint.npz"
-
-
-class Data(Protocol):
-    """An artifact of a step, as kfp hands it over."""
-
-    name: str
-    path: str
-    uri: str
 
 
 class Engine(Protocol):
@@ -78,7 +71,7 @@ def train_on_nodes(
     if content is None:
         raise NodeLost(f"the nodes ended, but {store.locate(RESULT)} is not there")
     with tempfile.TemporaryDirectory() as name, staged(model, training_report) as places:
-        unpack_result(content, pathlib.Path(name))
+        unpack(content, pathlib.Path(name))
         for made, place in zip(("model", "training_report.html"), places, strict=True):
             shutil.move(pathlib.Path(name, made), place)
         metrics = json.loads(pathlib.Path(name, "metrics.json").read_text())
@@ -123,17 +116,3 @@ def launch(
             num_nodes=options.num_nodes,
         )
         return train_on_nodes(engine, assignment, model, training_report)
-
-
-def address_of(data: Data) -> str:
-    """Return where nodes find a data set; an empty text if there is none.
-
-    Raises:
-        InvalidInput: it is in a store that they don't know.
-    """
-    if not data.path or Address.parse(data.uri).scheme in OBJECT_STORES:
-        return data.uri if data.path else ""
-    raise InvalidInput(
-        f"nodes read their data from s3:// or minio://, but {data.name} is at {data.uri}: choose "
-        "such a pipeline root"
-    )

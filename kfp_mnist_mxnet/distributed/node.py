@@ -17,21 +17,20 @@ import tempfile
 import types
 from collections.abc import Iterator
 
-from kfp_mnist_mxnet.data.dataset import INFO_FILE, Split
-from kfp_mnist_mxnet.distributed.assignment import RESULT, Assignment, pack_result
+from kfp_mnist_mxnet.cluster.outcome import told_why
+from kfp_mnist_mxnet.data.dataset import Split
+from kfp_mnist_mxnet.data.remote import local_copy
 from kfp_mnist_mxnet.distributed.nodes import Nodes
 from kfp_mnist_mxnet.distributed.roles import PARAMETER_SERVER
 from kfp_mnist_mxnet.distributed.trainer import DistributedTrainer, own_contexts
 from kfp_mnist_mxnet.distributed.watchdog import Watchdog
 from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters
 from kfp_mnist_mxnet.runtime.engine import mx
-from kfp_mnist_mxnet.storage.address import OBJECT_STORES, Address
-from kfp_mnist_mxnet.storage.s3 import s3_client, translate_errors
+from kfp_mnist_mxnet.storage.archive import pack
 from kfp_mnist_mxnet.storage.store import open_store
+from kfp_mnist_mxnet.training.assignment import RESULT, Assignment
 from kfp_mnist_mxnet.training.request import Request
 from kfp_mnist_mxnet.training.session import train_and_save
-
-EXPECTED = (ValueError, OSError, MemoryError, RuntimeError, FloatingPointError)  # errors.py
 
 
 def main() -> None:
@@ -39,14 +38,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     assignment = Assignment.from_json(os.environ["ASSIGNMENT"])
     rank = int(os.environ["JOB_COMPLETION_INDEX"])
-    try:
-        with tempfile.TemporaryDirectory() as directory:
-            work(assignment, rank, pathlib.Path(directory))
-    except EXPECTED as error:
-        said = {"type": type(error).__name__, "message": str(error)}
-        pathlib.Path(os.environ["ERROR_FILE"]).write_text(json.dumps(said), encoding="utf-8")
-        logging.exception("Node %d of %d failed", rank + 1, assignment.num_nodes)
-        sys.exit(1)
+    with (
+        told_why(f"Node {rank + 1} of {assignment.num_nodes}"),
+        tempfile.TemporaryDirectory() as directory,
+    ):
+        work(assignment, rank, pathlib.Path(directory))
 
 
 def work(assignment: Assignment, rank: int, directory: pathlib.Path) -> None:
@@ -65,7 +61,7 @@ def work(assignment: Assignment, rank: int, directory: pathlib.Path) -> None:
     if rank == 0:
         (result / "metrics.json").write_text(json.dumps(metrics))
         store = open_store(assignment.working_uri, request.s3_endpoint, "the working directory")
-        store.write(RESULT, pack_result(result))
+        store.write(RESULT, pack(result))
 
 
 def make_trainer(
@@ -108,19 +104,3 @@ def start_parameter_server(role: str) -> subprocess.Popen[bytes]:
     """Start a process of MXNet's parameter server; role: scheduler or server."""
     command = [sys.executable, *PARAMETER_SERVER]
     return subprocess.Popen(command, env={**os.environ, "DMLC_ROLE": role})
-
-
-def local_copy(uri: str, directory: pathlib.Path, endpoint: str) -> str:
-    """Return where a data set is on this machine, after fetching it if it is in a store.
-
-    Raises:
-        InvalidInput, Unavailable: the store refuses it, or does not answer.
-    """
-    address = Address.parse(uri)
-    if address.scheme not in OBJECT_STORES:
-        return uri
-    client, host = s3_client(endpoint, timeout=60, retries=3)
-    for name in ("images.npy", "labels.npy", INFO_FILE):
-        with translate_errors(f"{uri}/{name} at {host}"):
-            client.fget_object(address.bucket, address.key(name), str(directory / name))
-    return str(directory)

@@ -1,14 +1,13 @@
 """How the nodes of a training run on a cluster."""
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kfp_mnist_mxnet.cluster.pod import resources
 from kfp_mnist_mxnet.errors import InvalidInput
 
 ENGINES = ("job", "trainer")
-QUANTITY = re.compile(r"\d+(\.\d+)?(m|[kMGTPE]i?)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,19 +34,9 @@ class Options:
             raise InvalidInput(f"engine must be one of {', '.join(ENGINES)}, got {self.engine!r}")
         if self.engine == "trainer" and not self.runtime:
             raise InvalidInput("runtime must name a TrainingRuntime, as engine is trainer")
-        if self.gpus < 0:
-            raise InvalidInput(f"node_gpus must be at least 0, got {self.gpus}")
-        for name in ("cpu", "memory"):
-            if not QUANTITY.fullmatch(getattr(self, name)):
-                raise InvalidInput(
-                    f"node_{name} must be a quantity such as 2, 500m or 4Gi, "
-                    f"got {getattr(self, name)!r}"
-                )
+        _ = self.resources
 
     @property
     def resources(self) -> dict[str, Any]:
         """What a node requests, and may use at most, as Kubernetes writes it."""
-        amounts = {"cpu": self.cpu, "memory": self.memory}
-        if self.gpus:
-            amounts["nvidia.com/gpu"] = str(self.gpus)
-        return {"requests": amounts, "limits": amounts}
+        return resources("node", self.cpu, self.memory, self.gpus)

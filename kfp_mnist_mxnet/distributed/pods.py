@@ -2,17 +2,17 @@
 
 import logging
 import threading
-from typing import Any
 
 from kfp_mnist_mxnet.cluster.api import Cluster, Kind, Object
 from kfp_mnist_mxnet.cluster.job import condition, deleted_at_end, name_for, poll, wait_until_gone
+from kfp_mnist_mxnet.cluster.outcome import node_error
+from kfp_mnist_mxnet.cluster.pod import failure_of, waiting
 from kfp_mnist_mxnet.distributed import manifests
-from kfp_mnist_mxnet.distributed.assignment import Assignment
 from kfp_mnist_mxnet.distributed.manifests import CONTAINER, JOB, TRAIN_JOB
 from kfp_mnist_mxnet.distributed.options import Options
-from kfp_mnist_mxnet.distributed.outcome import node_error
 from kfp_mnist_mxnet.distributed.watchdog import PEER_LOST
 from kfp_mnist_mxnet.errors import InvalidInput, NodeLost, OutOfMemory
+from kfp_mnist_mxnet.training.assignment import Assignment
 
 RUNTIME = Kind(TRAIN_JOB.group, TRAIN_JOB.version, "trainingruntimes", TRAIN_JOB.needs)
 INDEX = "batch.kubernetes.io/job-completion-index"
@@ -99,7 +99,7 @@ class Pods:
             if found is None:
                 raise RuntimeError(f"{self.kind} {self.name} was deleted by somebody else")
             pods = self.cluster.pods(self.selector)
-            for line in self.waiting(pods) - told:
+            for line in waiting(pods) - told:
                 logging.info("%s", line)
                 told.add(line)
             if reader is None and (first := first_started(pods)):
@@ -113,21 +113,6 @@ class Pods:
                 if ended["type"] == "Failed":
                     raise self.why_failed(ended, pods)
                 return
-
-    def waiting(self, pods: list[Object]) -> set[str]:
-        """Return why pods have not started, a sentence each."""
-        lines = set()
-        for pod in pods:
-            status = pod.get("status", {})
-            name = pod["metadata"]["name"]
-            for one in status.get("conditions") or []:
-                if (one["type"], one["status"]) == ("PodScheduled", "False") and one.get("message"):
-                    lines.add(f"{name} waits, as no machine fits it: {one['message']}")
-            for container in status.get("containerStatuses") or []:
-                waits = container.get("state", {}).get("waiting") or {}
-                if waits.get("message"):
-                    lines.add(f"{name} waits: {waits.get('reason')}: {waits['message']}")
-        return lines
 
     def tell_addresses(self, pods: list[Object]) -> None:
         """Say where the logs are that are not shown."""
@@ -145,7 +130,7 @@ class Pods:
 
     def why_failed(self, ended: Object, pods: list[Object]) -> Exception:
         """Return why a job failed: the error of the pod that did not end for another's sake."""
-        failures = [failure for pod in pods if (failure := failure_of(pod))]
+        failures = [failure for pod in pods if (failure := failure_of(pod, CONTAINER))]
         failures.sort(key=lambda failure: failure["exitCode"] in (PEER_LOST, 143))
         reason = ended.get("message") or ended.get("reason") or "it does not say why"
         if not failures:
@@ -158,19 +143,6 @@ class Pods:
             )
         how = f"{first['pod']} ended with {first['exitCode']} ({first['reason']})"
         return node_error(first["message"], how)
-
-
-def failure_of(pod: Object) -> dict[str, Any] | None:
-    """Return how the container of a pod failed, or the pod itself, None if it did not."""
-    status, name = pod.get("status", {}), pod["metadata"]["name"]
-    for container in status.get("containerStatuses") or []:
-        ended = container.get("state", {}).get("terminated")
-        if container["name"] == CONTAINER and ended and ended["exitCode"]:
-            return {"message": "", "reason": "Error", **ended, "pod": name}
-    if status.get("phase") == "Failed":
-        reason = status.get("reason", "Error")
-        return {"pod": name, "exitCode": -1, "reason": reason, "message": ""}
-    return None
 
 
 def first_started(pods: list[Object]) -> str:

@@ -10,10 +10,10 @@ import tempfile
 import time
 
 import kfp_mnist_mxnet
-from kfp_mnist_mxnet.distributed.assignment import Assignment
-from kfp_mnist_mxnet.distributed.outcome import node_error
+from kfp_mnist_mxnet.cluster.outcome import node_error
 from kfp_mnist_mxnet.distributed.roles import NODE
 from kfp_mnist_mxnet.distributed.watchdog import PEER_LOST
+from kfp_mnist_mxnet.training.assignment import Assignment
 
 ROOT = str(pathlib.Path(kfp_mnist_mxnet.__file__).parents[1])
 Process = subprocess.Popen[bytes]

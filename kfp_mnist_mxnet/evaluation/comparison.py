@@ -21,16 +21,17 @@ SCORES = ("validation_accuracy", "train_accuracy", "train_loss")
 class Trial:
     """What a model says of how it was trained.
 
-    history: for each epoch validation_accuracy, train_accuracy and train_loss. diverged: why
-    training ended without a model, if it did. images: that were scored for validation, 0 where it
-    is not known. seconds: of training, None where they are not known.
+    history: for each epoch validation_accuracy, train_accuracy and train_loss. no_model: why
+    training ended without a model, if it did: it diverged, or failed. images: that were scored for
+    validation, 0 where it is not known. seconds: of training, None where they are not known.
     """
 
     directory: str
     hyperparameters: dict[str, Any]
     history: list[dict[str, float]]
-    diverged: str = ""
+    no_model: str = ""
     images: int = 0
+    failed: bool = False
     seconds: float | None = None
 
     @classmethod
@@ -86,9 +87,9 @@ def best_of(trials: Sequence[Trial]) -> int:
     Raises:
         InvalidInput: every trial diverged.
     """
-    if all(trial.diverged for trial in trials):
-        raise InvalidInput(f"every trial diverged; the first: {trials[0].diverged}")
-    ranks = [(not trial.diverged, trial.validation_accuracy) for trial in trials]
+    if all(trial.no_model for trial in trials):
+        raise InvalidInput(f"every trial diverged; the first: {trials[0].no_model}")
+    ranks = [(not trial.no_model, trial.validation_accuracy) for trial in trials]
     return ranks.index(max(ranks))
 
 
@@ -114,7 +115,7 @@ def ties_of(trials: Sequence[Trial], best: int) -> list[int]:
     return [
         i
         for i, trial in enumerate(trials)
-        if i != best and not trial.diverged and within(trial, chosen) and within(chosen, trial)
+        if i != best and not trial.no_model and within(trial, chosen) and within(chosen, trial)
     ]
 
 
@@ -150,4 +151,6 @@ def follows_recipe(settings: dict[str, Any], name: str) -> bool:
 def show_value(settings: Mapping[str, Any], name: str) -> str:
     """Return a hyperparameter as a page shows it; settings: of a trained model."""
     value = settings.get(name)
+    if isinstance(value, float) and len(str(value)) > 8:  # as a search draws them
+        return f"{value:.4g}"
     return "automatic" if name == "epochs" and value == 0 else str(value)

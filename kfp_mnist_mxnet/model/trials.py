@@ -60,11 +60,27 @@ def check_trials(
         if trial in trials[: number - 1]:
             raise InvalidInput(f"trial {number} is the same as an earlier one: {shorten(trial)}")
         try:
-            own_recipe, own = apply_trial(recipe, overrides, trial)
-            chosen = choose_hyperparameters(own_recipe, own)
-            chosen = resolve_for_dataset(chosen, own, num_images, image_shape, num_classes)
-            # Training asks the network itself, which takes MXNet.
-            if problem := misfit(chosen, image_shape):
-                raise InvalidInput(problem)
+            check_trial(trial, recipe, overrides, num_images, image_shape, num_classes)
         except InvalidInput as error:
             raise InvalidInput(f"trial {number}, {shorten(trial)}: {error}") from error
+
+
+def check_trial(
+    trial: Mapping[str, Any],
+    recipe: str,
+    overrides: Mapping[str, Any],
+    num_images: int,
+    image_shape: Sequence[int],
+    num_classes: int,
+) -> None:
+    """Check a trial as training would; the arguments: as for check_trials.
+
+    Raises:
+        InvalidInput: training would refuse it.
+    """
+    own_recipe, own = apply_trial(recipe, overrides, trial)
+    chosen = choose_hyperparameters(own_recipe, own)
+    chosen = resolve_for_dataset(chosen, own, num_images, image_shape, num_classes)
+    # Training asks the network itself, which takes MXNet.
+    if problem := misfit(chosen, image_shape):
+        raise InvalidInput(problem)

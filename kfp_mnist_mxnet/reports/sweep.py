@@ -22,20 +22,22 @@ MEASURED = ("train accuracy", "train loss", "epochs", "seconds")
 DASHES, MARKERS = ("-", "--", ":", "-."), "osD^vXP"
 
 
-def write_sweep_report(path: pathlib.Path, trials: Sequence[Trial], best: int) -> None:
-    """Write the sweep report: a row and a curve for each trial, best first.
+def write_sweep_report(
+    path: pathlib.Path, trials: Sequence[Trial], best: int, title: str = "Sweep"
+) -> None:
+    """Write the report on trials: a row and a curve for each, best first.
 
     best: index of the chosen one.
     """
     names = varied_names(trials)
     order = sorted(
         range(len(trials)),
-        key=lambda i: (bool(trials[i].diverged), -trials[i].validation_accuracy, i),
+        key=lambda i: (bool(trials[i].no_model), -trials[i].validation_accuracy, i),
     )
     chosen = trials[best]
     settings = [f"{name} {show_value(chosen.hyperparameters, name)}" for name in names]
     told = f"#{best + 1} is chosen" + (f": {', '.join(settings)}" if settings else "")
-    drawn = [i for i in order if not trials[i].diverged]
+    drawn = [i for i in order if not trials[i].no_model]
     accuracy = percent(chosen.validation_accuracy)
     between = ""
     if chosen.images:
@@ -55,11 +57,14 @@ def write_sweep_report(path: pathlib.Path, trials: Sequence[Trial], best: int) -
     if panels := [name for name in names if name != "seed"][:MOST_PANELS]:
         figure = plot_panels(trials, drawn, best, panels)
         text = "Bars are 95 % confidence intervals." if chosen.images else ""
-        title = "Accuracy against what was varied"
-        sections.append(Section(title, text, figure=figure_svg(figure, title)))
+        about = "Accuracy against what was varied"
+        sections.append(Section(about, text, figure=figure_svg(figure, about)))
+    if without := [i for i in order if trials[i].no_model]:
+        rows = [(f"#{i + 1}", trials[i].no_model) for i in without]
+        sections.append(Section("Trials without a model", head=("trial", "why"), rows=rows))
     write_report(
         path,
-        "Sweep",
+        title,
         {"trials": len(trials), "chosen": f"#{best + 1}", "validation accuracy": accuracy},
         sections,
         f"{told}. Validation accuracy {accuracy}{between}. "
@@ -84,8 +89,8 @@ def trial_row(i: int, trial: Trial, names: Sequence[str], best: int) -> tuple[st
     """Return the row of a trial in the table."""
     name = f"#{i + 1} (chosen)" if i == best else f"#{i + 1}"
     start = (name, *(show_value(trial.hyperparameters, key) for key in names))
-    if trial.diverged:
-        return (*start, "diverged", *(DASH for _ in MEASURED))
+    if trial.no_model:
+        return (*start, "failed" if trial.failed else "diverged", *(DASH for _ in MEASURED))
     last = trial.history[-1]
     between = f" ({interval(trial.correct, trial.images)})" if trial.images else ""
     return (

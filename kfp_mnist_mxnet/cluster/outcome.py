@@ -1,0 +1,41 @@
+"""Why a process failed that a step has started elsewhere."""
+
+import contextlib
+import json
+import logging
+import os
+import pathlib
+import sys
+from collections.abc import Iterator
+
+from kfp_mnist_mxnet import errors
+from kfp_mnist_mxnet.errors import NodeLost
+
+EXPECTED = (ValueError, OSError, MemoryError, RuntimeError, FloatingPointError)  # errors.py
+
+
+@contextlib.contextmanager
+def told_why(who: str) -> Iterator[None]:
+    """End the process with 1 if the block fails, after writing why to the file ERROR_FILE.
+
+    who: fails, for the log.
+    """
+    try:
+        yield
+    except EXPECTED as error:
+        said = {"type": type(error).__name__, "message": str(error)}
+        pathlib.Path(os.environ["ERROR_FILE"]).write_text(json.dumps(said), encoding="utf-8")
+        logging.exception("%s failed", who)
+        sys.exit(1)
+
+
+def node_error(text: str, fallback: str) -> Exception:
+    """Return the error that a process wrote, or a loss of it.
+
+    text: JSON of type and message, or something else; fallback: what is said of the loss.
+    """
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        said = json.loads(text)
+        kind = getattr(errors, said["type"], RuntimeError)
+        return kind(said["message"])
+    return NodeLost(fallback)

@@ -1,0 +1,309 @@
+"""The step tune: a search that Katib runs."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import types
+from typing import Any, cast
+
+import pytest
+import yaml
+from conftest import COMPILED, ROOT, SMALL, write_idx_set
+
+from kfp_mnist_mxnet.cluster.api import Cluster
+from kfp_mnist_mxnet.components.tune import tune
+from kfp_mnist_mxnet.data.dataset import read_dataset
+from kfp_mnist_mxnet.evaluation.comparison import Trial
+from kfp_mnist_mxnet.model.hyperparameters import UNSET
+from kfp_mnist_mxnet.reports.sweep import write_sweep_report
+from kfp_mnist_mxnet.storage.archive import unpack
+from kfp_mnist_mxnet.training.assignment import Assignment
+from kfp_mnist_mxnet.training.request import Request
+from kfp_mnist_mxnet.tuning.experiment import experiment
+from kfp_mnist_mxnet.tuning.options import Options
+from kfp_mnist_mxnet.tuning.space import (
+    Range,
+    check_space,
+    katib_parameters,
+    read_space,
+    template,
+    values_of,
+)
+
+SPACE = {
+    "learning_rate": {"min": 0.01, "max": 0.1, "log": True},
+    "batch_size": {"min": 8.0, "max": 24.0, "step": 8.0},  # JSON's numbers are floats in kfp
+    "activation": ["relu", "tanh"],
+    "filters": [[8.0], [16.0]],
+}
+OPTIONS = Options("tpe", 6, 2, 1, "2", "4Gi", 0)
+POD: dict[str, Any] = {
+    "metadata": {"name": "step-1", "uid": "u1"},
+    "spec": {"serviceAccountName": "pipeline-runner", "securityContext": {"runAsUser": 1000}},
+}
+CONTAINER = {
+    "image": "example.org/mxnet:1",
+    "command": ["launcher", "--", "python3", "-m", "kfp.dsl.executor_main"],
+    "env": [{"name": "PIP_PROXY", "value": ""}, {"name": "AWS_ACCESS_KEY_ID", "value": "right"}],
+}
+
+
+@pytest.fixture
+def splits(tmp_path, artifacts):
+    outputs = artifacts.ingest(write_idx_set(tmp_path / "idx", train=300))
+    return {name: outputs[name] for name in ("train_data", "validation_data")}
+
+
+def request(**overrides: Any) -> Request:
+    return Request("default", {**UNSET, **overrides}, {}, 0, "cpu", True, "", "")
+
+
+def made_experiment(assignment: Assignment, space: dict[str, Any] = SPACE) -> dict[str, Any]:
+    """An Experiment as a step in a pod would make it."""
+    cluster = cast(Cluster, types.SimpleNamespace(pod=POD, container=CONTAINER))
+    return experiment(cluster, "tune-1", assignment, OPTIONS, read_space(space))
+
+
+def some_assignment(directory: pathlib.Path) -> Assignment:
+    return Assignment(request(), "s3://b/train", "s3://b/validation", str(directory))
+
+
+def test_a_range_of_whole_numbers_stays_one():
+    assert read_space(SPACE)["batch_size"] == Range(8, 24, 8)
+    assert type(read_space(SPACE)["batch_size"].min) is int  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({}, "search_space is empty"),
+        ({"rate": [1]}, "search_space: 'rate' is no hyperparameter: expected one of"),
+        ({"rate": {"min": 1, "max": 2}}, "search_space: 'rate' is no hyperparameter"),
+        ({"dropout": []}, r"dropout is \[\]: expected a list of values, or"),
+        ({"dropout": 0.5}, "dropout is 0.5: expected a list of values, or"),
+        ({"dropout": {"min": 0.1}}, "dropout is {'min': 0.1}: expected a list of values, or"),
+        ({"dropout": {"min": 0, "max": 0.5, "q": 1}}, "dropout is .*: expected a list of values"),
+        ({"dropout": {"min": 0, "max": 1}}, "dropout must be at least 0 and below 1, got 1"),
+        ({"dropout": {"min": 0.5, "max": 0.5}}, "min of dropout must be below max, got 0.5 and"),
+        ({"dropout": {"min": 0, "max": 0.5, "log": True}}, "log of dropout .* a min above 0"),
+        ({"dropout": {"min": 0.1, "max": 0.5, "log": 1}}, "log of dropout must be true or false"),
+        ({"dropout": {"min": 0, "max": 0.5, "step": 0.6}}, "step of dropout must be above 0 and"),
+        ({"batch_size": {"min": 8.5, "max": 9}}, "batch_size must be of type int, got 8.5"),
+        ({"batch_size": [8, 8.0]}, "batch_size has a value twice"),
+        ({"activation": {"min": 0, "max": 1}}, "activation is no number: give a list of values"),
+        ({"activation": ["relu", "cos"]}, "activation must be one of"),
+        ({"filters": [16, 32]}, "filters must be of type list, got 16"),
+    ],
+)
+def test_a_search_space_that_is_none_is_refused(space, message):
+    with pytest.raises(ValueError, match=message):
+        read_space(space)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"batch_size": {"min": 8, "max": 512}}, "'batch_size': 512}: batch_size is 512, but"),
+        ({"filters": [[8, 8, 8], [8]]}, "kernels and filters must have one entry for each"),
+        ({"recipe": ["default", "none"]}, "recipe must be one of"),
+        ({"hidden_units": [[8, 4]]}, "the last of hidden_units is 4, expected 3"),
+    ],
+)
+def test_a_search_space_that_does_not_fit_the_data_is_refused(splits, space, message):
+    data = read_dataset(splits["train_data"].path)
+    with pytest.raises(ValueError, match=f"search_space allows .*{message}"):
+        check_space(read_space(space), "default", UNSET, data)
+
+
+def test_katib_gets_the_search_space_in_its_own_words():
+    assert katib_parameters(read_space(SPACE)) == [
+        {
+            "name": "learning_rate",
+            "parameterType": "double",
+            "feasibleSpace": {"min": "0.01", "max": "0.1", "distribution": "logUniform"},
+        },
+        {
+            "name": "batch_size",
+            "parameterType": "int",
+            "feasibleSpace": {"min": "8", "max": "24", "step": "8"},
+        },
+        {
+            "name": "activation",
+            "parameterType": "categorical",
+            "feasibleSpace": {"list": ["relu", "tanh"]},
+        },
+        {
+            "name": "filters",
+            "parameterType": "categorical",
+            "feasibleSpace": {"list": ["[8]", "[16]"]},
+        },
+    ]
+
+
+def test_a_trial_has_the_values_that_katib_chose():
+    chosen = {"learning_rate": "1e-02", "batch_size": "8", "activation": "tanh", "filters": "[8]"}
+    assigned = [{"name": name, "value": value} for name, value in chosen.items()]
+    assert values_of({"spec": {"parameterAssignments": assigned}}, read_space(SPACE)) == {
+        "learning_rate": 0.01,
+        "batch_size": 8,
+        "activation": "tanh",
+        "filters": [8],
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"algorithm": ""}, "algorithm must name one that Katib has"),
+        ({"max_trials": 0}, "max_trials must be 1 to 1,000, got 0"),
+        ({"parallel_trials": 7}, "parallel_trials must be 1 to max_trials, which is 6, got 7"),
+        ({"max_failed_trials": -1}, "max_failed_trials must be 0 to max_trials, which is 6, got"),
+        ({"memory": "4 GB"}, "trial_memory must be a quantity such as 2, 500m or 4Gi, got '4 GB'"),
+        ({"gpus": -1}, "trial_gpus must be at least 0, got -1"),
+    ],
+)
+def test_an_option_that_is_out_of_range_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(OPTIONS, **change)
+
+
+def test_outside_a_cluster_the_error_says_what_to_run(splits, artifacts, monkeypatch):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(ValueError, match="on this machine run the pipeline sweep"):
+        artifacts.run(tune, **splits)
+
+
+def empty_fields(value: Any, path: str = "") -> list[str]:
+    """The paths of an object's fields that are empty."""
+    if value in ("", None, {}, []):
+        return [path]
+    if not isinstance(value, dict | list):
+        return []
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    return [found for name, part in inner for found in empty_fields(part, f"{path}/{name}")]
+
+
+def test_the_job_of_a_trial_has_no_empty_field_which_katib_would_refuse(tmp_path):
+    made = made_experiment(some_assignment(tmp_path))
+    assert empty_fields(made) == []
+
+
+def test_the_experiment_belongs_to_the_run_and_its_trials_are_like_the_step(tmp_path):
+    made = made_experiment(some_assignment(tmp_path))
+    pod = made["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert made["metadata"]["ownerReferences"][0]["uid"] == "u1"
+    assert len(made["metadata"]["name"]) <= 40  # Katib allows no longer one
+    assert pod["securityContext"] == {"runAsUser": 1000}
+    assert container["image"] == "example.org/mxnet:1"
+    assert {"name": "AWS_ACCESS_KEY_ID", "value": "right"} in container["env"]
+
+
+def filled(made: dict[str, Any], values: dict[str, str], name: str) -> dict[str, Any]:
+    """The Job of a trial.
+
+    Source: applyParameters in kubeflow/katib, pkg/controller.v1beta1/experiment/manifest
+    """
+    given = made["spec"]["trialTemplate"]
+    text = json.dumps(given["trialSpec"])
+    for each in given["trialParameters"]:
+        value = name if each["reference"] == "${trialSpec.Name}" else values[each["reference"]]
+        assert f"${{trialParameters.{each['name']}}}" in text
+        text = text.replace(f"${{trialParameters.{each['name']}}}", value)
+    assert "${trial" not in text
+    return json.loads(text)
+
+
+def wrapped(container: dict[str, Any], log: pathlib.Path) -> list[str]:
+    """The command of a trial as Katib changes it to read its log.
+
+    Source: wrapWorkerContainer in kubeflow/katib, pkg/webhook/v1beta1/pod
+    """
+    words = container["command"]
+    shell, words = (words[:2], words[2:]) if words[:2] == ["sh", "-c"] else (["sh", "-c"], words)
+    return [*shell, " ".join([*words, f"1>{log} 2>&1", "&&", "echo completed"])]
+
+
+def run_trial(tmp_path: pathlib.Path, splits: dict[str, Any], **values: str) -> tuple[Any, str]:
+    """Run a trial as a process, as Katib would; return how it ended and its log."""
+    assignment = Assignment(
+        request(**SMALL),
+        splits["train_data"].path,
+        splits["validation_data"].path,
+        str(tmp_path / "store"),
+    )
+    (tmp_path / "store").mkdir()
+    space = {name: ["tanh"] if name == "activation" else [8] for name in values}
+    job = filled(made_experiment(assignment, space), values, "trial-a")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    told = {each["name"]: each.get("value", "") for each in container["env"]}
+    log, error = tmp_path / "metrics.log", tmp_path / "error.json"
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    (bin / "python3").symlink_to(sys.executable)
+    path = f"{bin}:{os.environ['PATH']}"
+    environment = {**os.environ, **told, "ERROR_FILE": str(error), "PATH": path}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
+    done = subprocess.run(wrapped(container, log), env=environment, cwd=tmp_path)
+    said = json.loads(error.read_text()) if error.exists() else None
+    assert bool(done.returncode) == bool(said), log.read_text()
+    return said, log.read_text()
+
+
+def test_a_trial_leaves_its_model_and_its_accuracy(tmp_path, splits):
+    error, log = run_trial(tmp_path, splits, learning_rate="5e-02", activation="tanh")
+    assert error is None
+    unpack((tmp_path / "store" / "trial-a.zip").read_bytes(), tmp_path / "model")
+    told = json.loads((tmp_path / "store" / "trial-a.json").read_bytes())["info"]
+    assert json.loads((tmp_path / "model" / "model.json").read_text()) == told
+    assert (tmp_path / "model" / "model-0000.params").exists()
+    assert told["hyperparameters"]["learning_rate"] == 0.05
+    assert told["hyperparameters"]["activation"] == "tanh"
+    accuracy = told["history"][-1]["validation_accuracy"]
+    pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z .*Validation-accuracy=(\S+)$"
+    found = re.findall(pattern, log, flags=re.MULTILINE)
+    assert [float(value) for value in found] == [pytest.approx(accuracy, abs=1e-6)]
+
+
+def test_a_trial_that_diverges_tells_katib_that_it_is_the_worst(tmp_path, splits):
+    error, log = run_trial(tmp_path, splits, learning_rate="1e30")
+    assert error is None
+    assert log.splitlines()[-1].endswith(" Validation-accuracy=0")
+    assert json.loads((tmp_path / "store" / "trial-a.json").read_bytes())["info"]["diverged"]
+
+
+def test_a_trial_that_fails_says_why(tmp_path, splits):
+    error, log = run_trial(tmp_path, splits, batch_size="100000")
+    assert error["type"] == "InvalidInput"
+    assert "batch_size is 100000, but there are only" in error["message"]
+    assert "The trial failed" in log
+    assert not list((tmp_path / "store").iterdir())
+
+
+def test_the_report_says_which_trials_have_no_model_and_why(tmp_path):
+    history = [{"validation_accuracy": 0.9, "train_accuracy": 0.9, "train_loss": 0.3}]
+    trials = [
+        Trial("", {"dropout": 0.1}, history, images=100),
+        Trial("", {"dropout": 0.2}, [], "the loss became nan"),
+        Trial("", {"dropout": 0.123456789}, [], "<b> is out of memory", failed=True),
+    ]
+    write_sweep_report(tmp_path / "page.html", trials, 0, "Tuning")
+    page = (tmp_path / "page.html").read_text()
+    assert "<h1>Tuning" in page
+    assert "<td>#2</td><td>the loss became nan</td>" in page
+    assert "&lt;b&gt; is out of memory" in page
+    assert page.count("<td>failed") == page.count("<td>diverged") == 1
+    assert "0.1235" in page
+    assert "0.123456789" not in page
+
+
+def test_the_default_search_space_fits_the_default_recipe(splits):
+    spec = next(yaml.safe_load_all((COMPILED / "tune.yaml").read_text()))
+    default = spec["root"]["inputDefinitions"]["parameters"]["search_space"]["defaultValue"]
+    space = read_space(default)
+    assert template(space).count("${trialParameters.") == len(default)
+    check_space(space, "default", UNSET, read_dataset(splits["train_data"].path))
