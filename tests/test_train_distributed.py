@@ -367,7 +367,7 @@ class Lost(BaseException):
 @pytest.mark.parametrize(
     ("plural", "how", "parameters", "message"),
     [
-        ("jobs", "forbidden", {}, "service account pipeline-runner of this step may not create"),
+        ("jobs", "forbidden", {}, "service account pipeline-runner of this step may not"),
         ("trainjobs", "missing", {"engine": "trainer"}, "install Kubeflow Trainer, or set engine"),
         ("trainjobs", "forbidden", {"engine": "trainer"}, "apply manifests/role.yaml"),
     ],
@@ -383,5 +383,5 @@ def test_what_the_cluster_lacks_is_one_sentence(
 
 
 def test_data_in_a_store_that_nodes_do_not_know_is_refused(artifacts, data, cluster):
-    with pytest.raises(ValueError, match="nodes read their data from s3:// or minio://, but"):
+    with pytest.raises(ValueError, match="other pods read their data from s3:// or minio://, but"):
         artifacts.run(train_distributed, **splits(data), **NETWORK)
