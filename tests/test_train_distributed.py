@@ -17,7 +17,7 @@ from conftest import ROOT, SMALL, Artifacts, write_idx_set
 from kfp import dsl
 
 from kfp_mnist_mxnet.components.train_distributed import train_distributed
-from kfp_mnist_mxnet.distributed import launch, processes, watchdog
+from kfp_mnist_mxnet.distributed import launch, processes, roles, watchdog
 from kfp_mnist_mxnet.distributed.pods import Pods
 from kfp_mnist_mxnet.errors import NodeLost
 
@@ -184,6 +184,43 @@ def processes_with(variable: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+SEND = """
+import os, pickle, sys
+from kfp_mnist_mxnet.runtime.engine import mx
+
+class Evil:
+    def __reduce__(self):
+        return (os.mkdir, (sys.argv[1],))
+
+store = mx.kv.create("dist_sync")
+store._send_command_to_servers(0, pickle.dumps(Evil(), 0).decode("ascii"))
+"""
+
+
+def test_the_parameter_server_unpickles_nothing(tmp_path):
+    """MXNet's own would make the directory."""
+    port = processes.free_ports()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "DMLC_PS_ROOT_URI": "127.0.0.1",
+        "DMLC_PS_ROOT_PORT": str(port),
+        "DMLC_NODE_HOST": "127.0.0.1",
+        "DMLC_NUM_WORKER": "1",
+        "DMLC_NUM_SERVER": "1",
+    }
+    server = [sys.executable, *roles.PARAMETER_SERVER]
+    worker = [sys.executable, "-c", SEND, str(tmp_path / "evil")]
+    commands = {"scheduler": server, "server": server, "worker": worker}
+    started = [
+        subprocess.Popen(command, env={**environment, "DMLC_ROLE": role}, stderr=subprocess.PIPE)
+        for role, command in commands.items()
+    ]
+    said = [process.communicate(timeout=60)[1] for process in started]
+    assert b"nothing is unpickled here" in said[1]
+    assert not (tmp_path / "evil").exists()
 
 
 WATCH = """

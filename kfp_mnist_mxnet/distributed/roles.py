@@ -4,7 +4,9 @@ node: trains. parameter_server: a scheduler or a server of MXNet, as DMLC_ROLE s
 is imported where it runs: whoever starts them has no MXNet.
 """
 
+import pickle
 import sys
+from typing import NoReturn
 
 from kfp_mnist_mxnet.distributed.watchdog import end_with_parent
 
@@ -21,8 +23,17 @@ def node() -> None:
 
 
 def parameter_server() -> None:
-    """Serve, which happens inside the import of MXNet and ends with the nodes."""
+    """Serve, which happens inside the import of MXNet and ends with the nodes.
+
+    MXNet's server unpickles what it takes for an optimizer, whoever sends it. Nodes send none.
+    """
+    pickle.loads = refuse
     import kfp_mnist_mxnet.runtime.engine  # noqa: F401
+
+
+def refuse(*_: object, **__: object) -> NoReturn:
+    """Refuse to unpickle."""
+    raise pickle.UnpicklingError("nothing is unpickled here")
 
 
 if __name__ == "__main__":
