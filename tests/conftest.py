@@ -1,5 +1,7 @@
 """Made-up data sets that a small network can learn, as IDX files and as artifacts."""
 
+import base64
+import bz2
 import contextlib
 import functools
 import hashlib
@@ -9,6 +11,7 @@ import logging
 import os
 import pathlib
 import random
+import re
 import shutil
 import socketserver
 import ssl
@@ -28,6 +31,7 @@ from kfp_mnist_mxnet.cli.graph import read_graph
 from kfp_mnist_mxnet.cli.local.page import write_page
 from kfp_mnist_mxnet.cli.local.record import new_record
 from kfp_mnist_mxnet.cli.main import main
+from kfp_mnist_mxnet.compiler.bundle import SAFE, UNSAFE
 from kfp_mnist_mxnet.compiler.target import LOCAL
 from kfp_mnist_mxnet.components.compare import compare
 from kfp_mnist_mxnet.components.evaluate import evaluate
@@ -133,6 +137,13 @@ def as_options(parameters: dict[str, Any]) -> list[str]:
     """Parameters of a pipeline as options of the command line."""
     values = {k: v if isinstance(v, str) else json.dumps(v) for k, v in parameters.items()}
     return [word for name, value in values.items() for word in ("-p", f"{name}={value}")]
+
+
+def decode_bundles(program: str) -> list[str]:
+    """The programs that are packed into the program of a step: one, or none."""
+    texts = re.findall(r'b85decode\("(.*?)"', program)
+    table = str.maketrans(SAFE, UNSAFE)
+    return [bz2.decompress(base64.b85decode(text.translate(table))).decode() for text in texts]
 
 
 def write_idx(path: pathlib.Path, array: np.ndarray) -> pathlib.Path:

@@ -1,15 +1,9 @@
 """What an organisation sets in place of what is public, as it stands in the compiled YAML."""
 
-import base64
-import bz2
-import re
-
 import pytest
 import yaml
-from conftest import COMPILED, command
+from conftest import COMPILED, command, decode_bundles
 from kfp_server import serving
-
-from kfp_mnist_mxnet.compiler.bundle import SAFE, UNSAFE
 
 INDEX = "https://pypi.example/simple"
 MIRROR = "mirror.example/library/python:3.13"
@@ -60,9 +54,7 @@ def install_scripts(container: dict) -> list[str]:
     program = container["command"][2]
     if container["command"][0] == "sh":
         return [program]
-    texts = re.findall(r'b85decode\("(.*?)"', program)
-    tables = str.maketrans(SAFE, UNSAFE)
-    return [bz2.decompress(base64.b85decode(text.translate(tables))).decode() for text in texts]
+    return decode_bundles(program)
 
 
 @pytest.mark.parametrize(

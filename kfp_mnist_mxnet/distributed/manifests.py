@@ -78,6 +78,8 @@ def train_job(
         patch["nodeSelector"] = dict(options.selector)
     if options.tolerations:
         patch["tolerations"] = list(options.tolerations)
+    if security := cluster.container.get("securityContext"):
+        patch["containers"] = [{"name": CONTAINER, "securityContext": security}]
     node = {"name": "node", "template": {"spec": {"template": {"spec": patch}}}}
     jobs = {"template": {"spec": {"replicatedJobs": [node]}}}
     return {
