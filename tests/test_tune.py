@@ -167,8 +167,8 @@ def test_a_trial_has_the_values_that_katib_chose():
     [
         ({"algorithm": ""}, "algorithm must name one that Katib has"),
         ({"max_trials": 0}, "max_trials must be 1 to 1,000, got 0"),
-        ({"parallel_trials": 7}, "parallel_trials must be 1 to max_trials, which is 6, got 7"),
-        ({"max_failed_trials": -1}, "max_failed_trials must be 0 to max_trials, which is 6, got"),
+        ({"parallel_trials": 0}, "parallel_trials must be at least 1, got 0"),
+        ({"max_failed_trials": -1}, "max_failed_trials must be at least 0, got -1"),
         ({"memory": "4 GB"}, "trial_memory must be a quantity such as 2, 500m or 4Gi, got '4 GB'"),
         ({"gpus": -1}, "trial_gpus must be at least 0, got -1"),
     ],
@@ -556,3 +556,11 @@ def test_a_step_that_is_terminated_ends_its_search(artifacts, katib, cluster, sp
         search(artifacts, katib, splits, "0.05")
     assert cluster.objects == {}
     assert all(trial.process.poll() is not None for trial in katib.trials.values())
+
+
+def test_one_trial_needs_no_other_option(tmp_path):
+    options = dataclasses.replace(OPTIONS, max_trials=1)
+    cluster = cast(Cluster, types.SimpleNamespace(pod=POD, container=CONTAINER))
+    made = experiment(cluster, "a", some_assignment(tmp_path), options, read_space(SPACE))["spec"]
+    counts = ("maxTrialCount", "parallelTrialCount", "maxFailedTrialCount")
+    assert [made[name] for name in counts] == [1, 1, 1]
