@@ -136,8 +136,12 @@ class Kubernetes:
         return {**found, "status": {"conditions": conditions}}
 
     def delete(self, plural: str, name: str) -> None:
-        """Delete an object, and the pods that belong to it."""
-        del self.objects[plural, name]
+        """Delete an object, and the pods that belong to it; it is gone a moment later."""
+        found = self.objects[plural, name]
+        if "deletionTimestamp" in found["metadata"]:
+            return
+        found["metadata"]["deletionTimestamp"] = "2026-01-31T12:00:00Z"
+        threading.Timer(0.3, self.objects.pop, [(plural, name)]).start()
         self.deleted.append(name)
         for pod in [pod for pod in self.pods if pod.job == name]:
             pod.process.kill()

@@ -44,6 +44,18 @@ def metadata(cluster: Cluster, name: str) -> Object:
     }
 
 
+def create_or_take_over(cluster: Cluster, kind: Kind, body: Object) -> bool:
+    """Create an object, or take over the one that is there; return whether it is new.
+
+    One that is being deleted is of an earlier try, and waited for.
+    """
+    name = body["metadata"]["name"]
+    found = cluster.get(kind, name)
+    if found and "deletionTimestamp" in found["metadata"]:
+        wait_until_gone(cluster, kind, name)
+    return cluster.create(kind, body)
+
+
 @contextlib.contextmanager
 def deleted_at_end(cluster: Cluster, kind: Kind, name: str) -> Iterator[None]:
     """Delete an object after the block, unless this pod itself is being deleted.

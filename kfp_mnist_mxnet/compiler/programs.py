@@ -30,7 +30,7 @@ READ_INPUT = f"""
 import bz2, hashlib, pathlib, sys
 bundle = pathlib.Path(sys.argv[1]).read_bytes()
 if hashlib.sha256(bundle).hexdigest() != "{SHA256}":
-    sys.exit("the library artifact does not match the compiled digest: run with caching disabled")
+    sys.exit("the library artifact is not what was compiled: run with caching disabled")
 """
 # What was compiled, and nothing else: READ_INPUT has checked it. kfp's local runner takes a command
 # for that of a Python component by the words of the comment, and runs no two that install at once.

@@ -4,7 +4,14 @@ import logging
 import threading
 
 from kfp_mnist_mxnet.cluster.api import Cluster, Kind, Object
-from kfp_mnist_mxnet.cluster.job import condition, deleted_at_end, name_for, poll, wait_until_gone
+from kfp_mnist_mxnet.cluster.job import (
+    condition,
+    create_or_take_over,
+    deleted_at_end,
+    name_for,
+    poll,
+    wait_until_gone,
+)
 from kfp_mnist_mxnet.cluster.outcome import node_error
 from kfp_mnist_mxnet.cluster.pod import failure_of, waiting
 from kfp_mnist_mxnet.distributed import manifests
@@ -61,7 +68,7 @@ class Pods:
             InvalidInput: the API refuses, as where there is no such runtime.
         """
         try:
-            return self.cluster.create(self.kind, body)
+            return create_or_take_over(self.cluster, self.kind, body)
         except InvalidInput as error:
             if "runtimeref" in str(error).lower():
                 raise InvalidInput(

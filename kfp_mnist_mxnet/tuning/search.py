@@ -8,7 +8,14 @@ import tempfile
 from typing import Any
 
 from kfp_mnist_mxnet.cluster.api import Cluster, Object, in_cluster
-from kfp_mnist_mxnet.cluster.job import condition, deleted_at_end, name_for, poll, wait_until_gone
+from kfp_mnist_mxnet.cluster.job import (
+    condition,
+    create_or_take_over,
+    deleted_at_end,
+    name_for,
+    poll,
+    wait_until_gone,
+)
 from kfp_mnist_mxnet.cluster.outcome import node_error
 from kfp_mnist_mxnet.cluster.pod import failure_of, waiting
 from kfp_mnist_mxnet.data.dataset import read_dataset
@@ -67,7 +74,7 @@ class Search:
         body = experiment.experiment(
             self.cluster, self.name, self.assignment, self.options, self.space
         )
-        new = self.cluster.create(EXPERIMENT, body)
+        new = create_or_take_over(self.cluster, EXPERIMENT, body)
         where = f"{EXPERIMENT} {self.name} in the namespace {self.cluster.namespace}"
         logging.info("%s %s", "Started" if new else "Took over", where)
         for found in poll(self.cluster, EXPERIMENT, self.name):
