@@ -204,13 +204,8 @@ def test_the_first_step_carries_the_bundle_and_the_others_a_few_lines(name):
     sizes = sorted((len(program), step) for step, program in programs(name).items())
     *others, (largest, first) = sizes
     assert first in ("exec-ingest", "exec-ingest-images")
-<<<<<<< HEAD
     distributed = 11_000 if name in LAUNCHERS else 0
-    assert largest <= 67_200 + distributed
-=======
-    distributed = 9_000 if name.startswith("train_distributed") else 0
     assert largest <= 67_300 + distributed
->>>>>>> 276348ff46da37c78720068a34ff8ab34799b1c8
     assert max(size for size, _ in others) <= 400
     assert sum(size for size, _ in sizes) <= 72_000 + distributed
     assert (COMPILED / name).stat().st_size < 130_000
