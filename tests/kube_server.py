@@ -157,6 +157,12 @@ class Kubernetes:
             return [{"metadata": {"name": f"{job}-0"}, "spec": spec, "status": status}]
         return [pod.as_object() for pod in self.pods if pod.job == job]
 
+    def list_objects(self, plural: str, selector: str) -> list[dict]:
+        """The objects of a kind that have a label."""
+        key, _, value = selector.partition("=")
+        of_kind = [each for (kind, _), each in self.objects.items() if kind == plural]
+        return [each for each in of_kind if each["metadata"].get("labels", {}).get(key) == value]
+
 
 def refusal(code: int, message: str) -> tuple[int, dict]:
     return code, {"kind": "Status", "status": "Failure", "code": code, "message": message}
@@ -181,6 +187,9 @@ def answer(state: Kubernetes, method: str, path: str, query: str, body: dict) ->
             return refusal(409, "it is there")
         state.create(plural, body)
         return 201, body
+    if name is None:
+        selector = urllib.parse.parse_qs(query)["labelSelector"][0]
+        return 200, {"items": state.list_objects(plural, selector)}
     found = state.state(plural, name)
     if found is None:
         return refusal(404, f'{plural} "{name}" not found')

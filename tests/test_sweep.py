@@ -198,7 +198,7 @@ def test_a_trial_that_diverged_is_the_worst(tmp_path, artifacts):
 
 def test_a_sweep_whose_trials_all_diverged_is_refused(tmp_path, artifacts):
     models = [diverged_model(tmp_path, "tanh"), diverged_model(tmp_path, "relu")]
-    with pytest.raises(ValueError, match="every trial diverged; the first: the loss became"):
+    with pytest.raises(ValueError, match="no trial has a model; the first diverged: the loss"):
         compared(artifacts, models)
 
 

@@ -96,7 +96,7 @@ def test_a_node_that_refuses_says_why_in_its_own_words(artifacts, data, wrong, m
 
 def test_divergence_is_the_error_of_the_step(artifacts, data):
     network = {**NETWORK, "learning_rate": 1e30, "epochs": 20}
-    with pytest.raises(FloatingPointError, match="became nan.*: lower learning_rate, which is"):
+    with pytest.raises(FloatingPointError, match=r"became nan.*: lower learning_rate, which is"):
         artifacts.run(train_distributed, **splits(data), **network, num_nodes=2)
 
 

@@ -31,7 +31,6 @@ class Trial:
     history: list[dict[str, float]]
     no_model: str = ""
     images: int = 0
-    failed: bool = False
     seconds: float | None = None
 
     @classmethod
@@ -44,7 +43,7 @@ class Trial:
         content = read_json(directory, INFO_FILE)
         history, chosen = content.get("history"), content.get("hyperparameters")
         if content.get("diverged") and isinstance(chosen, dict):
-            return cls(directory, chosen, [], str(content["diverged"]))
+            return cls(directory, chosen, [], f"diverged: {content['diverged']}")
         if not (isinstance(chosen, dict) and isinstance(history, list) and history):
             raise InvalidInput(
                 f"{directory}/model.json has no validation accuracy: it has no hyperparameters or "
@@ -85,10 +84,10 @@ def best_of(trials: Sequence[Trial]) -> int:
     """Return the index of the trial with the best validation accuracy; ties: the first wins.
 
     Raises:
-        InvalidInput: every trial diverged.
+        InvalidInput: no trial has a model.
     """
     if all(trial.no_model for trial in trials):
-        raise InvalidInput(f"every trial diverged; the first: {trials[0].no_model}")
+        raise InvalidInput(f"no trial has a model; the first {trials[0].no_model}")
     ranks = [(not trial.no_model, trial.validation_accuracy) for trial in trials]
     return ranks.index(max(ranks))
 

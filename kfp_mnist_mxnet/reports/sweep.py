@@ -59,9 +59,6 @@ def write_sweep_report(
         text = "Bars are 95 % confidence intervals." if chosen.images else ""
         about = "Accuracy against what was varied"
         sections.append(Section(about, text, figure=figure_svg(figure, about)))
-    if without := [i for i in order if trials[i].no_model]:
-        rows = [(f"#{i + 1}", trials[i].no_model) for i in without]
-        sections.append(Section("Trials without a model", head=("trial", "why"), rows=rows))
     write_report(
         path,
         title,
@@ -90,7 +87,7 @@ def trial_row(i: int, trial: Trial, names: Sequence[str], best: int) -> tuple[st
     name = f"#{i + 1} (chosen)" if i == best else f"#{i + 1}"
     start = (name, *(show_value(trial.hyperparameters, key) for key in names))
     if trial.no_model:
-        return (*start, "failed" if trial.failed else "diverged", *(DASH for _ in MEASURED))
+        return (*start, trial.no_model, *(DASH for _ in MEASURED))
     last = trial.history[-1]
     between = f" ({interval(trial.correct, trial.images)})" if trial.images else ""
     return (

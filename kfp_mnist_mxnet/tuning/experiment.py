@@ -42,8 +42,8 @@ def experiment(
             },
             "algorithm": {"algorithmName": options.algorithm},
             "maxTrialCount": options.max_trials,
-            "parallelTrialCount": options.parallel_trials,
-            # At so many Katib gives up.
+            # Katib takes no more than there are trials, and gives up at so many that failed.
+            "parallelTrialCount": min(options.parallel_trials, options.max_trials),
             "maxFailedTrialCount": min(options.max_failed_trials + 1, options.max_trials),
             "resumePolicy": "Never",
             "parameters": katib_parameters(space),

@@ -165,7 +165,7 @@ class Search:
         like = next(iter(self.trained.values())).hyperparameters
         return [
             self.trained.get(name)
-            or Trial("", {**like, **self.values[name]}, [], str(self.failed[name]), failed=True)
+            or Trial("", {**like, **self.values[name]}, [], f"failed: {self.failed[name]}")
             for name in self.names
             if name in self.trained or name in self.failed
         ]
