@@ -38,11 +38,15 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     assignment = Assignment.from_json(os.environ["ASSIGNMENT"])
     rank = int(os.environ["JOB_COMPLETION_INDEX"])
-    with (
-        told_why(f"Node {rank + 1} of {assignment.num_nodes}"),
-        tempfile.TemporaryDirectory() as directory,
-    ):
-        work(assignment, rank, pathlib.Path(directory))
+    who = f"Node {rank + 1} of {assignment.num_nodes}"
+    try:
+        with told_why(who), tempfile.TemporaryDirectory() as directory:
+            work(assignment, rank, pathlib.Path(directory))
+    except BaseException as error:
+        if not isinstance(error, SystemExit):
+            logging.exception("%s failed", who)
+        logging.shutdown()
+        os._exit(1)  # an orderly end would wait for the other nodes
 
 
 def work(assignment: Assignment, rank: int, directory: pathlib.Path) -> None:
