@@ -45,8 +45,8 @@ def train_distributed(
 
     The parameters are those that train gives for the same seed, bit for bit, on 1, 2 or 4 nodes
     with CPUs of the same kind. The step launches the nodes, shows the log of the first one, and
-    waits for them; where there is no Kubernetes they are processes of this machine. A node that
-    is lost has all start again from the last checkpoint.
+    waits for them; where there is no Kubernetes they are processes of this machine. If a node
+    is lost, all nodes restart from the last checkpoint.
 
     Args:
         train_data: Images and labels to learn from.

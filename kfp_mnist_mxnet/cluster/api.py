@@ -17,6 +17,16 @@ from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
 
 Object = dict[str, Any]
 ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
+TIMEOUT = (10, 60)  # seconds to connect, and for each read
+LOG_TIMEOUT = (10, 300)
+# A request that is sent again does no harm: what is there already is taken over.
+RETRIES = urllib3.Retry(
+    total=6,
+    backoff_factor=1,
+    status_forcelist=(429, 500, 502, 503, 504),
+    allowed_methods=None,
+    raise_on_status=False,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +61,14 @@ class Cluster:
 
     def __init__(self) -> None:
         kubernetes.config.load_incluster_config()
-        client = kubernetes.client.ApiClient()
+        configuration = kubernetes.client.Configuration.get_default_copy()
+        configuration.retries = RETRIES
+        client = kubernetes.client.ApiClient(configuration)
         use_lenient_tls(client)
+        request = client.rest_client.request
+        client.rest_client.request = lambda *words, **options: request(
+            *words, **{**options, "_request_timeout": options["_request_timeout"] or TIMEOUT}
+        )
         self.core = kubernetes.client.CoreV1Api(client)
         self.custom = kubernetes.client.CustomObjectsApi(client)
         self.namespace = (ACCOUNT / "namespace").read_text().strip()
@@ -133,14 +149,16 @@ class Cluster:
         pods = [self.as_object(pod) for pod in found.items]
         return sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
 
-    def log(self, pod: str, container: str, since: int = 0) -> Iterator[str]:
-        """Yield the lines that a container logs, until it ends.
-
-        since: how many lines to leave out.
-        """
+    def log(self, pod: str, container: str) -> Iterator[str]:
+        """Yield the lines that a container logs, until it ends or the connection does."""
         with self.translate_errors(f"read the log of {pod}"):
             stream = self.core.read_namespaced_pod_log(
-                pod, self.namespace, container=container, follow=True, _preload_content=False
+                pod,
+                self.namespace,
+                container=container,
+                follow=True,
+                _preload_content=False,
+                _request_timeout=LOG_TIMEOUT,
             )
             rest = b""
             with contextlib.closing(stream):

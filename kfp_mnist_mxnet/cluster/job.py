@@ -84,7 +84,7 @@ def deleted_at_end(cluster: Cluster, kind: Kind, name: str) -> Iterator[None]:
         try_to_delete(cluster, kind, name)
         raise
     else:
-        cluster.delete(kind, name)
+        try_to_delete(cluster, kind, name)
     finally:
         signal.signal(signal.SIGTERM, before)
 

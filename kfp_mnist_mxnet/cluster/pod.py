@@ -61,6 +61,7 @@ def pod_spec(
     return without_empty(
         {
             "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 5,  # MXNet's threads hear no signal
             **inherited(cluster),
             "nodeSelector": dict(selector),
             "tolerations": list(tolerations),
@@ -90,8 +91,8 @@ def command(container: Object, *words: str) -> list[str]:
         text = base64.b64encode(bundle.read_bytes()).decode()
         return ["python3", "-c", FROM_BUNDLE, text, os.environ["STEP_PACKAGES"], *words]
     own = [*container.get("command", []), *container.get("args", [])]
-    own = own[own.index("--") + 1 :] if "--" in own else []
-    installs = own[: own.index("python3")] if "python3" in own else []
+    start = len(own) - own[::-1].index("--") if "--" in own else 0  # after Argo's and KFP's own
+    installs = own[start : start + 5] if own[start : start + 2] == ["sh", "-c"] else []
     return [*installs, *words]
 
 

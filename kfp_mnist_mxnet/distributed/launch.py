@@ -16,6 +16,7 @@ from kfp_mnist_mxnet.distributed.options import Options
 from kfp_mnist_mxnet.distributed.pods import Pods
 from kfp_mnist_mxnet.distributed.processes import Processes
 from kfp_mnist_mxnet.errors import NodeLost
+from kfp_mnist_mxnet.storage.address import OBJECT_STORES, Address
 from kfp_mnist_mxnet.storage.archive import unpack
 from kfp_mnist_mxnet.storage.staging import Artifact, staged
 from kfp_mnist_mxnet.storage.store import open_store
@@ -82,10 +83,13 @@ def train_on_nodes(
 
 
 def choose_engine(options: Options, output_uri: str) -> Engine:
-    """Return what runs the nodes: pods, or processes where this step runs in no cluster."""
-    if in_cluster():
+    """Return what runs the nodes: pods, or processes where this step runs in no cluster.
+
+    output_uri: of the step, which is a path where a notebook in a cluster runs it locally.
+    """
+    if in_cluster() and Address.parse(output_uri).scheme in OBJECT_STORES:
         return Pods(Cluster(), options, output_uri)
-    logging.info("Not in a cluster: the nodes are processes of this machine")
+    logging.info("This is no step on a cluster: the nodes are processes of this machine")
     return Processes()
 
 

@@ -14,10 +14,10 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 from collections.abc import Iterator
 
-from kfp_mnist_mxnet.cluster.outcome import told_why
 from kfp_mnist_mxnet.data.dataset import Split
 from kfp_mnist_mxnet.data.remote import local_copy
 from kfp_mnist_mxnet.distributed.nodes import Nodes
@@ -32,21 +32,16 @@ from kfp_mnist_mxnet.training.assignment import RESULT, Assignment
 from kfp_mnist_mxnet.training.request import Request
 from kfp_mnist_mxnet.training.session import train_and_save
 
+SERVER_LOST = 74  # exit status of a node whose process of the parameter server failed; EX_IOERR
+
 
 def main() -> None:
-    """Train as the environment says, and end with 1 and a sentence in ERROR_FILE if that fails."""
+    """Train as the environment says."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     assignment = Assignment.from_json(os.environ["ASSIGNMENT"])
     rank = int(os.environ["JOB_COMPLETION_INDEX"])
-    who = f"Node {rank + 1} of {assignment.num_nodes}"
-    try:
-        with told_why(who), tempfile.TemporaryDirectory() as directory:
-            work(assignment, rank, pathlib.Path(directory))
-    except BaseException as error:
-        if not isinstance(error, SystemExit):
-            logging.exception("%s failed", who)
-        logging.shutdown()
-        os._exit(1)  # an orderly end would wait for the other nodes
+    with tempfile.TemporaryDirectory() as directory:
+        work(assignment, rank, pathlib.Path(directory))
 
 
 def work(assignment: Assignment, rank: int, directory: pathlib.Path) -> None:
@@ -107,4 +102,12 @@ def joined(assignment: Assignment, rank: int) -> Iterator[Nodes]:
 def start_parameter_server(role: str) -> subprocess.Popen[bytes]:
     """Start a process of MXNet's parameter server; role: scheduler or server."""
     command = [sys.executable, *PARAMETER_SERVER]
-    return subprocess.Popen(command, env={**os.environ, "DMLC_ROLE": role})
+    process = subprocess.Popen(command, env={**os.environ, "DMLC_ROLE": role})
+
+    def watch() -> None:
+        if status := process.wait():
+            logging.error("The %s of the parameter server ended with %d", role, status)
+            os._exit(SERVER_LOST)
+
+    threading.Thread(target=watch, daemon=True).start()
+    return process

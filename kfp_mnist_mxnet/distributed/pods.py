@@ -1,8 +1,13 @@
 """Nodes as pods of a cluster: those of a Job, or of a TrainJob of Kubeflow Trainer."""
 
+import itertools
 import logging
 import threading
+import time
+from collections.abc import Mapping
+from typing import Any
 
+from kfp_mnist_mxnet.cluster import job as life
 from kfp_mnist_mxnet.cluster.api import Cluster, Kind, Object
 from kfp_mnist_mxnet.cluster.job import (
     condition,
@@ -10,7 +15,6 @@ from kfp_mnist_mxnet.cluster.job import (
     deleted_at_end,
     name_for,
     poll,
-    wait_until_gone,
 )
 from kfp_mnist_mxnet.cluster.outcome import node_error
 from kfp_mnist_mxnet.cluster.pod import failure_of, waiting
@@ -18,11 +22,14 @@ from kfp_mnist_mxnet.distributed import manifests
 from kfp_mnist_mxnet.distributed.manifests import CONTAINER, JOB, TRAIN_JOB
 from kfp_mnist_mxnet.distributed.options import Options
 from kfp_mnist_mxnet.distributed.watchdog import PEER_LOST
-from kfp_mnist_mxnet.errors import InvalidInput, NodeLost, OutOfMemory
+from kfp_mnist_mxnet.errors import InvalidInput, OutOfMemory, Unavailable
 from kfp_mnist_mxnet.training.assignment import Assignment
 
 RUNTIME = Kind(TRAIN_JOB.group, TRAIN_JOB.version, "trainingruntimes", TRAIN_JOB.needs)
+
+
 INDEX = "batch.kubernetes.io/job-completion-index"
+SOON = 60.0  # seconds in which a job has made its pods
 
 
 class Pods:
@@ -34,6 +41,7 @@ class Pods:
     def __init__(self, cluster: Cluster, options: Options, output_uri: str) -> None:
         self.cluster, self.options = cluster, options
         self.name = name_for(output_uri, "train")
+        self.over = threading.Event()
         self.kind = TRAIN_JOB if options.engine == "trainer" else JOB
 
     def run(self, assignment: Assignment) -> None:
@@ -46,7 +54,6 @@ class Pods:
         with deleted_at_end(self.cluster, self.kind, self.name):
             self.start(assignment)
             self.follow()
-        wait_until_gone(self.cluster, self.kind, self.name)
 
     def start(self, assignment: Assignment) -> None:
         """Create the job, or take over the one that is there."""
@@ -101,25 +108,42 @@ class Pods:
             ValueError, ...: a node's error, as errors.py lists them.
         """
         told: set[str] = set()
-        reader = None
+        reader, started = None, time.monotonic()
+        self.over.clear()
         for found in poll(self.cluster, self.kind, self.name):
             if found is None:
                 raise RuntimeError(f"{self.kind} {self.name} was deleted by somebody else")
-            pods = self.cluster.pods(self.selector)
-            for line in waiting(pods) - told:
+            try:
+                pods = self.cluster.pods(self.selector)
+            except Unavailable as error:
+                logging.warning("%s", error)
+                continue
+            lines = waiting(pods)
+            if len(pods) < self.options.num_nodes and time.monotonic() - started > SOON:
+                lines.add(self.too_few(len(pods)))
+            for line in lines - told:
                 logging.info("%s", line)
                 told.add(line)
             if reader is None and (first := first_started(pods)):
                 self.tell_addresses(pods)
                 reader = threading.Thread(target=self.show_log, args=(first,), daemon=True)
                 reader.start()
-            ended = condition(found, "Complete", "Failed")
+            # A Job is Failed only once all its pods have ended: on a lost machine they don't.
+            ended = condition(found, "Complete", "Failed", "FailureTarget")
             if ended:
+                self.over.set()
                 if reader:
                     reader.join(timeout=30)
-                if ended["type"] == "Failed":
-                    raise self.why_failed(ended, pods)
+                if ended["type"] != "Complete":
+                    raise self.why_failed(ended)
                 return
+
+    def too_few(self, count: int) -> str:
+        """Say that there are fewer pods than nodes, as a quota or a policy has it."""
+        return (
+            f"only {count} of {self.options.num_nodes} pods exist: kubectl describe "
+            f"-n {self.cluster.namespace} {self.kind} {self.name} may say why"
+        )
 
     def tell_addresses(self, pods: list[Object]) -> None:
         """Say where the logs are that are not shown."""
@@ -128,20 +152,35 @@ class Pods:
             logging.info("The log of another node: %s", command)
 
     def show_log(self, pod: str) -> None:
-        """Show what the first node logs."""
-        try:
-            for line in self.cluster.log(pod, CONTAINER):
-                print(line, flush=True)
-        except (ValueError, OSError) as error:
-            logging.warning("The log of %s ends here: %s", pod, error)
+        """Show what the first node logs, on one connection after the other."""
+        shown = 0
+        while True:
+            try:
+                for line in itertools.islice(self.cluster.log(pod, CONTAINER), shown, None):
+                    print(line, flush=True)
+                    shown += 1
+            except (ValueError, OSError) as error:
+                logging.warning("The log of %s is interrupted: %s", pod, error)
+            if self.over.wait(life.POLL):
+                return
 
-    def why_failed(self, ended: Object, pods: list[Object]) -> Exception:
+    def failures(self) -> list[dict[str, Any]]:
+        """Return how pods failed: first those that say why, last those that others ended."""
+        for _ in range(3):  # the one that is the cause may be the last to be known
+            pods = self.cluster.pods(self.selector)
+            failures = [failure for pod in pods if (failure := failure_of(pod, CONTAINER))]
+            failures.sort(key=ended_by_others)
+            if failures and not ended_by_others(failures[0])[0]:
+                break
+            time.sleep(life.POLL)
+        return failures
+
+    def why_failed(self, ended: Object) -> Exception:
         """Return why a job failed: the error of the pod that did not end for another's sake."""
-        failures = [failure for pod in pods if (failure := failure_of(pod, CONTAINER))]
-        failures.sort(key=lambda failure: failure["exitCode"] in (PEER_LOST, 143))
+        failures = self.failures()
         reason = ended.get("message") or ended.get("reason") or "it does not say why"
         if not failures:
-            return NodeLost(f"{self.kind} {self.name} failed: {reason}")
+            return RuntimeError(f"{self.kind} {self.name} failed: {reason}")
         first = failures[0]
         if first["reason"] == "OOMKilled":
             return OutOfMemory(
@@ -152,12 +191,16 @@ class Pods:
         return node_error(first["message"], how)
 
 
+def ended_by_others(failure: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Tell a failure without a sentence, and one with a status as of a pod that others ended."""
+    silent = not failure["message"] and failure["reason"] != "OOMKilled"
+    return silent, failure["exitCode"] in (PEER_LOST, 137, 143)
+
+
 def first_started(pods: list[Object]) -> str:
     """Return the name of the first node's pod once it has started, else an empty text."""
     for pod in pods:
-        index = (
-            pod["metadata"].get("annotations", {}).get("batch.kubernetes.io/job-completion-index")
-        )
+        index = pod["metadata"].get("annotations", {}).get(INDEX)
         if index == "0" and pod.get("status", {}).get("phase") in (
             "Running",
             "Succeeded",

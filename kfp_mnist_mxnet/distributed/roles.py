@@ -8,6 +8,7 @@ import pickle
 import sys
 from typing import NoReturn
 
+from kfp_mnist_mxnet.cluster.outcome import told_why
 from kfp_mnist_mxnet.distributed.watchdog import end_with_parent
 
 MODULE = "kfp_mnist_mxnet.distributed.roles"
@@ -16,10 +17,11 @@ PARAMETER_SERVER = ("-m", MODULE, "parameter_server")
 
 
 def node() -> None:
-    """Train."""
-    from kfp_mnist_mxnet.distributed.node import main
+    """Train, or end with 1 and a sentence in ERROR_FILE."""
+    with told_why("The node"):
+        from kfp_mnist_mxnet.distributed.node import main
 
-    main()
+        main()
 
 
 def parameter_server() -> None:

@@ -48,6 +48,11 @@ class DistributedTrainer(Trainer):
         """What makes the Module that trains."""
         return functools.partial(DistributedModule, self.nodes)
 
+    def dropout_seed(self, epoch: int) -> int:
+        """Return the seed of what an epoch drops out: on GPUs another one for each node."""
+        own = self.nodes.rank if self.contexts[0].device_type == "gpu" else 0
+        return (super().dropout_seed(epoch) + own) % 2**31
+
     def fit(self, checkpoint: Checkpoint | None = None) -> None:
         """Train; of the nodes, which all go on from the checkpoint, only the first saves it."""
         if checkpoint and self.nodes.rank:

@@ -1,6 +1,7 @@
 """The end of a node whose peers are gone: MXNet's own processes would wait for them for ever."""
 
 import contextlib
+import itertools
 import logging
 import os
 import socket
@@ -44,6 +45,8 @@ class Watchdog:
         self.done = threading.Event()
 
     def __enter__(self) -> Self:
+        # Before all are there: the first of them would take silence for a loss.
+        threading.Thread(target=self.say, args=(ALIVE,), daemon=True).start()
         if self.rank:
             self.peers[0] = self.reach_first()
         elif self.count > 1:
@@ -51,7 +54,6 @@ class Watchdog:
         for rank, connection in self.peers.items():
             connection.settimeout(SILENCE)
             threading.Thread(target=self.listen, args=(rank, connection), daemon=True).start()
-        threading.Thread(target=self.say, args=(ALIVE,), daemon=True).start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -70,8 +72,8 @@ class Watchdog:
 
     def reach_first(self) -> socket.socket:
         """Return a connection to the first node, which may not be there yet."""
-        while True:
-            with contextlib.suppress(OSError):
+        for seconds in itertools.count():
+            try:
                 # MXNet's processes speak IPv4.
                 address = socket.gethostbyname(self.host)
                 connection = socket.create_connection((address, self.port), timeout=SILENCE)
@@ -79,7 +81,11 @@ class Watchdog:
                 if connection.recv(1) == ALIVE:
                     return connection
                 connection.close()
+            except OSError as error:
+                if seconds % 60 == 59:
+                    logging.info("The first node can't be reached yet: %s", error)
             time.sleep(1)
+        raise AssertionError
 
     def accept_others(self) -> None:
         """Wait until every other node has connected."""
@@ -118,6 +124,6 @@ class Watchdog:
 
     def send(self, word: bytes) -> None:
         """Send a word to every peer; what becomes of it, listen sees."""
-        for connection in self.peers.values():
+        for connection in list(self.peers.values()):
             with contextlib.suppress(OSError):
                 connection.sendall(word)

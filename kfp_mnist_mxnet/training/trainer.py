@@ -221,7 +221,7 @@ class Trainer:
         # Contexts start an epoch alike, as after a restart: each has moving averages of its own.
         self.module.set_params(*self.module.get_params())
         # Dropout draws from MXNet's generator, whose state can't be saved: it starts anew.
-        mx.random.seed((self.seed + epoch * 1_000_003) % 2**31)
+        mx.random.seed(self.dropout_seed(epoch))
         # Batches that one line of the log covers.
         many = len(self.round_of(epoch)) > LINES
         line = self.batches if many else max(1, self.batches // LINES)
@@ -251,6 +251,10 @@ class Trainer:
             samples_per_second=len(self.training.images) / seconds,
             curve=curve,
         )
+
+    def dropout_seed(self, epoch: int) -> int:
+        """Return the seed of what an epoch drops out."""
+        return (self.seed + epoch * 1_000_003) % 2**31
 
     def outputs(self, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Train for one epoch; yield what the network said of each batch, and the true labels.
