@@ -16,6 +16,8 @@ import pytest
 from conftest import ROOT, SMALL, Artifacts, write_idx_set
 from kfp import dsl
 
+from kfp_mnist_mxnet.cluster.pod import command
+from kfp_mnist_mxnet.compiler.step import STEPS
 from kfp_mnist_mxnet.components.train_distributed import train_distributed
 from kfp_mnist_mxnet.distributed import launch, processes, roles, watchdog
 from kfp_mnist_mxnet.distributed.pods import Pods
@@ -429,6 +431,18 @@ def test_what_the_cluster_lacks_is_one_sentence(
         cluster.missing.add("trainingruntimes")
     with pytest.raises(ValueError, match=message):
         on_cluster(artifacts, data, s3, "lacks", **parameters)
+
+
+@pytest.mark.parametrize(
+    ("form", "installs"),
+    [("installed", 0), ("packaged", 5)],  # sh -c SCRIPT sh PACKAGES
+)
+def test_code_and_packages_come_to_a_node_as_they_came_to_the_step(form, installs):
+    made = getattr(STEPS["train_distributed"], form)("example.org/mxnet:1")
+    told = made.component_spec.implementation.container.command
+    argo = {"command": ["argoexec", "emissary", "--", "launch"], "args": ["--x", "--", *told]}
+    assert command(argo, "python3", "-m", "node") == [*told[:installs], "python3", "-m", "node"]
+    assert installs == 0 or "mxnet==1.9.1" in told[4]
 
 
 def test_data_in_a_store_that_nodes_do_not_know_is_refused(artifacts, data, cluster):
