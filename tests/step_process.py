@@ -56,7 +56,10 @@ class Step:
 
         # Of an input the launcher of a back end says no type.
         given = {
-            name: [{"name": "artifact", "type": {}, "uri": a.uri} for a in listed(value)]
+            name: [
+                {"name": "artifact", "type": {}, "uri": a.uri, "metadata": a.metadata}
+                for a in listed(value)
+            ]
             for name, value in self.artifacts.items()
         }
         outputs = {
