@@ -78,6 +78,7 @@ class Kubernetes:
         self.forbidden: set[str] = set()
         self.missing: set[str] = set()
         self.pending = ""
+        self.failures = 0  # how many more requests the server has no answer to
         self.deleted: list[str] = []
         self.step = {
             "metadata": {"name": STEP, "uid": "p1", "ownerReferences": [OWNER]},
@@ -192,7 +193,8 @@ def answer(state: Kubernetes, method: str, path: str, query: str, body: dict) ->
         return 200, {"items": state.list_objects(plural, selector)}
     found = state.state(plural, name)
     if found is None:
-        return refusal(404, f'{plural} "{name}" not found')
+        code, status = refusal(404, f'{plural} "{name}" not found')
+        return code, {**status, "details": {"name": name, "kind": plural}}
     if method == "DELETE":
         state.delete(plural, name)
     return 200, found
@@ -209,7 +211,11 @@ def handler(state: Kubernetes) -> type[http.server.BaseHTTPRequestHandler]:
                 self.send_log(path.split("/")[-2])
                 return
             content = json.loads(body) if body and self.command == "POST" else {}
-            code, answered = answer(state, self.command, path, query, content)
+            if state.failures:
+                state.failures -= 1
+                code, answered = refusal(503, "etcdserver: leader changed")
+            else:
+                code, answered = answer(state, self.command, path, query, content)
             text = json.dumps(answered).encode()
             self.send_response(code)
             self.send_header("Content-Type", "application/json")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,12 +17,13 @@ import pytest
 from conftest import ROOT, SMALL, Artifacts, write_idx_set
 from kfp import dsl
 
+from kfp_mnist_mxnet.cluster import job
 from kfp_mnist_mxnet.cluster.pod import command
 from kfp_mnist_mxnet.compiler.step import STEPS
 from kfp_mnist_mxnet.components.train_distributed import train_distributed
 from kfp_mnist_mxnet.distributed import launch, processes, roles, watchdog
 from kfp_mnist_mxnet.distributed.pods import Pods
-from kfp_mnist_mxnet.errors import NodeLost
+from kfp_mnist_mxnet.errors import NodeLost, Unavailable
 
 pytest_plugins = ["kube_server"]
 
@@ -344,8 +346,8 @@ def test_a_job_belongs_to_the_workflow_and_has_no_secret_of_its_own(
     monkeypatch.setattr(cluster, "create", note)
     with pytest.raises(RuntimeError, match="was deleted by somebody else"):
         on_cluster(artifacts, data, s3, "pending", node_selector={"disk": "ssd"}, node_gpus=2)
-    job, service = seen[:2]
-    assert job["metadata"]["ownerReferences"] == [
+    made, service = seen[:2]
+    assert made["metadata"]["ownerReferences"] == [
         {
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "Workflow",
@@ -354,11 +356,11 @@ def test_a_job_belongs_to_the_workflow_and_has_no_secret_of_its_own(
         }
     ]
     assert service["metadata"]["ownerReferences"][0]["kind"] == "Job"
-    spec = job["spec"]["template"]["spec"]
+    spec = made["spec"]["template"]["spec"]
     assert spec["nodeSelector"] == {"disk": "ssd"}
     assert spec["automountServiceAccountToken"] is False
     assert spec["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "2"
-    assert "hidden-secret" not in json.dumps(job)
+    assert "hidden-secret" not in json.dumps(made)
 
 
 def test_a_job_that_no_machine_fits_is_told(artifacts, data, cluster, s3, keys, caplog):
@@ -370,6 +372,36 @@ def test_a_job_that_no_machine_fits_is_told(artifacts, data, cluster, s3, keys, 
         on_cluster(artifacts, data, s3, "waits")
     told = [line for line in caplog.messages if "no machine fits it" in line]
     assert told[0].endswith("0/3 nodes are available: 3 Insufficient cpu.")
+
+
+def test_an_api_server_that_fails_for_a_moment_ends_nothing(artifacts, data, cluster, s3, keys):
+    started = cluster.start
+
+    def start(*arguments) -> None:
+        started(*arguments)
+        cluster.failures = 2
+
+    cluster.start = start
+    on_cluster(artifacts, data, s3, "hiccup")
+    assert cluster.failures == 0
+    assert len(cluster.deleted) == 1
+
+
+def test_what_is_asked_again_and_again_may_fail_for_a_while(monkeypatch):
+    monkeypatch.setattr(job, "POLL", 0.0)
+    answers: Iterator[Any] = iter([1, Unavailable("away"), 2, *[Unavailable("away")] * 1000])
+
+    def ask() -> Any:
+        answer = next(answers)
+        if isinstance(answer, Unavailable):
+            raise answer
+        return answer
+
+    asked = job.poll(ask)
+    assert [next(asked), next(asked)] == [1, 2]
+    monkeypatch.setattr(job, "PATIENCE", 0.0)
+    with pytest.raises(Unavailable, match="away"):
+        next(asked)
 
 
 def test_the_sentence_of_a_pod_is_the_error_of_the_step(artifacts, data, cluster, s3, keys):

@@ -17,8 +17,9 @@ from kfp_mnist_mxnet.errors import InvalidInput, Unavailable
 
 Object = dict[str, Any]
 ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
-TIMEOUT = (10, 60)  # seconds to connect, and for each read
+TIMEOUT = {"_request_timeout": (10, 60)}  # seconds to connect, and for each read
 LOG_TIMEOUT = (10, 300)
+RAW = {**TIMEOUT, "_preload_content": False}  # the answer as it came
 # A request that is sent again does no harm: what is there already is taken over.
 RETRIES = urllib3.Retry(
     total=6,
@@ -65,20 +66,18 @@ class Cluster:
         configuration.retries = RETRIES
         client = kubernetes.client.ApiClient(configuration)
         use_lenient_tls(client)
-        request = client.rest_client.request
-        client.rest_client.request = lambda *words, **options: request(
-            *words, **{**options, "_request_timeout": options["_request_timeout"] or TIMEOUT}
-        )
         self.core = kubernetes.client.CoreV1Api(client)
         self.custom = kubernetes.client.CustomObjectsApi(client)
         self.namespace = (ACCOUNT / "namespace").read_text().strip()
+        self.pod: Object = {}
         self.pod = self.own_pod()
 
     def own_pod(self) -> Object:
         """Return the pod of this step."""
         name = os.environ.get("KFP_POD_NAME") or os.environ["HOSTNAME"]
         with self.translate_errors(f"read the pod {name}"):
-            return self.as_object(self.core.read_namespaced_pod(name, self.namespace))
+            answer = self.core.read_namespaced_pod(name, self.namespace, **RAW)
+            return dict(json.loads(answer.data))
 
     @property
     def container(self) -> Object:
@@ -92,7 +91,7 @@ class Cluster:
         try:
             with self.translate_errors(f"create {kind} {name}", kind):
                 self.custom.create_namespaced_custom_object(
-                    kind.group, kind.version, self.namespace, kind.plural, body
+                    kind.group, kind.version, self.namespace, kind.plural, body, **TIMEOUT
                 )
         except AlreadyThere:
             return False
@@ -104,7 +103,7 @@ class Cluster:
             with self.translate_errors(f"read {kind} {name}", kind):
                 return dict(
                     self.custom.get_namespaced_custom_object(
-                        kind.group, kind.version, self.namespace, kind.plural, name
+                        kind.group, kind.version, self.namespace, kind.plural, name, **TIMEOUT
                     )
                 )
         except NotThere:
@@ -114,7 +113,12 @@ class Cluster:
         """Return the objects that have a label, the oldest first."""
         with self.translate_errors(f"list {kind}", kind):
             found = self.custom.list_namespaced_custom_object(
-                kind.group, kind.version, self.namespace, kind.plural, label_selector=selector
+                kind.group,
+                kind.version,
+                self.namespace,
+                kind.plural,
+                label_selector=selector,
+                **TIMEOUT,
             )
 
         def age(one: Object) -> tuple[str, str]:
@@ -132,6 +136,7 @@ class Cluster:
                 kind.plural,
                 name,
                 propagation_policy=kind.propagation,
+                **TIMEOUT,
             )
 
     def create_service(self, body: Object) -> None:
@@ -140,13 +145,13 @@ class Cluster:
             contextlib.suppress(AlreadyThere),
             self.translate_errors(f"create the service {body['metadata']['name']}"),
         ):
-            self.core.create_namespaced_service(self.namespace, body)
+            self.core.create_namespaced_service(self.namespace, body, **TIMEOUT)
 
     def pods(self, selector: str) -> list[Object]:
         """Return the pods that have a label, by name."""
         with self.translate_errors(f"list the pods {selector}"):
-            found = self.core.list_namespaced_pod(self.namespace, label_selector=selector)
-        pods = [self.as_object(pod) for pod in found.items]
+            answer = self.core.list_namespaced_pod(self.namespace, label_selector=selector, **RAW)
+            pods = json.loads(answer.data)["items"]
         return sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
 
     def log(self, pod: str, container: str) -> Iterator[str]:
@@ -169,10 +174,6 @@ class Cluster:
             if rest:
                 yield rest.decode(errors="replace")
 
-    def as_object(self, value: Any) -> Object:
-        """Return what the client has made of an object as it is in YAML."""
-        return dict(self.core.api_client.sanitize_for_serialization(value))
-
     @contextlib.contextmanager
     def translate_errors(self, action: str, kind: Kind | None = None) -> Iterator[None]:
         """Turn what the client raises into one sentence.
@@ -187,10 +188,12 @@ class Cluster:
         try:
             yield
         except kubernetes.client.ApiException as error:
-            said = reason_of(error)
-            if error.status == 409 and action.startswith("create"):
+            status = status_of(error)
+            said = status.get("message") or error.reason
+            if error.status == 409:
                 raise AlreadyThere(said) from error
-            if error.status == 404 and kind and f'"{action.split()[-1]}"' not in said:
+            # Of an object that is not there the answer has the name.
+            if error.status == 404 and kind and "name" not in status.get("details", {}):
                 raise InvalidInput(f"the cluster has no {kind}: {kind.needs}") from error
             if error.status == 404:
                 raise NotThere(said) from error
@@ -208,8 +211,7 @@ class Cluster:
     @property
     def account(self) -> str:
         """The service account of this step, for a message."""
-        pod = getattr(self, "pod", {})
-        return str(pod.get("spec", {}).get("serviceAccountName", "default"))
+        return str(self.pod.get("spec", {}).get("serviceAccountName", "default"))
 
 
 def use_lenient_tls(client: kubernetes.client.ApiClient) -> None:
@@ -231,8 +233,8 @@ class NotThere(InvalidInput):
     """There is no object of that name."""
 
 
-def reason_of(error: kubernetes.client.ApiException) -> str:
-    """Return what the API says of an error."""
-    with contextlib.suppress(ValueError, TypeError, KeyError):
-        return str(json.loads(error.body)["message"])
-    return str(error.reason)
+def status_of(error: kubernetes.client.ApiException) -> Object:
+    """Return what the API says of an error: an object of the kind Status, or an empty one."""
+    with contextlib.suppress(ValueError, TypeError):
+        return dict(json.loads(error.body))
+    return {}

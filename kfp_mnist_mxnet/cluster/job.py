@@ -10,15 +10,16 @@ import hashlib
 import logging
 import signal
 import time
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from typing import NoReturn, TypeVar
 
 from kfp_mnist_mxnet.cluster.api import Cluster, Kind, Object
 from kfp_mnist_mxnet.errors import Unavailable
 
+Answer = TypeVar("Answer")
 LABELS = {"app.kubernetes.io/part-of": "kfp-mnist-mxnet"}
 POLL = 3.0  # seconds between two looks
-PATIENCE = 600.0  # seconds for which the API may not answer
+PATIENCE = 600.0  # seconds for which there may be no answer
 
 
 class Terminated(BaseException):
@@ -69,23 +70,18 @@ def deleted_at_end(cluster: Cluster, kind: Kind, name: str) -> Iterator[None]:
     def stop(*_: object) -> NoReturn:
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before, goes_on = signal.signal(signal.SIGTERM, stop), False
     try:
         yield
     except Terminated:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if is_moved(cluster):
-            logging.warning("This pod is deleted, and %s %s goes on", kind, name)
-        else:
-            logging.warning("Terminated: %s %s is deleted", kind, name)
-            try_to_delete(cluster, kind, name)
+        goes_on = is_moved(cluster)
+        what = "goes on, as this pod is deleted" if goes_on else "is deleted"
+        logging.warning("Terminated: %s %s %s", kind, name, what)
         raise SystemExit(128 + signal.SIGTERM) from None
-    except BaseException:
-        try_to_delete(cluster, kind, name)
-        raise
-    else:
-        try_to_delete(cluster, kind, name)
     finally:
+        if not goes_on:
+            try_to_delete(cluster, kind, name)
         signal.signal(signal.SIGTERM, before)
 
 
@@ -104,29 +100,29 @@ def is_moved(cluster: Cluster) -> bool:
     return False
 
 
-def poll(cluster: Cluster, kind: Kind, name: str) -> Iterator[Object | None]:
-    """Yield an object again and again, None where it is not there.
+def poll(ask: Callable[[], Answer]) -> Iterator[Answer]:
+    """Yield the answer to a question that is asked again and again.
 
     Raises:
-        Unavailable: the API has not answered for PATIENCE seconds.
+        Unavailable: there has been none for PATIENCE seconds.
     """
     answered = time.monotonic()
     while True:
         try:
-            found = cluster.get(kind, name)
+            answer = ask()
             answered = time.monotonic()
         except Unavailable as error:
             if time.monotonic() - answered > PATIENCE:
                 raise
             logging.warning("%s", error)
         else:
-            yield found
+            yield answer
         time.sleep(POLL)
 
 
 def wait_until_gone(cluster: Cluster, kind: Kind, name: str) -> None:
     """Wait until a deleted object, and what belongs to it, is gone."""
-    for found in poll(cluster, kind, name):
+    for found in poll(lambda: cluster.get(kind, name)):
         if found is None:
             return
 

@@ -7,26 +7,18 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from kfp_mnist_mxnet.cluster import job as life
+from kfp_mnist_mxnet.cluster import job
 from kfp_mnist_mxnet.cluster.api import Cluster, Kind, Object
-from kfp_mnist_mxnet.cluster.job import (
-    condition,
-    create_or_take_over,
-    deleted_at_end,
-    name_for,
-    poll,
-)
 from kfp_mnist_mxnet.cluster.outcome import node_error
 from kfp_mnist_mxnet.cluster.pod import failure_of, waiting
 from kfp_mnist_mxnet.distributed import manifests
 from kfp_mnist_mxnet.distributed.manifests import CONTAINER, JOB, TRAIN_JOB
 from kfp_mnist_mxnet.distributed.options import Options
 from kfp_mnist_mxnet.distributed.watchdog import PEER_LOST
-from kfp_mnist_mxnet.errors import InvalidInput, OutOfMemory, Unavailable
+from kfp_mnist_mxnet.errors import InvalidInput, OutOfMemory
 from kfp_mnist_mxnet.training.assignment import Assignment
 
 RUNTIME = Kind(TRAIN_JOB.group, TRAIN_JOB.version, "trainingruntimes", TRAIN_JOB.needs)
-
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 SOON = 60.0  # seconds in which a job has made its pods
@@ -40,7 +32,7 @@ class Pods:
 
     def __init__(self, cluster: Cluster, options: Options, output_uri: str) -> None:
         self.cluster, self.options = cluster, options
-        self.name = name_for(output_uri, "train")
+        self.name = job.name_for(output_uri, "train")
         self.over = threading.Event()
         self.kind = TRAIN_JOB if options.engine == "trainer" else JOB
 
@@ -51,7 +43,7 @@ class Pods:
             NodeLost: a pod was lost.
             ValueError, ...: a node's error, as errors.py lists them, or that of the API.
         """
-        with deleted_at_end(self.cluster, self.kind, self.name):
+        with job.deleted_at_end(self.cluster, self.kind, self.name):
             self.start(assignment)
             self.follow()
 
@@ -75,7 +67,7 @@ class Pods:
             InvalidInput: the API refuses, as where there is no such runtime.
         """
         try:
-            return create_or_take_over(self.cluster, self.kind, body)
+            return job.create_or_take_over(self.cluster, self.kind, body)
         except InvalidInput as error:
             if "runtimeref" in str(error).lower():
                 raise InvalidInput(
@@ -110,14 +102,9 @@ class Pods:
         told: set[str] = set()
         reader, started = None, time.monotonic()
         self.over.clear()
-        for found in poll(self.cluster, self.kind, self.name):
+        for found, pods in job.poll(self.look):
             if found is None:
                 raise RuntimeError(f"{self.kind} {self.name} was deleted by somebody else")
-            try:
-                pods = self.cluster.pods(self.selector)
-            except Unavailable as error:
-                logging.warning("%s", error)
-                continue
             lines = waiting(pods)
             if len(pods) < self.options.num_nodes and time.monotonic() - started > SOON:
                 lines.add(self.too_few(len(pods)))
@@ -129,7 +116,7 @@ class Pods:
                 reader = threading.Thread(target=self.show_log, args=(first,), daemon=True)
                 reader.start()
             # A Job is Failed only once all its pods have ended: on a lost machine they don't.
-            ended = condition(found, "Complete", "Failed", "FailureTarget")
+            ended = job.condition(found, "Complete", "Failed", "FailureTarget")
             if ended:
                 self.over.set()
                 if reader:
@@ -137,6 +124,10 @@ class Pods:
                 if ended["type"] != "Complete":
                     raise self.why_failed(ended)
                 return
+
+    def look(self) -> tuple[Object | None, list[Object]]:
+        """Return the job, None where it is not there, and its pods."""
+        return self.cluster.get(self.kind, self.name), self.cluster.pods(self.selector)
 
     def too_few(self, count: int) -> str:
         """Say that there are fewer pods than nodes, as a quota or a policy has it."""
@@ -161,7 +152,7 @@ class Pods:
                     shown += 1
             except (ValueError, OSError) as error:
                 logging.warning("The log of %s is interrupted: %s", pod, error)
-            if self.over.wait(life.POLL):
+            if self.over.wait(job.POLL):
                 return
 
     def failures(self) -> list[dict[str, Any]]:
@@ -172,7 +163,7 @@ class Pods:
             failures.sort(key=ended_by_others)
             if failures and not ended_by_others(failures[0])[0]:
                 break
-            time.sleep(life.POLL)
+            time.sleep(job.POLL)
         return failures
 
     def why_failed(self, ended: Object) -> Exception:

@@ -20,7 +20,7 @@ from kfp_mnist_mxnet.cluster.outcome import node_error
 from kfp_mnist_mxnet.cluster.pod import failure_of, waiting
 from kfp_mnist_mxnet.data.dataset import read_dataset
 from kfp_mnist_mxnet.data.remote import Data, address_of
-from kfp_mnist_mxnet.errors import InvalidInput, NodeLost, Unavailable
+from kfp_mnist_mxnet.errors import InvalidInput, NodeLost
 from kfp_mnist_mxnet.evaluation.comparison import Trial, best_of, copy_model, show_value
 from kfp_mnist_mxnet.model.hyperparameters import UNSET
 from kfp_mnist_mxnet.model.info import INFO_FILE
@@ -77,20 +77,16 @@ class Search:
         new = create_or_take_over(self.cluster, EXPERIMENT, body)
         where = f"{EXPERIMENT} {self.name} in the namespace {self.cluster.namespace}"
         logging.info("%s %s", "Started" if new else "Took over", where)
-        for found in poll(self.cluster, EXPERIMENT, self.name):
+        for found in poll(self.look):
             if found is None:
                 raise RuntimeError(f"{EXPERIMENT} {self.name} was deleted by somebody else")
-            try:
-                self.look()
-            except Unavailable as error:
-                logging.warning("%s", error)
-                continue
             if ended := condition(found, "Succeeded", "Failed"):
                 self.check(ended)
                 return
 
-    def look(self) -> None:
-        """Note which trials have ended, and say what is new of them."""
+    def look(self) -> Object | None:
+        """Note which trials have ended, say what is new of them, and return the Experiment."""
+        found = self.cluster.get(EXPERIMENT, self.name)
         selector = f"{experiment.LABEL}={self.name}"
         trials, pods = self.cluster.find(TRIAL, selector), self.cluster.pods(selector)
         for line in waiting(pods) - self.told:
@@ -105,6 +101,7 @@ class Search:
             ended = condition(trial, *ENDED)
             if ended and name not in self.trained | self.failed:
                 self.note(name, ended, pods)
+        return found
 
     def check_collector(self, pods: list[Object]) -> None:
         """Check that Katib reads the metrics of trials, for which a pod has a second container.
