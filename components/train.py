@@ -67,21 +67,10 @@ def train(
             read, or the checkpoint is damaged or belongs to a different training run.
         FloatingPointError: The loss, a parameter or an output became NaN or infinite.
     """
-    from kfp_mnist_mxnet.model.hyperparameters import RULES
     from kfp_mnist_mxnet.training.request import Request
     from kfp_mnist_mxnet.training.session import train_and_save
 
-    told = locals()
-    request = Request(
-        recipe,
-        {name: told[name] for name in RULES},
-        hyperparameters,
-        seed,
-        device,
-        allow_divergence,
-        checkpoint_uri,
-        s3_endpoint,
-    )
+    request = Request.of(locals())
     model.framework = "mxnet"
     final = train_and_save(request, train_data.path, validation_data.path, model, training_report)
     if final:  # not in model.json: the same seed gives the same bytes

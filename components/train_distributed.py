@@ -88,20 +88,9 @@ def train_distributed(
     """
     from kfp_mnist_mxnet.distributed.launch import launch
     from kfp_mnist_mxnet.distributed.options import Options
-    from kfp_mnist_mxnet.model.hyperparameters import RULES
     from kfp_mnist_mxnet.training.request import Request
 
-    told = locals()
-    request = Request(
-        recipe,
-        {name: told[name] for name in RULES},
-        hyperparameters,
-        seed,
-        device,
-        allow_divergence,
-        checkpoint_uri,
-        s3_endpoint,
-    )
+    request = Request.of(locals())
     model.framework = "mxnet"
     options = Options(
         num_nodes,

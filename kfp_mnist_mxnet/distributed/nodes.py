@@ -11,15 +11,13 @@ class Nodes:
     """The nodes of a training as one of them sees them.
 
     rank: of this node, from 0; count: of all; store: MXNet's key-value store, whose servers add up
-    what the nodes push.
+    what the nodes push; keys: of what they pushed so far.
     """
 
     rank: int
     count: int
     store: mx.kv.KVStore
-
-    def __post_init__(self) -> None:
-        self.keys: set[str] = set()
+    keys: set[str] = dataclasses.field(default_factory=set)
 
     def gather(self, rows: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         """Return the rows of all nodes, in the order of the nodes.

@@ -53,11 +53,10 @@ class DistributedTrainer(Trainer):
         own = self.nodes.rank if self.contexts[0].device_type == "gpu" else 0
         return (super().dropout_seed(epoch) + own) % 2**31
 
-    def fit(self, checkpoint: Checkpoint | None = None) -> None:
-        """Train; of the nodes, which all go on from the checkpoint, only the first saves it."""
-        if checkpoint and self.nodes.rank:
-            checkpoint.save = lambda *_: None  # type: ignore[method-assign]
-        super().fit(checkpoint)
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Save the training after an epoch: the first node does so for all."""
+        if not self.nodes.rank:
+            super().save(checkpoint)
 
 
 def own_contexts(device: str, batch_size: int, nodes: Nodes) -> list[mx.Context]:

@@ -1,7 +1,6 @@
 """The end of a node whose peers are gone: MXNet's own processes would wait for them for ever."""
 
 import contextlib
-import itertools
 import logging
 import os
 import socket
@@ -46,7 +45,7 @@ class Watchdog:
 
     def __enter__(self) -> Self:
         # Before all are there: the first of them would take silence for a loss.
-        threading.Thread(target=self.say, args=(ALIVE,), daemon=True).start()
+        threading.Thread(target=self.say_alive, daemon=True).start()
         if self.rank:
             self.peers[0] = self.reach_first()
         elif self.count > 1:
@@ -72,7 +71,8 @@ class Watchdog:
 
     def reach_first(self) -> socket.socket:
         """Return a connection to the first node, which may not be there yet."""
-        for seconds in itertools.count():
+        tries = 0
+        while True:
             try:
                 # MXNet's processes speak IPv4.
                 address = socket.gethostbyname(self.host)
@@ -82,10 +82,10 @@ class Watchdog:
                     return connection
                 connection.close()
             except OSError as error:
-                if seconds % 60 == 59:
+                tries += 1
+                if tries % 60 == 0:
                     logging.info("The first node can't be reached yet: %s", error)
             time.sleep(1)
-        raise AssertionError
 
     def accept_others(self) -> None:
         """Wait until every other node has connected."""
@@ -117,10 +117,10 @@ class Watchdog:
             logging.error("Node %d of %d is lost: %s", rank + 1, self.count, reason)
             os._exit(PEER_LOST)
 
-    def say(self, word: bytes) -> None:
+    def say_alive(self) -> None:
         """Send signs of life until this node is done."""
         while not self.done.wait(INTERVAL):
-            self.send(word)
+            self.send(ALIVE)
 
     def send(self, word: bytes) -> None:
         """Send a word to every peer; what becomes of it, listen sees."""

@@ -2,10 +2,10 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from kfp_mnist_mxnet.errors import InvalidInput
-from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters
+from kfp_mnist_mxnet.model.hyperparameters import RULES, Hyperparameters
 from kfp_mnist_mxnet.model.recipes import check_seed, choose_hyperparameters
 from kfp_mnist_mxnet.model.trials import apply_trial
 
@@ -25,6 +25,16 @@ class Request:
     allow_divergence: bool
     checkpoint_uri: str
     s3_endpoint: str
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> Self:
+        """Return the request of all parameters by name, as a component has them; there may be more.
+
+        The component's hyperparameters are the trial.
+        """
+        overrides = {name: parameters[name] for name in RULES}
+        own = {**parameters, "overrides": overrides, "trial": parameters["hyperparameters"]}
+        return cls(**{field.name: own[field.name] for field in dataclasses.fields(cls)})
 
     def check(self) -> tuple[str, dict[str, Any], Hyperparameters]:
         """Return the recipe, what overrides it, and the hyperparameters that follow.

@@ -132,12 +132,16 @@ class Trainer:
             while len(self.history) < epochs.stop:
                 self.history.append(self.train_and_score())
                 if checkpoint:
-                    checkpoint.save(self.module, self.identity, self.history)
+                    self.save(checkpoint)
             so_far = self.history[: epochs.stop]
             self.stop_reason = reason_to_stop(self.plan, so_far, len(self.validation.images))
             if self.stop_reason:
                 break
         logging.info("Training ends after epoch %d: %s", len(self.history), self.stop_reason)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Save the training after an epoch."""
+        checkpoint.save(self.module, self.identity, self.history)
 
     def round_of(self, epoch: int) -> range:
         """Return the epochs of the round that an epoch is in."""
