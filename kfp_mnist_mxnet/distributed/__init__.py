@@ -3,5 +3,5 @@
 Each node trains on its part of every batch, and all have the same parameters after every update:
 those, bit for bit, that one node alone would have.
 
-Used from outside: launch_training (launch.py).
+Used from outside: launch (launch.py), Options (options.py).
 """
