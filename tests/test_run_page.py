@@ -321,6 +321,11 @@ def test_a_frame_is_as_high_as_its_report(made_run, open_page, width, media):
         assert -4 <= content <= 0
 
 
+def test_the_page_listens_before_the_first_frame_can_speak(made_run):
+    page = page_of(made_run())
+    assert page.index('addEventListener("message"') < page.index("<iframe")
+
+
 def test_links_lead_to_files_beside_the_page_also_in_a_copy(made_run, tmp_path):
     copy = shutil.copytree(made_run(), tmp_path / "copy")
     links = links_of(page_of(copy))

@@ -1,4 +1,5 @@
 // Gives each report the height that it says it has: its frame is a sandbox, so it must tell.
+// Stands before the frames: one may tell before the page is read to its end, and tells once.
 addEventListener("message", (event) => {
   for (const frame of document.querySelectorAll("iframe")) {
     if (frame.contentWindow !== event.source || !Array.isArray(event.data)) continue;
