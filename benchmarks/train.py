@@ -221,7 +221,8 @@ def prepared(directory: str, **overrides: Any) -> tuple[Callable[[], float], Any
     # The same epoch again and again: the end of its schedule must not come.
     chosen = dataclasses.replace(chosen, epochs=1000)
     part = Split(np.array(whole.images[:IMAGES]), np.array(whole.labels[:IMAGES]), whole.info)
-    trainer = Trainer(part, part.empty(), chosen, 0, contexts("cpu", 0, chosen.batch_size))
+    own = contexts("cpu", 0, chosen.batch_size, chosen.cpu_threads)
+    trainer = Trainer(part, part.empty(), chosen, 0, own)
     trainer.start_optimizer()
     return lambda: trainer.train_epoch().samples_per_second, trainer
 
@@ -230,12 +231,12 @@ def speed(directory: str) -> dict[str, Any]:
     """Measure the training loop and the GEMM rate in turns."""
     loop, trainer = prepared(directory)
     from kfp_mnist_mxnet.model.layers import describe_layers
-    from kfp_mnist_mxnet.runtime.engine import cpu_contexts, mx
+    from kfp_mnist_mxnet.runtime.engine import mx
 
     layers = describe_layers(trainer.network, trainer.training.image_shape)
     flops = sum(layer.flops for layer in layers)
     size = (1024, 1024)
-    pairs = [[mx.nd.random.normal(shape=size, ctx=c) for _ in range(2)] for c in cpu_contexts()]
+    pairs = [[mx.nd.random.normal(shape=size, ctx=c) for _ in range(2)] for c in trainer.contexts]
 
     def gemm() -> float:
         mx.nd.waitall()

@@ -26,8 +26,9 @@ def predict(
     Args:
         model: Model directory, as train writes it.
         data: Images, as ingest or ingest_images writes them; labels are not read.
-        batch_size: Images that the network sees at once, in each of its four copies. The last bits
-            of a probability may depend on it, but not on the number of CPUs.
+        batch_size: Images that the network sees at once, in each of its copies, of which there is
+            one for each CPU, at least four. The last bits of a probability may depend on it, but
+            not on the number of CPUs.
         shard: Which part of the images to predict, from 0.
         num_shards: Number of parts that the images are split into.
 

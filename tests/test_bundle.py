@@ -204,8 +204,8 @@ def test_the_first_step_carries_the_bundle_and_the_others_a_few_lines(name):
     sizes = sorted((len(program), step) for step, program in programs(name).items())
     *others, (largest, first) = sizes
     assert first in ("exec-ingest", "exec-ingest-images")
-    most = {"sweep": 67_300, "train_distributed": 78_500, "tune": 77_000}
-    assert largest <= most.get(re.split("[-.]", name)[0], 66_000)
+    most = {"sweep": 68_300, "train_distributed": 78_800, "tune": 77_700}
+    assert largest <= most.get(re.split("[-.]", name)[0], 66_700)
     assert max(size for size, _ in others) <= 400
     assert sum(size for size, _ in sizes) <= largest + 2_500
     assert (COMPILED / name).stat().st_size < 130_000
@@ -224,7 +224,7 @@ def test_what_is_committed_fits_into_a_workflow(name):
     spec = next(yaml.safe_load_all((COMPILED / name).read_text()))
     iterations = {"sweep": MAX_TRIALS[0], "batch": MAX_SHARDS[0]}.get(re.split("[-_.]", name)[0], 1)
     # Measured on a real back end: 0.95 of the limit, where a launcher is among the steps.
-    share = 0.97 if name in LAUNCHERS else SAFE_SHARE
+    share = 0.97 if name in LAUNCHERS else 0.92 if "sweep" in name else SAFE_SHARE
     assert estimate_size(spec, iterations).is_below(share)
 
 

@@ -35,6 +35,18 @@ def load(outputs) -> tuple[np.ndarray, np.ndarray, list[dict[str, str]]]:
     return np.load(directory / "probabilities.npy"), np.load(directory / "labels.npy"), rows
 
 
+@pytest.mark.parametrize(("cpus", "modules"), [(1, 4), (4, 4), (20, 20)])
+def test_each_cpu_predicts_and_their_number_changes_no_bit(
+    artifacts, trained, monkeypatch, cpus, modules
+):
+    data = some_data(artifacts, (200, 1, 12, 12))
+    expected, _, _ = load(run_predict(artifacts, trained["model"], data, batch_size=5))
+    monkeypatch.setattr("kfp_mnist_mxnet.runtime.devices.available_cpus", lambda: cpus)
+    assert len(Predictor(trained["model"].path, 5).modules) == modules
+    found, _, _ = load(run_predict(artifacts, trained["model"], data, "again", batch_size=5))
+    assert (found == expected).all()
+
+
 def some_data(artifacts, shape=(25, 1, 12, 12), num_classes=3):
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     return new_data(artifacts, images, np.zeros(shape[0], np.uint8), num_classes)

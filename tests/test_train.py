@@ -25,6 +25,7 @@ from kfp_mnist_mxnet.training import trainer
 from kfp_mnist_mxnet.training.augmentation import Warper
 from kfp_mnist_mxnet.training.batches import training_batches
 from kfp_mnist_mxnet.training.history import Epoch, describe_settings
+from kfp_mnist_mxnet.training.module import TrainingModule
 from kfp_mnist_mxnet.training.schedule import learning_rate_at
 from kfp_mnist_mxnet.training.scoring import score
 from kfp_mnist_mxnet.training.trainer import Trainer
@@ -317,6 +318,27 @@ def test_an_epoch_is_a_permutation_and_fills_its_last_batch():
     assert (epoch(1)[0][1] != batches[0][1]).any()
 
 
+def test_half_of_the_images_are_mirrored_where_that_is_asked_for():
+    labels = np.arange(200, dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (200, 1, 3, 5), dtype=np.uint8)
+    overrides = {"batch_size": 50, "augmentation": 0.0, "flip": "horizontal"}
+    chosen = choose_hyperparameters("default", overrides)
+
+    def epoch(part: slice) -> list[tuple[np.ndarray, np.ndarray]]:
+        batches = training_batches(as_split(images, labels), chosen, 1, 0, mx.cpu(), part)
+        return [(batch.data.asnumpy(), batch.labels[part]) for batch in batches]
+
+    whole = epoch(slice(None))
+    mirrored = 0
+    for data, own in whole:
+        for image, label in zip(data, own, strict=True):
+            mirrored += (image == images[label][..., ::-1]).all()
+            assert (image == images[label]).all() or (image == images[label][..., ::-1]).all()
+    assert 70 < mirrored < 130
+    for (data, _), (part, _) in zip(whole, epoch(slice(10, 30)), strict=True):
+        assert (data[10:30] == part).all()  # of each batch, so that nodes share them
+
+
 def test_a_weak_warp_is_close_to_the_image_and_a_strong_one_is_not():
     labels = np.zeros(8, np.uint8)
     images = np.zeros((8, 1, 28, 28), np.uint8)
@@ -367,30 +389,76 @@ def test_label_smoothing_gives_a_share_to_the_wrong_classes():
     assert gradient == pytest.approx(1 / 3 - np.array([0.15, 0.7, 0.15]), abs=1e-6)
 
 
-def test_two_contexts_train_as_one(tmp_path, artifacts, monkeypatch):
-    data = artifacts.ingest(write_idx_set(tmp_path / "idx"))
+@pytest.mark.parametrize("optimizer", ["adam", "nag", "sgd"])
+def test_updates_are_those_of_mxnet(optimizer):
+    overrides = {"kernels": [3], "filters": [4], "hidden_units": [7, 3], "optimizer": optimizer}
+    network = build_network(choose_hyperparameters("default", overrides))
+    settings = {"learning_rate": 0.1, "wd": 0.1, "rescale_grad": 1 / 8}
+    if optimizer != "adam":
+        settings["momentum"] = 0.9
+    ours, theirs = (
+        bind_module(network, [8, 1, 8, 8], True, [mx.cpu(0), mx.cpu(1)], module_class=kind)
+        for kind in (TrainingModule, mx.mod.Module)
+    )
+    mx.random.seed(1)
+    theirs.init_params(mx.init.Normal(0.3))
+    ours.set_params(*theirs.get_params())
+    theirs.init_optimizer("local", optimizer, settings)
+    ours.start_optimizer(optimizer, settings)
+    random = np.random.default_rng(0)
+    for _ in range(3):
+        images = mx.nd.array(random.integers(0, 256, (8, 1, 8, 8)), dtype="uint8")
+        batch = mx.io.DataBatch([images], [mx.nd.array(random.integers(0, 3, 8))])
+        for module in (ours, theirs):
+            module.forward_backward(batch)
+            module.update()
+    mx.nd.waitall()  # MXNet's Module may read moving averages before they are written
+    for own, other in zip(ours.get_params(), theirs.get_params(), strict=True):
+        assert own.keys() == other.keys()
+        for name, array in own.items():
+            assert np.allclose(array.asnumpy(), other[name].asnumpy(), atol=1e-6), name
 
-    def parameters() -> dict:
-        trained = artifacts.train(data, recipe="tutorial", optimizer="nag", batch_size=7)
+
+@pytest.mark.parametrize("optimizer", ["adam", "nag", "sgd"])
+def test_several_threads_train_as_one(tmp_path, artifacts, optimizer):
+    data = artifacts.ingest(write_idx_set(tmp_path / "idx", train=300))
+
+    def parameters(threads: int) -> dict:
+        trained = artifacts.train(
+            data,
+            recipe="tutorial",
+            optimizer=optimizer,
+            learning_rate=0.01,
+            weight_decay=0.01,
+            batch_size=100,
+            epochs=2,
+            cpu_threads=threads,
+        )
         return mx.nd.load(str(pathlib.Path(trained["model"].path, "model-0000.params")))
 
-    one = parameters()
-    cpus = [mx.cpu(0), mx.cpu(1)]
-    monkeypatch.setattr("kfp_mnist_mxnet.runtime.devices.contexts", lambda *_: cpus)
-    two = parameters()
-    assert one.keys() == two.keys()
-    for name, array in one.items():
-        assert np.allclose(array.asnumpy(), two[name].asnumpy(), atol=1e-5), name
+    one, *others = (parameters(threads) for threads in (1, 3, 6))
+    for other in others:
+        assert one.keys() == other.keys()
+        close = [
+            np.allclose(array.asnumpy(), other[name].asnumpy(), atol=1e-5)
+            for name, array in one.items()
+        ]
+        same = [(array == other[name]).min().asscalar() for name, array in one.items()]
+        assert all(close)
+        assert not all(same)  # another order of sums: the number of threads was another one
 
 
 def test_all_gpus_are_used_unless_the_cpu_is_asked_for():
-    assert contexts("auto", 2, 128) == contexts("gpu", 2, 128) == [mx.gpu(0), mx.gpu(1)]
-    assert contexts("cpu", 2, 128) == contexts("auto", 0, 128) == [mx.cpu(i) for i in range(4)]
+    assert contexts("auto", 2, 128, 4) == contexts("gpu", 2, 128, 4) == [mx.gpu(0), mx.gpu(1)]
+    for device, gpus in (("cpu", 2), ("auto", 0)):
+        assert contexts(device, gpus, 128, 4) == [mx.cpu(i) for i in range(4)]
+        assert contexts(device, gpus, 128, 6) == [mx.cpu(i) for i in range(6)]
 
 
 def test_a_small_batch_goes_to_fewer_contexts():
-    assert [len(contexts("cpu", 0, size)) for size in (1, 16, 31, 32, 63, 64)] == [1, 1, 1, 2, 3, 4]
-    assert contexts("gpu", 8, 31) == [mx.gpu(0)]
+    sizes = (1, 16, 31, 32, 63, 64)
+    assert [len(contexts("cpu", 0, size, 4)) for size in sizes] == [1, 1, 1, 2, 3, 4]
+    assert contexts("gpu", 8, 31, 4) == [mx.gpu(0)]
 
 
 def test_report_shows_the_curves_and_the_network(trained):
@@ -434,7 +502,7 @@ labels = np.zeros(len(images), np.uint8)
 given = {{"kernels": [3], "filters": [8], "hidden_units": [16, 10]}}
 chosen = choose_hyperparameters("default", {{**given, "epochs": 2}})
 split = Split(images, labels, DatasetInfo(len(images), (1, 28, 28), 10, [], "", ""))
-trainer = Trainer(split, split.empty(), chosen, 0, contexts("cpu", 0, chosen.batch_size))
+trainer = Trainer(split, split.empty(), chosen, 0, contexts("cpu", 0, chosen.batch_size, 4))
 trainer.resume(None)
 for _ in itertools.islice(trainer.outputs(0), 100):
     mx.nd.waitall()

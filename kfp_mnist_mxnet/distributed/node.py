@@ -67,7 +67,7 @@ def make_trainer(
     nodes: Nodes, data: Split, validation: Split, chosen: Hyperparameters, request: Request
 ) -> DistributedTrainer:
     """Return the trainer of this node."""
-    contexts = own_contexts(request.device, chosen.batch_size, nodes)
+    contexts = own_contexts(request.device, chosen, nodes)
     return DistributedTrainer(data, validation, chosen, request.seed, contexts, nodes)
 
 

@@ -44,7 +44,7 @@ class DistributedTrainer(Trainer):
         return slice(size * self.nodes.rank, size * (self.nodes.rank + 1))
 
     @property
-    def module_class(self) -> Callable[..., mx.mod.Module]:
+    def module_class(self) -> Callable[..., DistributedModule]:
         """What makes the Module that trains."""
         return functools.partial(DistributedModule, self.nodes)
 
@@ -59,13 +59,14 @@ class DistributedTrainer(Trainer):
             super().save(checkpoint)
 
 
-def own_contexts(device: str, batch_size: int, nodes: Nodes) -> list[mx.Context]:
+def own_contexts(device: str, chosen: Hyperparameters, nodes: Nodes) -> list[mx.Context]:
     """Return the contexts of a node: its part of those that one node alone would have, or its GPUs.
 
     Raises:
         InvalidInput: the nodes can't share a batch evenly; the message says which sizes they can.
     """
-    found = contexts(device, count_gpus(), batch_size)
+    batch_size, threads = chosen.batch_size, chosen.cpu_threads
+    found = contexts(device, count_gpus(), batch_size, threads)
     if found[0].device_type == "gpu":
         everywhere = len(found) * nodes.count
     else:

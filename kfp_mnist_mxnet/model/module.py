@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from kfp_mnist_mxnet.runtime.engine import mx, prediction_contexts
+from kfp_mnist_mxnet.runtime.devices import prediction_contexts
+from kfp_mnist_mxnet.runtime.engine import mx
 
 
 def bind_module(
@@ -27,12 +28,15 @@ def bind_module(
     return module
 
 
-def bind_for_prediction(network: mx.sym.Symbol, shape: Sequence[int]) -> list[mx.mod.Module]:
-    """Return a Module for each context of the CPU, for batches uint8 of a shape (N, C, H, W).
+def bind_for_prediction(
+    network: mx.sym.Symbol, shape: Sequence[int], batches: int | None = None
+) -> list[mx.mod.Module]:
+    """Return Modules that share prediction, for batches uint8 of a shape (N, C, H, W).
 
-    They have no parameters yet. Each predicts whole batches.
+    They have no parameters yet. Each predicts whole batches. batches: that there will be; no more
+    Modules than that.
     """
     return [
         bind_module(network, shape, for_training=False, contexts=[context])
-        for context in prediction_contexts()
+        for context in prediction_contexts()[:batches]
     ]

@@ -1,11 +1,13 @@
-"""Where MXNet trains: the CPU, or all GPUs."""
+"""Where MXNet trains and predicts: the CPU, or all GPUs."""
 
 import ctypes
 
 from kfp_mnist_mxnet.errors import InvalidInput
-from kfp_mnist_mxnet.runtime.engine import cpu_contexts, mx
+from kfp_mnist_mxnet.runtime.cpus import available_cpus
+from kfp_mnist_mxnet.runtime.engine import mx
 
 LEAST_IMAGES = 16  # of a batch in a context: batch normalisation needs some, and so does oneDNN
+LEAST_PREDICTORS = 4  # threads: on fewer CPUs, too, they get a larger share beside other processes
 
 
 def count_gpus() -> int:
@@ -16,11 +18,12 @@ def count_gpus() -> int:
         return 0
 
 
-def contexts(device: str, num_gpus: int, batch_size: int) -> list[mx.Context]:
+def contexts(device: str, num_gpus: int, batch_size: int, cpu_threads: int) -> list[mx.Context]:
     """Return the MXNet contexts that share each batch of a training.
 
     device: auto (all GPUs, else the CPU), cpu, or gpu (all GPUs). num_gpus: how many there are.
-    batch_size: a small batch goes to fewer contexts.
+    batch_size: a small batch goes to fewer contexts. cpu_threads: contexts of the CPU, for each of
+    which MXNet has a thread.
 
     Raises:
         InvalidInput: gpu where there is none; the message says what was found.
@@ -31,7 +34,18 @@ def contexts(device: str, num_gpus: int, batch_size: int) -> list[mx.Context]:
             "use auto or cpu, or a GPU with an MXNet that is built for CUDA"
         )
     gpus = [] if device == "cpu" else [mx.gpu(i) for i in range(num_gpus)]
-    return (gpus or cpu_contexts())[: max(1, batch_size // LEAST_IMAGES)]
+    cpus = [mx.cpu(i) for i in range(cpu_threads)]
+    return (gpus or cpus)[: max(1, batch_size // LEAST_IMAGES)]
+
+
+def prediction_contexts() -> list[mx.Context]:
+    """Return the contexts that share prediction: one for each CPU, at least four.
+
+    All compute the same bits, so that their number decides nothing but the time. cpu(0) is not
+    among them: there alone MXNet fuses operators for prediction, which gives other last bits, and
+    is slower.
+    """
+    return [mx.cpu(i + 1) for i in range(max(LEAST_PREDICTORS, available_cpus()))]
 
 
 def describe_gpu_support() -> str:

@@ -33,23 +33,4 @@ check_installed()
 with importable_mxnet():
     import mxnet as mx
 
-__all__ = ["cpu_contexts", "mx", "prediction_contexts"]
-
-# As many on every machine, so that the same seed gives the same model on any number of CPUs. On two
-# CPUs two would train 5 to 9 % faster when nobody else is there, and 8 to 14 % slower beside a busy
-# process.
-CPU_CONTEXTS = 4
-
-
-def cpu_contexts() -> list[mx.Context]:
-    """Return the contexts that share training on a CPU: MXNet has a thread for each."""
-    return [mx.cpu(i) for i in range(CPU_CONTEXTS)]
-
-
-def prediction_contexts() -> list[mx.Context]:
-    """Return the contexts that share prediction on a CPU: all compute the same bits.
-
-    cpu(0) is not among them: there alone MXNet fuses operators for prediction, which gives other
-    last bits, and is slower.
-    """
-    return [mx.cpu(i + 1) for i in range(CPU_CONTEXTS)]
+__all__ = ["mx"]

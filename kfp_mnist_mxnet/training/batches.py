@@ -62,6 +62,10 @@ def training_batches(
         if missing:
             picked = np.concatenate([picked, order[:missing]])
         own = images[picked.reshape(-1, batch_size)[:, part].ravel()]
+        if chosen.flip == "horizontal":
+            mirrored = generator.random((len(picked) // batch_size, batch_size)) < 0.5
+            mirrored = mirrored[:, part].ravel()
+            own[mirrored] = own[mirrored, ..., ::-1]
         if warper:
             data = warper.warp(own, warper.grids(generator, len(picked), batch_size, part))
         else:  # without a copy, as a copy waits for MXNet's threads, which are at the last batch

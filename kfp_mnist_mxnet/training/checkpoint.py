@@ -21,6 +21,7 @@ from kfp_mnist_mxnet.runtime.engine import mx
 from kfp_mnist_mxnet.storage.artifact import npy_header
 from kfp_mnist_mxnet.storage.store import Store
 from kfp_mnist_mxnet.training.history import Epoch
+from kfp_mnist_mxnet.training.module import TrainingModule
 
 FILE = "checkpoint.npz"
 Identity = dict[str, Any]  # what tells one training from another, as JSON values
@@ -74,7 +75,7 @@ class Checkpoint:
             )
         return Progress(arrays, epochs)
 
-    def save(self, module: mx.mod.Module, identity: Identity, history: Sequence[Epoch]) -> None:
+    def save(self, module: TrainingModule, identity: Identity, history: Sequence[Epoch]) -> None:
         """Save a Module after an epoch, or say in the log why it could not be saved."""
         records = [epoch.to_json() for epoch in history]
         progress = json.dumps({"training": identity, "history": records})
@@ -86,7 +87,7 @@ class Checkpoint:
         except (OSError, ValueError) as error:  # training is worth more than its checkpoint
             logging.warning("The checkpoint was not saved: %s", error)
 
-    def restore_parameters(self, module: mx.mod.Module, arrays: dict[str, np.ndarray]) -> None:
+    def restore_parameters(self, module: TrainingModule, arrays: dict[str, np.ndarray]) -> None:
         """Put the parameters of a checkpoint into a Module whose optimizer is not there yet.
 
         Raises:
@@ -109,39 +110,35 @@ class Checkpoint:
         )
 
 
-def restore_states(module: mx.mod.Module, arrays: dict[str, np.ndarray]) -> None:
+def restore_states(module: TrainingModule, arrays: dict[str, np.ndarray]) -> None:
     """Put the optimizer's state of a checkpoint into a Module whose optimizer is there.
 
     arrays: of a checkpoint whose parameters fit the Module.
     """
-    states: dict[int, dict[int, mx.nd.NDArray]] = {}
-    for key, array in arrays.items():
-        kind, _, name = key.partition(":")
-        if kind == "state":
-            index, i = map(int, name.split(":"))
-            states.setdefault(index, {})[i] = mx.nd.array(array)
-    updater = module._kvstore._updater
-    for index, parts in states.items():
-        name = module._param_names[index]
-        ordered = tuple(parts[i] for i in sorted(parts))
-        updater.states[name] = ordered if len(ordered) > 1 else ordered[0]
-        updater.states_synced[name] = False  # it moves to its context when it is used
+    for key, view in state_views(module).items():
+        if key in arrays:
+            view[:] = arrays[key]
 
 
-def arrays_of(module: mx.mod.Module) -> dict[str, np.ndarray]:
+def state_views(module: TrainingModule) -> dict[str, mx.nd.NDArray]:
+    """Return the parts of the optimizer's state by their names in a checkpoint."""
+    return {
+        f"state:{module._param_names.index(name)}:{i}": view
+        for i, whole in enumerate(module.states)
+        for name, view in module.packing.views(whole).items()
+    }
+
+
+def arrays_of(module: TrainingModule) -> dict[str, np.ndarray]:
     """Return a Module's parameters and its optimizer's state by their names in a checkpoint."""
     arguments, auxiliary = module.get_params()
     arrays = {f"arg:{name}": array.asnumpy() for name, array in arguments.items()}
     arrays.update({f"aux:{name}": array.asnumpy() for name, array in auxiliary.items()})
-    for name, state in module._kvstore._updater.states.items():
-        index = module._param_names.index(name)
-        for i, array in enumerate(state if isinstance(state, tuple) else (state,)):
-            if array is not None:  # plain SGD has no state
-                arrays[f"state:{index}:{i}"] = array.asnumpy()
+    arrays.update({key: view.asnumpy() for key, view in state_views(module).items()})
     return arrays
 
 
-def mismatched_arrays(module: mx.mod.Module, arrays: dict[str, np.ndarray]) -> list[str]:
+def mismatched_arrays(module: TrainingModule, arrays: dict[str, np.ndarray]) -> list[str]:
     """Return the names of arrays that are missing, or that a Module has not so."""
     arguments, auxiliary = module.get_params()
     shapes = {f"arg:{key}": array.shape for key, array in arguments.items()}

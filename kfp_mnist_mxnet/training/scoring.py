@@ -38,7 +38,7 @@ def score(module: mx.mod.Module, images: np.ndarray, labels: np.ndarray) -> tupl
     moment that differs from run to run, and the sums of the next updates with it.
     """
     shape = [min(BATCH_SIZE, len(images)), *images.shape[1:]]
-    scorers = bind_for_prediction(module.symbol, shape)
+    scorers = bind_for_prediction(module.symbol, shape, -(-len(images) // shape[0]))
     for scorer in scorers:
         scorer.set_params(*module.get_params())
     correct, loss = 0, 0.0

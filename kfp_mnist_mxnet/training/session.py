@@ -29,7 +29,7 @@ def local_trainer(
     data: Split, validation: Split, chosen: Hyperparameters, request: Request
 ) -> Trainer:
     """Return a trainer that uses this machine alone."""
-    own = contexts(request.device, count_gpus(), chosen.batch_size)
+    own = contexts(request.device, count_gpus(), chosen.batch_size, chosen.cpu_threads)
     return Trainer(data, validation, chosen, request.seed, own)
 
 

@@ -2,7 +2,6 @@
 
 import collections
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -18,34 +17,12 @@ from kfp_mnist_mxnet.training.batches import batches_together, training_batches
 from kfp_mnist_mxnet.training.checkpoint import Checkpoint, Identity, restore_states
 from kfp_mnist_mxnet.training.duration import plan_rounds, reason_to_stop
 from kfp_mnist_mxnet.training.history import Epoch
+from kfp_mnist_mxnet.training.module import TrainingModule
 from kfp_mnist_mxnet.training.schedule import learning_rate_at
 from kfp_mnist_mxnet.training.scoring import cross_entropies, score
 from kfp_mnist_mxnet.training.trainable import check_trainable
 
 LINES = 10  # of the log, in an epoch of a round of at most as many epochs; else one
-
-
-class Updates(mx.optimizer.Updater):
-    """Updates parameters, and keeps the first error: MXNet's callback would only print it.
-
-    Training would go on without that update.
-    """
-
-    def __init__(self, optimizer: mx.optimizer.Optimizer) -> None:
-        super().__init__(optimizer)
-        self.error: BaseException | None = None
-
-    def __call__(self, index: object, gradient: mx.nd.NDArray, weight: mx.nd.NDArray) -> None:
-        """Update a parameter."""
-        try:
-            super().__call__(index, gradient, weight)
-        except BaseException as error:  # no error gets through C
-            self.error = self.error or error
-
-    def check(self) -> None:
-        """Raise the error of an update, if there was one."""
-        if self.error:
-            raise self.error
 
 
 class Trainer:
@@ -88,9 +65,9 @@ class Trainer:
         return slice(0, self.chosen.batch_size)
 
     @property
-    def module_class(self) -> Callable[..., mx.mod.Module]:
+    def module_class(self) -> Callable[..., TrainingModule]:
         """What makes the Module that trains."""
-        return mx.mod.Module
+        return TrainingModule
 
     @property
     def identity(self) -> Identity:
@@ -103,7 +80,7 @@ class Trainer:
             "their sha256": self.training.info.sha256,
         }
 
-    def bound_module(self) -> mx.mod.Module:
+    def bound_module(self) -> TrainingModule:
         """Return a Module bound for training, with its first parameters."""
         dtype = "float32" if self.chosen.augmentation else "uint8"
         shape = [self.part.stop - self.part.start, *self.training.images.shape[1:]]
@@ -206,14 +183,7 @@ class Trainer:
         }
         if chosen.optimizer != "adam":
             settings["momentum"] = chosen.momentum
-        # The store sums the gradients, updates the parameters once and hands them to all contexts.
-        # Given as an object, it does so for a single context too.
-        os.environ["MXNET_UPDATE_ON_KVSTORE"] = "1"
-        where = "device" if self.contexts[0].device_type == "gpu" else "local"
-        store = mx.kv.create(where)
-        self.module.init_optimizer(store, optimizer=chosen.optimizer, optimizer_params=settings)
-        self.updates = Updates(store._updater.optimizer)
-        store._set_updater(self.updates)
+        self.module.start_optimizer(chosen.optimizer, settings)
 
     def train_epoch(self) -> Epoch:
         """Train for the next epoch, log as the tutorial does, and return what happened.
@@ -278,7 +248,6 @@ class Trainer:
             labels = mx.nd.from_numpy(batch.labels[self.part].astype(np.float32))
             self.module.forward_backward(mx.io.DataBatch([batch.data], [labels]))
             self.module.update()
-            self.updates.check()
             pending.append((self.module.get_outputs()[0].copy(), batch.labels[: batch.new]))
             if len(pending) == 2 * together:
                 for _ in range(together):
