@@ -447,7 +447,7 @@ def batch_predict_pipeline(target: Target) -> Any:
         images_file: str = "t10k-images-idx3-ubyte",
         labels_file: str = "t10k-labels-idx1-ubyte",
         shards: int = 4,
-        batch_size: int = 288,
+        batch_size: int = 144,
         destination_uri: str = "",
         s3_endpoint: str = "",
     ):

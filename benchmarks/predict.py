@@ -5,7 +5,7 @@
 Each worker predicts the same 10,000 images in a process of its own; they take turns, and the
 best of the rounds counts. From uint8 images in memory to probabilities in a NumPy array:
 
-suite     Predictor.probabilities with the default network, batches of 288
+suite     Predictor.probabilities with the default network, batches of 144
 tutorial  Module.predict over an NDArrayIter of 100 float images with the network of the MXNet
           tutorial "Handwritten Digit Recognition" (convolutions of 20 and 50 filters, tanh)
 torch     the suite's network with its parameters, batches of 1,000, inference mode; its
@@ -90,7 +90,7 @@ def suite(directory: pathlib.Path) -> Callable[[], Any]:
     from kfp_mnist_mxnet.prediction.predictor import Predictor
 
     images = np.load(directory / "images.npy")
-    predictor = Predictor(str(directory / "model"), batch_size=288)
+    predictor = Predictor(str(directory / "model"), batch_size=144)
     parameters = predictor.modules[0].get_params()
     np.savez(
         directory / "parameters.npz",

@@ -12,7 +12,7 @@ from kfp_mnist_mxnet.data.memory import advise
 from kfp_mnist_mxnet.errors import NotFinite
 from kfp_mnist_mxnet.runtime.engine import mx
 
-BATCH_SIZE = 288  # of each context, where nobody says otherwise; a multiple of 48 suits oneDNN
+BATCH_SIZE = 144  # of each context, where nobody says otherwise; a multiple of 48 suits oneDNN
 
 
 def predict_probabilities(

@@ -7,7 +7,9 @@ from kfp_mnist_mxnet.runtime.cpus import available_cpus
 from kfp_mnist_mxnet.runtime.engine import mx
 
 LEAST_IMAGES = 16  # of a batch in a context: batch normalisation needs some, and so does oneDNN
-LEAST_PREDICTORS = 4  # threads: on fewer CPUs, too, they get a larger share beside other processes
+# Threads that predict. On fewer CPUs, too, four get a larger share beside other processes; more
+# than 16 gain little, as a tenth of the work can only be done by one thread of Python at a time.
+LEAST_PREDICTORS, MOST_PREDICTORS = 4, 16
 
 
 def count_gpus() -> int:
@@ -39,13 +41,14 @@ def contexts(device: str, num_gpus: int, batch_size: int, cpu_threads: int) -> l
 
 
 def prediction_contexts() -> list[mx.Context]:
-    """Return the contexts that share prediction: one for each CPU, at least four.
+    """Return the contexts that share prediction: one for each CPU, 4 to 16.
 
     All compute the same bits, so that their number decides nothing but the time. cpu(0) is not
     among them: there alone MXNet fuses operators for prediction, which gives other last bits, and
     is slower.
     """
-    return [mx.cpu(i + 1) for i in range(max(LEAST_PREDICTORS, available_cpus()))]
+    threads = min(max(available_cpus(), LEAST_PREDICTORS), MOST_PREDICTORS)
+    return [mx.cpu(i + 1) for i in range(threads)]
 
 
 def describe_gpu_support() -> str:
