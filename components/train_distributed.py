@@ -45,7 +45,7 @@ def train_distributed(
 ):
     """Train as train does, on several nodes through MXNet's parameter server.
 
-    The parameters are those that train gives for the same seed, bit for bit, on 1, 2 or 4 nodes
+    The parameters are those that train gives for the same seed, bit for bit, on any number of nodes
     with CPUs of the same kind. The step launches the nodes, shows the log of the first one, and
     waits for them; where there is no Kubernetes they are processes of this machine. If a node
     is lost, all nodes restart from the last checkpoint.
@@ -67,7 +67,7 @@ def train_distributed(
             AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines.
             Credentials come from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
             or MINIO_ACCESS_KEY and MINIO_SECRET_KEY.
-        num_nodes: How many pods train: 1, 2 or 4; with GPUs any number.
+        num_nodes: How many pods train: on CPUs cpu_threads must be a multiple of it.
         engine: What runs the nodes: job (a Kubernetes Job) or trainer (a TrainJob of Kubeflow
             Trainer).
         runtime: Name of the TrainingRuntime or ClusterTrainingRuntime; used by engine trainer.

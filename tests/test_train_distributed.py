@@ -46,12 +46,13 @@ def splits(data: dict) -> dict:
     return {name: data[name] for name in ("train_data", "validation_data")}
 
 
-@pytest.mark.parametrize("num_nodes", [1, 2, 4])
-def test_any_number_of_nodes_gives_the_bytes_of_train(artifacts, data, num_nodes):
-    one = artifacts.train(data, **NETWORK)
+@pytest.mark.parametrize(("num_nodes", "threads"), [(1, 4), (2, 4), (4, 4), (3, 6)])
+def test_any_number_of_nodes_gives_the_bytes_of_train(artifacts, data, num_nodes, threads):
+    network = {**NETWORK, "batch_size": 16 * threads, "cpu_threads": threads, "flip": "horizontal"}
+    one = artifacts.train(data, **network)
     model = artifacts.new(dsl.Model, "distributed")
     many = artifacts.run(
-        train_distributed, **splits(data), **NETWORK, num_nodes=num_nodes, model=model
+        train_distributed, **splits(data), **network, num_nodes=num_nodes, model=model
     )
     assert files(many["model"]) == files(one["model"])
     figures = {k: v for k, v in one["metrics"].metadata.items() if "second" not in k}
@@ -88,7 +89,7 @@ def test_refuses_what_is_wrong_before_it_starts_a_node(artifacts, data, wrong, m
     ("wrong", "message"),
     [
         ({"batch_size": 62}, "batch_size is 62, which 2 nodes can't share evenly: choose a multi"),
-        ({"num_nodes": 3}, "batch_size is 64, which 3 nodes can't share evenly"),
+        ({"num_nodes": 3}, "cpu_threads is 4, which 3 nodes can't share evenly: choose a"),
         ({"kernels": [40], "filters": [2]}, r"kernels\[0\] is 40, but 12 x 12 pixels"),
     ],
 )

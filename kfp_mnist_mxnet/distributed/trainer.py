@@ -8,7 +8,7 @@ from kfp_mnist_mxnet.distributed.module import DistributedModule
 from kfp_mnist_mxnet.distributed.nodes import Nodes
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.model.hyperparameters import Hyperparameters
-from kfp_mnist_mxnet.runtime.devices import contexts, count_gpus
+from kfp_mnist_mxnet.runtime.devices import LEAST_IMAGES, contexts, count_gpus
 from kfp_mnist_mxnet.runtime.engine import mx
 from kfp_mnist_mxnet.training.checkpoint import Checkpoint
 from kfp_mnist_mxnet.training.trainer import Trainer
@@ -63,19 +63,26 @@ def own_contexts(device: str, chosen: Hyperparameters, nodes: Nodes) -> list[mx.
     """Return the contexts of a node: its part of those that one node alone would have, or its GPUs.
 
     Raises:
-        InvalidInput: the nodes can't share a batch evenly; the message says which sizes they can.
+        InvalidInput: the nodes can't share the threads or a batch evenly; the message says what
+            they can.
     """
     batch_size, threads = chosen.batch_size, chosen.cpu_threads
     found = contexts(device, count_gpus(), batch_size, threads)
     if found[0].device_type == "gpu":
         everywhere = len(found) * nodes.count
     else:
+        if threads % nodes.count:
+            raise InvalidInput(
+                f"cpu_threads is {threads}, which {nodes.count} nodes can't share evenly: choose a "
+                f"multiple of {nodes.count}"
+            )
         everywhere = len(found)
         size = everywhere // nodes.count
         found = found[size * nodes.rank : size * (nodes.rank + 1)]
     if everywhere % nodes.count or batch_size % everywhere:
         raise InvalidInput(
             f"batch_size is {batch_size}, which {nodes.count} nodes can't share evenly: choose a "
-            f"multiple of {max(4, everywhere)} that is at least {16 * max(4, everywhere)}"
+            f"multiple of {max(threads, everywhere)} that is at least "
+            f"{LEAST_IMAGES * max(threads, everywhere)}"
         )
     return found
