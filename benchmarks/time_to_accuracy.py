@@ -28,7 +28,7 @@ GOALS = (0.99, 0.993, 0.995, 0.997)
 SHARES = (0.25, 0.5, 1.0)  # of the images, for one epoch
 EPOCHS: dict[str, tuple[float, ...]] = {
     "default": (0.25, 0.5, 1, 2, 4, 8),
-    "best": (12,),
+    "best": (16,),
     "torch": (0.25, 0.5, 1, 2, 4, 8),
     "tuned": (2, 8),
 }

@@ -221,7 +221,7 @@ def test_what_is_not_known_of_an_accuracy_is_left_out(made_run):
 def test_changed_parameters_stand_before_the_others(made_run):
     page = page_of(made_run())
     at = [page.index(f'<th scope="row">{name}</th>') for name in ("epochs", "batch_size")]
-    assert at[0] < page.index("<summary>30 with their defaults") < at[1]
+    assert at[0] < page.index("<summary>32 with their defaults") < at[1]
     assert "<td>/a &lt;b&gt;</td>" in page
 
 

@@ -14,7 +14,7 @@ MOST_OUTPUTS = 2**32  # of convolutions and dense layers in a batch: 16 GiB of f
 RECIPES: dict[str, Hyperparameters] = {
     "default": Hyperparameters(),
     "best": Hyperparameters(
-        epochs=25,
+        epochs=16,
         weight_decay=5e-4,
         dropout=0.4,
         label_smoothing=0.02,
