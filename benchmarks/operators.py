@@ -81,7 +81,7 @@ def run_on(cpus: int, directory: pathlib.Path) -> dict[str, Any]:
 
 def print_table(found: list[dict[str, Any]]) -> None:
     """Print a row for each operator, a pair of columns for each number of CPUs."""
-    print("| operator | " + " | ".join(f"{cpus} CPU: us an image | GEMM" for cpus in CPUS) + " |")
+    print("| operator | " + " | ".join(f"us an image, {cpus} CPU | GEMM" for cpus in CPUS) + " |")
     print("|---|" + "---|---|" * len(CPUS))
     operators = found[0]["operators"]
     rows = [

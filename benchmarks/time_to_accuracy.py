@@ -68,7 +68,7 @@ def run_once(scratch: pathlib.Path, worker: str, part: float, seed: int, torch: 
 
     part: how many epochs; less than one is one on such a share of the images.
     """
-    directory, epochs = str(scratch / f"{min(part, 1.0)}"), max(1, int(part))
+    directory, epochs = str(scratch / f"{min(part, 1.0):g}"), max(1, int(part))
     if worker in ("torch", "tuned"):
         form = "plain" if worker == "torch" else "tuned"
         script = str(pathlib.Path(__file__).with_name("time_to_accuracy_torch.py"))
@@ -167,7 +167,7 @@ def main() -> None:
     workers = [n for n in asked if torch_is_there or n in ("default", "best")]
     with tempfile.TemporaryDirectory() as scratch:
         for share in SHARES:
-            prepare(str(ingest_data(pathlib.Path(scratch, f"{share}"), share)))
+            prepare(str(ingest_data(pathlib.Path(scratch, f"{share:g}"), share)))
         points = measure(pathlib.Path(scratch), options.torch_python, options.seeds, workers)
     for point in points:
         print(f"{point.worker:8} {point.epochs:4g} epochs {point.seconds:7.1f} s", end="  ")
