@@ -36,7 +36,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 PARTS = ("tutorial", "ours", "speed", "torch")
-SHARE = 0.45  # of the training images
+SHARE = 0.55  # of the training images
 QUICK: dict[str, Any] = {
     "filters": [16, 48, 64],
     "hidden_units": [256, -1],
