@@ -66,7 +66,7 @@ BAD_IDX = {
         "64",
     ),
     "a signalling NaN": (idx(0x0D, 3, 1, 1, 1, data=b"\x7f\xa0\0\1"), "the float32 value nan"),
-    "gzip of gzip": (gzip.compress(gzip.compress(TWO)), "it starts with b'.x1f.x8b"),
+    "gzip of gzip": (gzip.compress(gzip.compress(TWO, mtime=0)), "it starts with b'.x1f.x8b"),
     "gzip without data": (gzip.compress(b""), "it starts with b''"),
     "half a gzip header": (b"\x1f\x8b\x08\x10", "is cut short|can't be read"),
     "a gzip name that never ends": (
