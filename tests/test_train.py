@@ -129,6 +129,8 @@ def test_takes_any_number_of_layers(tmp_path, artifacts):
         ({"dropout": float("nan")}, "dropout must be at least 0 and below 1, got nan"),
         ({"weight_decay": -0.1}, "weight_decay must be a finite number, at least 0, got -0.1"),
         ({"augmentation": float("inf")}, "augmentation must be a finite number, at least 0, got"),
+        ({"cpu_threads": 257}, "cpu_threads must be at most 256, got 257"),
+        ({"flip": "vertical"}, "flip must be one of none, horizontal, got 'vertical'"),
         ({"optimizer": "lamb"}, "optimizer must be one of adam, nag, sgd, got 'lamb'"),
         ({"seed": -1}, r"seed must be at least 0 and below 2\*\*31, got -1"),
         ({"checkpoint_uri": "ftp://host/place"}, "checkpoint_uri has the scheme 'ftp', expected"),

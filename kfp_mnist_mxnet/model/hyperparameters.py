@@ -55,7 +55,7 @@ class Hyperparameters:
     # Four on every machine, so that the same seed gives the same model on any number of CPUs. On
     # two CPUs two would train 5 to 9 % faster when nobody else is there, and 8 to 14 % slower
     # beside a busy process.
-    cpu_threads: int = tunable(4, Count())
+    cpu_threads: int = tunable(4, Count(most=256))
     """Threads that share each batch on the CPU, at least 16 images each; they decide the model."""
 
     learning_rate: float = tunable(0.1, Number(positive=True))

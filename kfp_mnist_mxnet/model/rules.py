@@ -13,9 +13,10 @@ from kfp_mnist_mxnet.errors import InvalidInput
 
 @dataclasses.dataclass(frozen=True)
 class Count:
-    """A whole number from a least one to 1,000,000."""
+    """A whole number in a range."""
 
     least: int = 1
+    most: int = 1_000_000
     kind: ClassVar[type] = int
     unset: ClassVar[int] = -1
 
@@ -23,8 +24,8 @@ class Count:
         """Return the number."""
         if value < self.least:
             raise InvalidInput(f"{name} must be at least {self.least}, got {value}")
-        if value > 1_000_000:
-            raise InvalidInput(f"{name} must be at most 1,000,000, got {shorten(value)}")
+        if value > self.most:
+            raise InvalidInput(f"{name} must be at most {self.most:,}, got {shorten(value)}")
         return value
 
 
