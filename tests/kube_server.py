@@ -7,7 +7,6 @@ import json
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ import pytest
 from conftest import ROOT
 
 from kfp_mnist_mxnet.cluster import api
+from kfp_mnist_mxnet.distributed.processes import free_ports
 
 NAMESPACE = "team"
 STEP = "step-pod"
@@ -114,8 +114,7 @@ class Kubernetes:
         variables = {each["name"]: each["value"] for each in container["env"]}
         name = f"{job}-{index}-{len(self.pods)}"
         if not index:
-            with socket.create_server(("127.0.0.1", 0)) as taken:
-                self.port = taken.getsockname()[1]
+            self.port = free_ports()
         log, message = self.directory / f"{name}.log", self.directory / f"{name}.json"
         variables["FIRST_NODE"] = f"localhost:{self.port}"
         variables["ERROR_FILE"] = str(message)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import secrets
 import socket
 import subprocess
 import sys
@@ -99,9 +100,14 @@ def end(processes: list[Process]) -> None:
 
 
 def free_ports() -> int:
-    """Return a port of this machine that is free, with the next one."""
+    """Return a port of this machine that is free, with the next one.
+
+    Both are below those that systems give to outgoing connections (Linux: from 32768), one of which
+    could take a port before the node does.
+    """
     while True:
-        with socket.create_server(("", 0)) as first:
-            port = first.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError), socket.create_server(("", port + 1)):
-                return int(port)
+        port = 16384 + secrets.randbelow(16383)
+        with contextlib.suppress(OSError):
+            for each in (port, port + 1):
+                socket.create_server(("", each)).close()
+            return port
