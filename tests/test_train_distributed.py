@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -139,7 +139,7 @@ def killing(monkeypatch) -> Killing:
 
 
 def test_after_the_loss_of_a_node_all_go_on_to_the_same_bytes(artifacts, data, killing):
-    network = {**NETWORK, "epochs": 6}
+    network = {**NETWORK, "epochs": 12}
     one = artifacts.train(data, **network)
     model = artifacts.new(dsl.Model, "distributed")
     many = artifacts.run(train_distributed, **splits(data), **network, num_nodes=2, model=model)
@@ -231,7 +231,7 @@ def test_the_parameter_server_unpickles_nothing(tmp_path):
 WATCH = """
 import sys, time
 from kfp_mnist_mxnet.distributed import watchdog
-watchdog.INTERVAL, watchdog.SILENCE = 0.1, 1.0
+watchdog.INTERVAL, watchdog.SILENCE = 0.1, 3.0
 rank, port, seconds = map(int, sys.argv[1:])
 with watchdog.Watchdog(rank, 3, f"localhost:{port}", "attempt"):
     print("joined", flush=True)
@@ -266,7 +266,7 @@ def test_the_watchdog_ends_every_process_of_a_peer_that_is_gone_or_silent(rank, 
 def test_the_watchdog_waits_for_a_node_that_comes_late():
     port = processes.free_ports()
     nodes = [watch(each, port, 1) for each in range(2)]
-    time.sleep(3)  # longer than the silence that counts as a loss
+    time.sleep(4)  # longer than the silence that counts as a loss
     nodes.append(watch(2, port, 1))
     try:
         assert [node.wait(timeout=30) for node in nodes] == [0, 0, 0]
@@ -331,13 +331,23 @@ def test_pods_of_a_job_give_the_bytes_of_train_and_leave_nothing(
     assert "Epoch[1] Validation-accuracy=" in shown  # the first node's log
 
 
+def delete_job_when(cluster: Any, condition: Callable[[], bool]) -> None:
+    """Delete the only job of a cluster as soon as the condition holds, while the test goes on."""
+
+    def delete() -> None:
+        while not condition():
+            time.sleep(0.02)
+        cluster.delete("jobs", next(iter(cluster.objects))[1])
+
+    threading.Thread(target=delete, daemon=True).start()
+
+
 def test_a_job_belongs_to_the_workflow_and_has_no_secret_of_its_own(
     artifacts, data, cluster, s3, keys, monkeypatch
 ):
     cluster.pending = "0/3 nodes are available: 3 Insufficient cpu."
-    ending = threading.Timer(1.0, lambda: cluster.delete("jobs", next(iter(cluster.objects))[1]))
-    ending.start()
     seen: list[dict] = []
+    delete_job_when(cluster, lambda: len(seen) == 2)
     create = cluster.create
 
     def note(plural: str, body: dict) -> None:
@@ -367,8 +377,7 @@ def test_a_job_belongs_to_the_workflow_and_has_no_secret_of_its_own(
 def test_a_job_that_no_machine_fits_is_told(artifacts, data, cluster, s3, keys, caplog):
     cluster.pending = "0/3 nodes are available: 3 Insufficient cpu."
     caplog.set_level("INFO")
-    ending = threading.Timer(1.0, lambda: cluster.delete("jobs", next(iter(cluster.objects))[1]))
-    ending.start()
+    delete_job_when(cluster, lambda: "no machine fits it" in caplog.text)
     with pytest.raises(RuntimeError, match="was deleted by somebody else"):
         on_cluster(artifacts, data, s3, "waits")
     told = [line for line in caplog.messages if "no machine fits it" in line]
@@ -412,7 +421,7 @@ def test_the_sentence_of_a_pod_is_the_error_of_the_step(artifacts, data, cluster
 
 
 def test_a_killed_pod_has_all_go_on_from_the_checkpoint(artifacts, data, cluster, s3, keys):
-    network = {"epochs": 6}
+    network = {"epochs": 12}
     one = artifacts.train(data, **{**NETWORK, **network})
 
     def kill() -> None:
