@@ -18,7 +18,14 @@ from google.protobuf import json_format
 from workflow_size import LIMIT, SAFE_SHARE, estimate_size
 
 from kfp_mnist_mxnet import pipeline
-from kfp_mnist_mxnet.compiler.bundle import SAFE, UNSAFE, Bundle, find_imports, strip_source
+from kfp_mnist_mxnet.compiler.bundle import (
+    SAFE,
+    UNSAFE,
+    Bundle,
+    as_literal,
+    find_imports,
+    strip_source,
+)
 from kfp_mnist_mxnet.compiler.programs import needs_bundle
 from kfp_mnist_mxnet.compiler.step import STEPS, containers_of, step_of
 from kfp_mnist_mxnet.compiler.target import LOCAL, Target
@@ -163,13 +170,19 @@ def test_a_bundle_has_what_a_step_imports_and_its_function():
     packages = {"merge": "numpy==2.4.6"}
     bundle = Bundle.of({"merge": step.source}, packages, step.imports.files, "script")
     program = bz2.decompress(bundle.packed).decode()
-    files, installed = (node for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Dict))
+    (installed,) = (node for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Dict))
     assert ast.literal_eval(installed) == packages
     assert "'-c', 'script', 'sh', packages" in ast.unparse(ast.parse(program))
-    contents = ast.literal_eval(files)
+    contents = dict(file.split("\n", 1) for file in program.split("'''")[1].split("\x1e"))
     assert contents.keys() == step.imports.files | {"step_merge.py"}
     assert "shards: Input[list[Dataset]]" in contents["step_merge.py"]  # kfp reads it
     assert '"""' not in contents["step_merge.py"]
+
+
+@pytest.mark.parametrize("text", ["x = '''a'''", "\x1e"])
+def test_a_text_that_would_end_a_file_of_a_bundle_is_refused(text):
+    with pytest.raises(ValueError, match="no file of a bundle may have"):
+        as_literal({"a.css": text})
 
 
 def test_text_of_a_bundle_has_no_character_that_is_expanded_on_the_way():
@@ -204,8 +217,8 @@ def test_the_first_step_carries_the_bundle_and_the_others_a_few_lines(name):
     sizes = sorted((len(program), step) for step, program in programs(name).items())
     *others, (largest, first) = sizes
     assert first in ("exec-ingest", "exec-ingest-images")
-    most = {"sweep": 68_300, "train_distributed": 78_800, "tune": 77_700}
-    assert largest <= most.get(re.split("[-.]", name)[0], 66_700)
+    most = {"sweep": 67_800, "train_distributed": 78_300, "tune": 77_200}
+    assert largest <= most.get(re.split("[-.]", name)[0], 66_400)
     assert max(size for size, _ in others) <= 400
     assert sum(size for size, _ in sizes) <= largest + 2_500
     assert (COMPILED / name).stat().st_size < 130_000
@@ -224,7 +237,7 @@ def test_what_is_committed_fits_into_a_workflow(name):
     spec = next(yaml.safe_load_all((COMPILED / name).read_text()))
     iterations = {"sweep": MAX_TRIALS[0], "batch": MAX_SHARDS[0]}.get(re.split("[-_.]", name)[0], 1)
     # Measured on a real back end: 0.95 of the limit, where a launcher is among the steps.
-    share = 0.97 if name in LAUNCHERS else 0.92 if "sweep" in name else SAFE_SHARE
+    share = 0.97 if name in LAUNCHERS else 0.91 if "sweep" in name else SAFE_SHARE
     assert estimate_size(spec, iterations).is_below(share)
 
 

@@ -16,7 +16,8 @@ warnings.simplefilter("ignore")
 import numpy
 names = {name for group in json.loads(sys.argv[1]) for name in group}
 print(sorted(name for name in names if hasattr(numpy, name)))
-print(importlib.util.find_spec("distutils") is not None)
+for package in ("distutils", "scipy", "sklearn"):
+    print(importlib.util.find_spec(package) is not None)
 """
 
 
@@ -39,6 +40,13 @@ def before() -> str:
 
 def test_numpy_and_python_are_left_as_they_were(before):
     assert state("from kfp_mnist_mxnet.runtime.engine import mx\n") == before
+
+
+def test_what_mxnet_does_not_need_is_not_imported_with_it():
+    program = "from kfp_mnist_mxnet.runtime.engine import mx; import sys; print(*sys.modules)"
+    imported = subprocess.check_output([sys.executable, "-c", program], text=True).split()
+    assert "mxnet" in imported
+    assert not {"scipy", "sklearn"} & set(imported)
 
 
 def test_they_are_left_so_after_a_failure_too(before):

@@ -34,10 +34,11 @@ DISTRIBUTIONS = {
 # What a step runs of it: it writes the files, and itself, for programs that the step starts
 # elsewhere. `run` installs packages, then runs a command; `start` has it run kfp's executor on the
 # function of the step. kfp's own program for this, for each step, is longer.
-PROGRAM = """
+PROGRAM = r"""
 import os, pathlib, sys, tempfile
 root = pathlib.Path(tempfile.mkdtemp())
-for name, text in FILES.items():
+for file in FILES.split("\x1e"):
+    name, _, text = file.partition("\n")
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_text(text, encoding="utf-8")
 
@@ -140,7 +141,7 @@ class Bundle:
             contents[f"step_{name}.py"] = HEADER + function + FOOTER.format(name=name)
         program = PROGRAM.replace("SCRIPT", repr(script))
         program = program.replace("PACKAGES[", f"{dict(sorted(packages.items()))!r}[")
-        program = program.replace("FILES", repr(dict(sorted(contents.items()))))
+        program = program.replace("FILES", as_literal(contents))
         return cls(bz2.compress(program.encode(), 9))
 
     @property
@@ -152,6 +153,17 @@ class Bundle:
     def sha256(self) -> str:
         """The SHA-256 of the bundle, in hexadecimal digits."""
         return hashlib.sha256(self.packed).hexdigest()
+
+
+def as_literal(contents: Mapping[str, str]) -> str:
+    """Return files, name to text, as a string in Python that compresses better than its repr.
+
+    Raises:
+        ValueError: a text has three single quotes or a record separator (ASCII 30).
+    """
+    if any(mark in text for text in contents.values() for mark in ("'''", "\x1e")):
+        raise ValueError("no file of a bundle may have three single quotes or a record separator")
+    return "r'''" + "\x1e".join(f"{name}\n{contents[name]}" for name in sorted(contents)) + "'''"
 
 
 @functools.cache
@@ -194,14 +206,15 @@ class Stripper(ast.NodeTransformer):
     """
 
     def __init__(self, source: str, annotations: bool) -> None:
-        self.source, self.annotations = source, annotations
+        self.lines = [line.encode() for line in source.split("\n")]
+        self.annotations = annotations
         self.fstrings: list[str] = []
         self.fields: set[ast.AST] = set()
 
     def visit(self, node: ast.AST) -> ast.AST:
         """Return what stands for a node."""
         if isinstance(node, ast.JoinedStr):
-            text = ast.get_source_segment(self.source, node) or ""
+            text = self.source_of(node)
             is_block = '"""' in text  # whose lines are part of it
             self.fstrings.append(text if is_block else " ".join(text.split("\n")))
             return ast.Name(f"fstring_{len(self.fstrings) - 1}_")
@@ -218,3 +231,11 @@ class Stripper(ast.NodeTransformer):
         if isinstance(node, ast.arg) and not self.annotations:
             node.annotation = None
         return self.generic_visit(node)
+
+    def source_of(self, node: ast.expr) -> str:
+        """Return the source of a node, as ast.get_source_segment, which splits it all each time."""
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        lines = self.lines[first : last + 1]
+        lines[-1] = lines[-1][: node.end_col_offset]
+        lines[0] = lines[0][node.col_offset :]
+        return b"\n".join(lines).decode()
