@@ -59,11 +59,14 @@ def test_any_number_of_nodes_gives_the_bytes_of_train(artifacts, data, num_nodes
     assert figures.items() <= many["metrics"].metadata.items()
 
 
-def test_a_duration_that_decides_itself_ends_alike(artifacts, data):
+def test_a_duration_that_decides_itself_ends_alike(artifacts, tmp_path):
+    # Enough validation images to end training after the first round.
+    data = artifacts.ingest(write_idx_set(tmp_path / "idx", train=1000), validation_fraction=0.5)
     network = {**SMALL, "epochs": 0, "batch_size": 160}
     one = artifacts.train(data, **network)
     model = artifacts.new(dsl.Model, "distributed")
     many = artifacts.run(train_distributed, **splits(data), **network, num_nodes=2, model=model)
+    assert many["metrics"].metadata["epochs"] == 20
     assert files(many["model"]) == files(one["model"])
 
 
