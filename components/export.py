@@ -32,12 +32,12 @@ def export(
         model: Model directory, as train writes it.
         data: Images that both predict; with labels the model card has scores. Optional: without
             data both predict synthetic images.
-        model_name: Name under which a server offers the model, and of its directory.
+        model_name: Name of the served model and of its directory.
         class_names: Name of each class; empty for what the model and the data call them.
         export_onnx: False to do nothing, for a pipeline that leaves the choice to a parameter.
         license: License of the model, for its card: an identifier of SPDX in lower case, as Hugging
             Face lists them, such as apache-2.0; empty to leave it open.
-        owner: Person or organisation that answers for the model, for its card.
+        owner: Person or organisation responsible for the model, for its card.
         contact: Where to reach them, such as an e-mail address, for its card.
 
     Returns:

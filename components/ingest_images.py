@@ -29,7 +29,7 @@ def ingest_images(
             # %23 and ? %3F; one existing directory may have spaces in its path.
         images_file: File name of the images; it may also end with .gz, and have idx4 for idx3.
         labels_file: File name of the labels; empty if there are none.
-        shards: Number of parts that the images are predicted in, each by a task of its own.
+        shards: Number of shards, each predicted by a task of its own.
         s3_endpoint: host:port of the S3 server, with http:// if it has no TLS; empty for
             AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines.
             Credentials come from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,

@@ -26,9 +26,8 @@ def predict(
     Args:
         model: Model directory, as train writes it.
         data: Images, as ingest or ingest_images writes them; labels are not read.
-        batch_size: Images that the network sees at once, in each of its copies, of which there are
-            4 to 16: one for each CPU. The last bits of a probability may depend on it, but not on
-            the number of CPUs.
+        batch_size: Batch size of each copy of the network, of which there are 4 to 16, one for each
+            CPU. The last bits of a probability may depend on it, but not on the number of CPUs.
         shard: Which part of the images to predict, from 0.
         num_shards: Number of parts that the images are split into.
 

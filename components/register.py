@@ -24,7 +24,7 @@ def register(
         registry_uri: http(s)://host:port of the registry; empty to do nothing. Where the
             environment has KF_PIPELINES_SA_TOKEN_PATH, the token in that file is sent with each
             request.
-        metrics: Figures of the model, as evaluate logs them. Optional.
+        metrics: Metrics of the model, as evaluate logs them. Optional.
         model_version: Version to register; empty for the first 12 digits of the SHA-256 of the ONNX
             file.
 

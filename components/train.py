@@ -44,9 +44,9 @@ def train(
     Args:
         train_data: Images and labels to learn from.
         validation_data: Images and labels that are scored after each epoch; may be empty.
-        recipe: Named set of hyperparameters: default, best or tutorial.
-        hyperparameters: Hyperparameters by name that override the parameters above; used for the
-            trials of a sweep.
+        recipe: Named set of hyperparameters: default, best, photos or tutorial.
+        hyperparameters: Hyperparameters by name, such as {"epochs": 3}; they override the recipe
+            and the parameters above.
         seed: Random seed of the initial weights, shuffling and augmentation.
         device: One of auto (all GPUs, else the CPU), cpu, gpu (all GPUs).
         allow_divergence: Succeed even if training diverges; the model is then marked as diverged,

@@ -53,9 +53,9 @@ def train_distributed(
     Args:
         train_data: Images and labels to learn from.
         validation_data: Images and labels that are scored after each epoch; may be empty.
-        recipe: Named set of hyperparameters: default, best or tutorial.
-        hyperparameters: Hyperparameters by name that override the parameters above; used for the
-            trials of a sweep.
+        recipe: Named set of hyperparameters: default, best, photos or tutorial.
+        hyperparameters: Hyperparameters by name, such as {"epochs": 3}; they override the recipe
+            and the parameters above.
         seed: Random seed of the initial weights, shuffling and augmentation.
         device: One of auto (all GPUs, else the CPU), cpu, gpu (all GPUs).
         allow_divergence: Succeed even if training diverges; the model is then marked as diverged,
@@ -71,10 +71,10 @@ def train_distributed(
         engine: What runs the nodes: job (a Kubernetes Job) or trainer (a TrainJob of Kubeflow
             Trainer).
         runtime: Name of the TrainingRuntime or ClusterTrainingRuntime; used by engine trainer.
-        node_cpu: CPUs that a node requests, and may use at most.
-        node_memory: Memory that a node requests, and may use at most.
+        node_cpu: CPU request and limit of a node.
+        node_memory: Memory request and limit of a node.
         node_gpus: GPUs of a node.
-        node_selector: Labels that a machine must have to run a node.
+        node_selector: Node selector of the nodes' pods.
         node_tolerations: Tolerations of the nodes' pods, as Kubernetes writes them.
 
     Returns:

@@ -44,7 +44,7 @@ def tune(
         algorithm: Name of Katib's search algorithm, such as tpe, random, cmaes, sobol or grid.
         max_trials: How many trials there are.
         parallel_trials: How many of them run at once.
-        max_failed_trials: How many of them may fail before the step fails.
+        max_failed_trials: How many may fail without failing the step.
         recipe: Recipe for the hyperparameters that a trial does not set.
         epochs: Number of epochs, where a trial does not say; -1 for the recipe's.
         seed: Random seed of each trial's initial weights, shuffling and augmentation.
@@ -52,8 +52,8 @@ def tune(
             AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else the store of Kubeflow Pipelines.
             Credentials come from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
             or MINIO_ACCESS_KEY and MINIO_SECRET_KEY.
-        trial_cpu: CPUs that a trial requests, and may use at most.
-        trial_memory: Memory that a trial requests, and may use at most.
+        trial_cpu: CPU request and limit of a trial.
+        trial_memory: Memory request and limit of a trial.
         trial_gpus: GPUs of a trial, on machines that may have the taint nvidia.com/gpu.
 
     Returns:

@@ -194,6 +194,12 @@ def test_text_of_a_bundle_has_no_character_that_is_expanded_on_the_way():
     assert base64.b85decode(text) == bundle.packed
 
 
+def test_words_of_the_program_may_stand_in_an_address():
+    script = "pip install --index-url https://nexus/FILES/PACKAGES/simple"
+    packed = Bundle.of({}, {}, ["kfp_mnist_mxnet/limits.py"], script).packed
+    assert f"'-c', '{script}'" in ast.unparse(ast.parse(bz2.decompress(packed)))
+
+
 def test_a_bundle_does_not_depend_on_the_order_of_its_files():
     files = ["kfp_mnist_mxnet/errors.py", "kfp_mnist_mxnet/limits.py"]
     assert Bundle.of({}, {}, files, "") == Bundle.of({}, {}, reversed(files), "")
@@ -217,7 +223,7 @@ def test_the_first_step_carries_the_bundle_and_the_others_a_few_lines(name):
     sizes = sorted((len(program), step) for step, program in programs(name).items())
     *others, (largest, first) = sizes
     assert first in ("exec-ingest", "exec-ingest-images")
-    most = {"sweep": 67_800, "train_distributed": 78_300, "tune": 77_200}
+    most = {"sweep": 67_900, "train_distributed": 78_600, "tune": 77_200}
     assert largest <= most.get(re.split("[-.]", name)[0], 66_400)
     assert max(size for size, _ in others) <= 400
     assert sum(size for size, _ in sizes) <= largest + 2_500

@@ -25,14 +25,18 @@ class Stopping(FileStore):
             raise KeyboardInterrupt
 
 
-def train(store: Store, parameters: dict, contexts: int = 1) -> bytes:
-    """Train for three epochs on 40 random images and return the parameters."""
+def train(store: Store, parameters: dict, contexts: int = 1, validated: int = 40) -> bytes:
+    """Train for three epochs on 40 random images and return the parameters.
+
+    validated: how many of them are scored.
+    """
     small = {"epochs": 3, "kernels": [3], "filters": [4], "hidden_units": [6, 2], "batch_size": 8}
     chosen = choose_hyperparameters("best", {**small, **parameters})
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (40, 1, 8, 8), np.uint8)
-    split = as_split(images, generator.integers(0, 2, 40, np.uint8), 2)
-    trainer = Trainer(split, split, chosen, 1, [mx.cpu(i) for i in range(contexts)])
+    labels = generator.integers(0, 2, 40, np.uint8)
+    split, scored = as_split(images, labels, 2), as_split(images[:validated], labels[:validated], 2)
+    trainer = Trainer(split, scored, chosen, 1, [mx.cpu(i) for i in range(contexts)])
     trainer.fit(Checkpoint(store))
     return b"".join(
         array.asnumpy().tobytes() for half in trainer.module.get_params() for array in half.values()
@@ -58,6 +62,14 @@ def test_refuses_a_checkpoint_of_other_hyperparameters(tmp_path):
         ValueError, match=r"different training run: dropout was 0\.4 and is 0\.1 now; "
     ):
         train(checkpoint, {"dropout": 0.1})
+
+
+def test_refuses_a_checkpoint_of_other_validation_images(tmp_path):
+    """Its scores are those of the images that were there."""
+    checkpoint = FileStore(str(tmp_path))
+    train(checkpoint, {})
+    with pytest.raises(ValueError, match="training run: validation images was 40 and is 39 now"):
+        train(checkpoint, {}, validated=39)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])

@@ -81,7 +81,7 @@ def test_starts_without_the_compiler_of_kfp():
     done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--learning-rate FLOAT" in done.stdout
-    assert "Learning rate, the highest of the schedule." in done.stdout
+    assert "Peak learning rate of the schedule." in done.stdout
 
 
 def test_says_what_is_wrong_in_one_sentence(tmp_path, artifacts):

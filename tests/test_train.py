@@ -232,6 +232,7 @@ def test_the_default_recipe_takes_small_images(tmp_path, artifacts, shape):
     [
         *(("default", 1, 0), ("default", 3, 1), ("default", 4, 3), ("default", 8, 3)),
         *(("best", 1, 0), ("best", 2, 2), ("best", 4, 3), ("best", 8, 4)),
+        *(("photos", 1, 0), ("photos", 4, 2), ("photos", 8, 3)),
     ],
 )
 def test_a_recipe_gives_way_to_small_images(tmp_path, artifacts, recipe, pixels, convolutions):
@@ -273,7 +274,7 @@ def test_refuses_validation_images_of_another_shape(tmp_path, artifacts):
         artifacts.train(data)
 
 
-@pytest.mark.parametrize("recipe", ["best", "tutorial"])
+@pytest.mark.parametrize("recipe", ["best", "photos", "tutorial"])
 def test_every_recipe_trains(tmp_path, artifacts, recipe):
     artifacts.train(data_of_shape(tmp_path, 1, 28, 28), **{**RECIPE, "recipe": recipe})
 

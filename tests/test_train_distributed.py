@@ -17,13 +17,14 @@ import pytest
 from conftest import ROOT, SMALL, Artifacts, write_idx_set
 from kfp import dsl
 
-from kfp_mnist_mxnet.cluster import job
+from kfp_mnist_mxnet.cluster import api, job
+from kfp_mnist_mxnet.cluster.outcome import node_error
 from kfp_mnist_mxnet.cluster.pod import command
 from kfp_mnist_mxnet.compiler.step import STEPS
 from kfp_mnist_mxnet.components.train_distributed import train_distributed
 from kfp_mnist_mxnet.distributed import launch, processes, roles, watchdog
 from kfp_mnist_mxnet.distributed.pods import Pods
-from kfp_mnist_mxnet.errors import NodeLost, Unavailable
+from kfp_mnist_mxnet.errors import InvalidInput, NodeLost, Unavailable
 
 pytest_plugins = ["kube_server"]
 
@@ -148,6 +149,49 @@ def test_after_the_loss_of_a_node_all_go_on_to_the_same_bytes(artifacts, data, k
     many = artifacts.run(train_distributed, **splits(data), **network, num_nodes=2, model=model)
     assert killing.starts == 2
     assert files(many["model"]) == files(one["model"])
+
+
+class Away(launch.Processes):
+    """Runs the nodes, after the store was away for as many runs as it is told."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def run(self, assignment) -> None:
+        self.times -= 1
+        if self.times >= 0:
+            raise Unavailable("the store does not answer")
+        super().run(assignment)
+
+
+def test_after_a_store_was_away_all_start_again(artifacts, data, monkeypatch):
+    monkeypatch.setattr(launch, "choose_engine", lambda *_: Away(1))
+    made = artifacts.run(train_distributed, **splits(data), **NETWORK, num_nodes=2)
+    assert made["metrics"].metadata["epochs"] == NETWORK["epochs"]
+
+
+def test_what_a_lost_node_logged_last_is_shown(tmp_path, caplog):
+    caplog.set_level("INFO")
+    (tmp_path / "node-1.log").write_text("".join(f"line {i}\n" for i in range(100)))
+    with pytest.raises(NodeLost, match="node 2 of 2 ended with -11"):
+        processes.check([watchdog.PEER_LOST, -11], tmp_path)
+    assert "line 80\n" in caplog.text
+    assert "line 79\n" not in caplog.text
+
+
+@pytest.mark.parametrize("message", ["\ud800", "字" * 5000, '"' * 5000])
+def test_any_sentence_of_a_node_arrives_within_4096_bytes(tmp_path, message):
+    program = (
+        "from kfp_mnist_mxnet.cluster.outcome import told_why\n"
+        "from kfp_mnist_mxnet.errors import InvalidInput\n"
+        f"with told_why('The node'): raise InvalidInput({message!r})"
+    )
+    file = tmp_path / "error.json"
+    environment = {**os.environ, "ERROR_FILE": str(file), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)
+    assert done.returncode == 1
+    assert 0 < file.stat().st_size <= 4096
+    assert isinstance(node_error(file.read_text(), "lost"), InvalidInput)
 
 
 def test_a_node_that_is_lost_each_time_fails_the_step(artifacts, data, killing):
@@ -400,6 +444,13 @@ def test_an_api_server_that_fails_for_a_moment_ends_nothing(artifacts, data, clu
     assert len(cluster.deleted) == 1
 
 
+def test_an_object_that_is_not_being_deleted_is_not_waited_for(cluster):
+    made = api.Cluster()
+    kind = api.Kind("batch", "v1", "jobs", "")
+    cluster.objects["jobs", "one"] = {"metadata": {"name": "one"}}
+    job.wait_until_gone(made, kind, "one")
+
+
 def test_what_is_asked_again_and_again_may_fail_for_a_while(monkeypatch):
     monkeypatch.setattr(job, "POLL", 0.0)
     answers: Iterator[Any] = iter([1, Unavailable("away"), 2, *[Unavailable("away")] * 1000])
@@ -460,6 +511,26 @@ class Lost(BaseException):
 
 def lose_machine(_: Pods) -> None:
     raise Lost
+
+
+def test_a_pipeline_root_that_other_pods_do_not_know_is_refused(artifacts, data, cluster):
+    """It is no reason to train in the pod of the step."""
+    given = {
+        name: SimpleNamespace(name=name, path=each.path, uri=f"gs://bucket/{name}")
+        for name, each in splits(data).items()
+    }
+    model = SimpleNamespace(name="model", path=str(artifacts.root / "m"), uri="gs://bucket/model")
+    with pytest.raises(
+        ValueError, match="but train_data is at gs://bucket/train_data: choose such"
+    ):
+        artifacts.run(train_distributed, **given, **NETWORK, model=model)
+    assert cluster.pods == []
+
+
+def test_a_checkpoint_in_a_pod_of_its_own_is_refused(artifacts, data, cluster, s3, keys):
+    with pytest.raises(ValueError, match="checkpoint_uri is '/ckpt', which is in none of the pods"):
+        on_cluster(artifacts, data, s3, "local", checkpoint_uri="/ckpt")
+    assert cluster.pods == []
 
 
 @pytest.mark.parametrize(

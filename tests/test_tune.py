@@ -102,6 +102,7 @@ def test_a_range_of_whole_numbers_stays_one():
         ({"batch_size": {"min": 8.5, "max": 9}}, "batch_size must be of type int, got 8.5"),
         ({"batch_size": [8, 8.0]}, "batch_size has a value twice"),
         ({"activation": {"min": 0, "max": 1}}, "activation is no number: give a list of values"),
+        ({"recipe": {"min": "best", "max": "default"}}, "recipe is no number: give a list of"),
         ({"activation": ["relu", "cos"]}, "activation must be one of"),
         ({"filters": [16, 32]}, "filters must be of type list, got 16"),
     ],
@@ -109,6 +110,12 @@ def test_a_range_of_whole_numbers_stays_one():
 def test_a_search_space_that_is_none_is_refused(space, message):
     with pytest.raises(ValueError, match=message):
         read_space(space)
+
+
+def test_a_step_may_be_the_whole_range_as_floats_round():
+    assert 0.3 - 0.1 < 0.2
+    told = {"dropout": {"min": 0.1, "max": 0.3, "step": 0.2}}
+    assert read_space(told) == {"dropout": Range(0.1, 0.3, 0.2)}
 
 
 @pytest.mark.parametrize(

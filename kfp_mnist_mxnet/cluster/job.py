@@ -45,8 +45,8 @@ def metadata(cluster: Cluster, name: str) -> Object:
     }
 
 
-def create_or_take_over(cluster: Cluster, kind: Kind, body: Object) -> bool:
-    """Create an object, or take over the one that is there; return whether it is new.
+def create_or_take_over(cluster: Cluster, kind: Kind, body: Object) -> None:
+    """Create an object, or take over the one that is there, and log which.
 
     One that is being deleted is of an earlier try, and waited for.
     """
@@ -54,7 +54,8 @@ def create_or_take_over(cluster: Cluster, kind: Kind, body: Object) -> bool:
     found = cluster.get(kind, name)
     if found and "deletionTimestamp" in found["metadata"]:
         wait_until_gone(cluster, kind, name)
-    return cluster.create(kind, body)
+    done = "Started" if cluster.create(kind, body) else "Took over"
+    logging.info("%s %s %s in the namespace %s", done, kind, name, cluster.namespace)
 
 
 @contextlib.contextmanager
@@ -121,9 +122,10 @@ def poll(ask: Callable[[], Answer]) -> Iterator[Answer]:
 
 
 def wait_until_gone(cluster: Cluster, kind: Kind, name: str) -> None:
-    """Wait until a deleted object, and what belongs to it, is gone."""
+    """Wait until an object that is being deleted, and what belongs to it, is gone."""
+    logging.info("Waiting for the end of %s %s", kind, name)
     for found in poll(lambda: cluster.get(kind, name)):
-        if found is None:
+        if found is None or "deletionTimestamp" not in found["metadata"]:
             return
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from kfp_mnist_mxnet import errors
 from kfp_mnist_mxnet.errors import NodeLost
 
-LONGEST = 2000  # characters of a message: Kubernetes keeps 4,096 bytes
+LONGEST = 2000  # bytes of a message: Kubernetes keeps 4,096, JSON may write one as two
 
 
 @contextlib.contextmanager
@@ -23,13 +23,16 @@ def told_why(who: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        said = {"type": type(error).__name__, "message": str(error)[:LONGEST]}
-        text = json.dumps(said, ensure_ascii=False)
-        pathlib.Path(os.environ["ERROR_FILE"]).write_text(text, encoding="utf-8")
-        logging.exception("%s failed", who)
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(1)
+        message = str(error).encode("utf-8", "replace")[:LONGEST].decode("utf-8", "ignore")
+        said = {"type": type(error).__name__, "message": message}
+        try:
+            text = json.dumps(said, ensure_ascii=False)
+            pathlib.Path(os.environ["ERROR_FILE"]).write_text(text, encoding="utf-8")
+        finally:
+            logging.exception("%s failed", who)
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(1)
 
 
 def node_error(text: str, fallback: str) -> Exception:

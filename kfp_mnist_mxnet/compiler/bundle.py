@@ -171,9 +171,12 @@ class Bundle:
         for name, text in functions.items():  # kfp reads their annotations
             function = strip_source(text, annotations=True)
             contents[f"step_{name}.py"] = HEADER + function + FOOTER.format(name=name)
-        program = PROGRAM.replace("SCRIPT", repr(script))
-        program = program.replace("PACKAGES[", f"{dict(sorted(packages.items()))!r}[")
-        program = program.replace("FILES", as_literal(contents))
+        values = {
+            "SCRIPT": repr(script),
+            "PACKAGES": repr(dict(sorted(packages.items()))),
+            "FILES": as_literal(contents),
+        }
+        program = re.sub(rf"\b({'|'.join(values)})\b", lambda found: values[found[0]], PROGRAM)
         return cls(bz2.compress(program.encode(), 9))
 
     @property

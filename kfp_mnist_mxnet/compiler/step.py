@@ -189,6 +189,8 @@ def finish_commands(spec: Any, index: str) -> None:
     """
     containers = [container for _, container in containers_of(spec)]
     unfinished = [each for each in containers if programs.needs_bundle(each["command"])]
+    if not unfinished:
+        return
     packages: dict[str, str] = {}
     for container in unfinished:
         packages |= programs.packages_of(container["command"])

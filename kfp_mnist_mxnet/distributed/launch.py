@@ -11,20 +11,20 @@ import uuid
 from typing import Protocol
 
 from kfp_mnist_mxnet.cluster.api import Cluster, in_cluster
+from kfp_mnist_mxnet.cluster.job import poll
 from kfp_mnist_mxnet.data.remote import Data, address_of
 from kfp_mnist_mxnet.distributed.options import Options
 from kfp_mnist_mxnet.distributed.pods import Pods
 from kfp_mnist_mxnet.distributed.processes import Processes
-from kfp_mnist_mxnet.errors import NodeLost
+from kfp_mnist_mxnet.errors import InvalidInput, NodeLost, Unavailable
 from kfp_mnist_mxnet.storage.address import OBJECT_STORES, Address
 from kfp_mnist_mxnet.storage.archive import unpack
 from kfp_mnist_mxnet.storage.staging import Artifact, staged
 from kfp_mnist_mxnet.storage.store import open_store
 from kfp_mnist_mxnet.training.assignment import RESULT, Assignment
-from kfp_mnist_mxnet.training.request import Request
+from kfp_mnist_mxnet.training.request import CHECKPOINT, Request
 
 RESTARTS = 3  # of all nodes after one was lost
-CHECKPOINT = "checkpoint.npz"
 
 
 class Engine(Protocol):
@@ -47,8 +47,8 @@ def train_on_nodes(
 ) -> dict[str, float]:
     """Train on nodes, write the model and the report, and return the metrics.
 
-    After the loss of a node all start again from the checkpoint: from the one that the request
-    names, else from one beside the result.
+    After the loss of a node, or of the store, all start again from the checkpoint: from the one
+    that the request names, else from one beside the result.
 
     Raises:
         InvalidInput: a parameter, the data or the checkpoint is refused.
@@ -64,11 +64,11 @@ def train_on_nodes(
         try:
             engine.run(attempt)
             break
-        except NodeLost as error:
+        except (NodeLost, Unavailable) as error:
             if restart == RESTARTS:
                 raise
             logging.warning("%s: all nodes start again from the last checkpoint", error)
-    content = store.read(RESULT)
+    content = next(poll(lambda: store.read(RESULT)))
     if content is None:
         raise NodeLost(f"the nodes ended, but {store.locate(RESULT)} is not there")
     with tempfile.TemporaryDirectory() as name, staged(model, training_report) as places:
@@ -87,10 +87,15 @@ def choose_engine(options: Options, output_uri: str) -> Engine:
 
     output_uri: of the step, which is a path where a notebook in a cluster runs it locally.
     """
-    if in_cluster() and Address.parse(output_uri).scheme in OBJECT_STORES:
+    if in_cluster() and Address.parse(output_uri).scheme not in ("", "file"):
         return Pods(Cluster(), options, output_uri)
     logging.info("This is no step on a cluster: the nodes are processes of this machine")
     return Processes()
+
+
+def is_shared(uri: str) -> bool:
+    """Tell whether all pods find the same at an address."""
+    return Address.parse(uri).scheme in OBJECT_STORES
 
 
 def launch(
@@ -111,6 +116,12 @@ def launch(
     request.check()
     engine = choose_engine(options, model.uri)
     near = isinstance(engine, Processes)
+    checkpoint = request.checkpoint_uri
+    if not near and options.engine == "job" and checkpoint and not is_shared(checkpoint):
+        raise InvalidInput(
+            f"checkpoint_uri is {checkpoint!r}, which is in none of the pods that train: choose an "
+            "s3:// or minio:// address, or leave it empty for one beside the model"
+        )
     with tempfile.TemporaryDirectory() as directory:
         assignment = Assignment(
             request,

@@ -33,7 +33,6 @@ class Pods:
     def __init__(self, cluster: Cluster, options: Options, output_uri: str) -> None:
         self.cluster, self.options = cluster, options
         self.name = job.name_for(output_uri, "train")
-        self.over = threading.Event()
         self.kind = TRAIN_JOB if options.engine == "trainer" else JOB
 
     def run(self, assignment: Assignment) -> None:
@@ -54,20 +53,18 @@ class Pods:
             body = manifests.train_job(self.cluster, self.name, assignment, self.options, runtime)
         else:
             body = manifests.job(self.cluster, self.name, assignment, self.options)
-        new = self.create(body)
+        self.create(body)
         if self.kind is JOB and (owner := self.cluster.get(JOB, self.name)):
             self.cluster.create_service(manifests.service(owner))
-        where = f"{self.kind} {self.name} in the namespace {self.cluster.namespace}"
-        logging.info("%s %s", "Started" if new else "Took over", where)
 
-    def create(self, body: Object) -> bool:
-        """Create the job; return False if it is there.
+    def create(self, body: Object) -> None:
+        """Create the job, or take over the one that is there.
 
         Raises:
             InvalidInput: the API refuses, as where there is no such runtime.
         """
         try:
-            return job.create_or_take_over(self.cluster, self.kind, body)
+            job.create_or_take_over(self.cluster, self.kind, body)
         except InvalidInput as error:
             if "runtimeref" in str(error).lower():
                 raise InvalidInput(
@@ -100,30 +97,32 @@ class Pods:
             ValueError, ...: a node's error, as errors.py lists them.
         """
         told: set[str] = set()
-        reader, started = None, time.monotonic()
-        self.over.clear()
-        for found, pods in job.poll(self.look):
-            if found is None:
-                raise RuntimeError(f"{self.kind} {self.name} was deleted by somebody else")
-            lines = waiting(pods)
-            if len(pods) < self.options.num_nodes and time.monotonic() - started > SOON:
-                lines.add(self.too_few(len(pods)))
-            for line in lines - told:
-                logging.info("%s", line)
-                told.add(line)
-            if reader is None and (first := first_started(pods)):
-                self.tell_addresses(pods)
-                reader = threading.Thread(target=self.show_log, args=(first,), daemon=True)
-                reader.start()
-            # A Job is Failed only once all its pods have ended: on a lost machine they don't.
-            ended = job.condition(found, "Complete", "Failed", "FailureTarget")
-            if ended:
-                self.over.set()
-                if reader:
-                    reader.join(timeout=30)
-                if ended["type"] != "Complete":
-                    raise self.why_failed(ended)
-                return
+        started, over = time.monotonic(), threading.Event()
+        reader: threading.Thread | None = None
+        try:
+            for found, pods in job.poll(self.look):
+                if found is None:
+                    raise RuntimeError(f"{self.kind} {self.name} was deleted by somebody else")
+                lines = waiting(pods)
+                if len(pods) < self.options.num_nodes and time.monotonic() - started > SOON:
+                    lines.add(self.too_few(len(pods)))
+                for line in lines - told:
+                    logging.info("%s", line)
+                    told.add(line)
+                if reader is None and (first := first_started(pods)):
+                    self.tell_addresses(pods)
+                    reader = threading.Thread(target=self.show_log, args=(first, over), daemon=True)
+                    reader.start()
+                # It is Failed only once all its pods have ended: on a lost machine they don't.
+                if ended := job.condition(found, "Complete", "Failed", "FailureTarget"):
+                    over.set()
+                    if reader:
+                        reader.join(timeout=30)
+                    if ended["type"] != "Complete":
+                        raise self.why_failed(ended)
+                    return
+        finally:
+            over.set()
 
     def look(self) -> tuple[Object | None, list[Object]]:
         """Return the job, None where it is not there, and its pods."""
@@ -142,8 +141,8 @@ class Pods:
             command = f"kubectl logs -n {self.cluster.namespace} {pod['metadata']['name']}"
             logging.info("The log of another node: %s", command)
 
-    def show_log(self, pod: str) -> None:
-        """Show what the first node logs, on one connection after the other."""
+    def show_log(self, pod: str, over: threading.Event) -> None:
+        """Show what the first node logs, on one connection after the other, until it is over."""
         shown = 0
         while True:
             try:
@@ -152,7 +151,7 @@ class Pods:
                     shown += 1
             except (ValueError, OSError) as error:
                 logging.warning("The log of %s is interrupted: %s", pod, error)
-            if self.over.wait(job.POLL):
+            if over.wait(job.POLL):
                 return
 
     def failures(self) -> list[dict[str, Any]]:

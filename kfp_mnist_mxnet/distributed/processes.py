@@ -1,6 +1,7 @@
 """Nodes as processes of this machine."""
 
 import contextlib
+import logging
 import os
 import pathlib
 import secrets
@@ -87,6 +88,10 @@ def check(statuses: list[int | None], directory: pathlib.Path) -> None:
     said = ""
     with contextlib.suppress(OSError):
         said = (directory / f"error-{rank}.json").read_text(encoding="utf-8")
+    log = directory / f"node-{rank}.log"
+    if not said and log.is_file():
+        lines = log.read_text(errors="replace").splitlines()[-20:]
+        logging.info("The log of node %d ends:\n%s", rank + 1, "\n".join(lines))
     raise node_error(said, f"node {rank + 1} of {len(statuses)} ended with {statuses[rank]}")
 
 

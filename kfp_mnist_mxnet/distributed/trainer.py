@@ -53,6 +53,10 @@ class DistributedTrainer(Trainer):
         own = self.nodes.rank if self.contexts[0].device_type == "gpu" else 0
         return (super().dropout_seed(epoch) + own) % 2**31
 
+    def agreed(self, stop: bool) -> bool:
+        """Return what the first node found: other CPUs may round another way."""
+        return bool(self.nodes.gather([mx.nd.array([stop])])[0].asscalar())
+
     def save(self, checkpoint: Checkpoint) -> None:
         """Save the training after an epoch: the first node does so for all."""
         if not self.nodes.rank:

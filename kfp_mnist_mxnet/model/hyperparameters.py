@@ -56,10 +56,10 @@ class Hyperparameters:
     # two CPUs two would train 5 to 9 % faster when nobody else is there, and 8 to 14 % slower
     # beside a busy process.
     cpu_threads: int = tunable(4, Count(most=256))
-    """Threads that share each batch on the CPU, at least 16 images each; they decide the model."""
+    """CPU threads that share a batch, at least 16 images each; the model depends on it."""
 
     learning_rate: float = tunable(0.1, Number(positive=True))
-    """Learning rate, the highest of the schedule."""
+    """Peak learning rate of the schedule."""
 
     schedule: str = recipe_only("one_cycle")
     """Learning rate over time: one_cycle (up, then down to 0) or constant."""
@@ -80,14 +80,14 @@ class Hyperparameters:
     """Label smoothing factor."""
 
     augmentation: float = tunable(0.75, Number())
-    """Highest strength of random shifts, rotations and warps; 0 none, 1 much."""
+    """Maximum strength of random shifts, rotations and warps; 0: none."""
 
     flip: str = tunable("none", Word(("none", "horizontal")))
     """Random mirroring: none, or horizontal if a mirrored image keeps its class, as clothes do."""
 
     # he: He et al., https://arxiv.org/abs/1502.01852; uniform: the default of MXNet's Module.
     initializer: str = recipe_only("he")
-    """First weights: he (normal) or uniform (-0.01 to 0.01)."""
+    """Initial weights: he (normal) or uniform (-0.01 to 0.01)."""
 
     activation: str = tunable("relu", Word(("relu", "sigmoid", "softrelu", "softsign", "tanh")))
     """One of relu, sigmoid, softrelu, softsign, tanh."""

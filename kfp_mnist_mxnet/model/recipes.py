@@ -25,6 +25,19 @@ RECIPES: dict[str, Hyperparameters] = {
         padding=[0, 0, 0, 1],
         pooling=[True, False, True, True],
     ),
+    # For pictures that fill their frame and may be mirrored, of clothes or animals, not of digits.
+    "photos": Hyperparameters(
+        epochs=12,
+        weight_decay=5e-4,
+        dropout=0.4,
+        label_smoothing=0.02,
+        augmentation=0.0,
+        flip="horizontal",
+        kernels=[5, 3, 3],
+        filters=[32, 64, 128],
+        padding=[2, 1, 1],
+        pooling=[True, True, True],
+    ),
     # Apache MXNet's tutorial "Handwritten Digit Recognition", its convolutional network.
     "tutorial": Hyperparameters(
         epochs=10,

@@ -22,8 +22,8 @@ from kfp_mnist_mxnet.storage.artifact import npy_header
 from kfp_mnist_mxnet.storage.store import Store
 from kfp_mnist_mxnet.training.history import Epoch
 from kfp_mnist_mxnet.training.module import TrainingModule
+from kfp_mnist_mxnet.training.request import CHECKPOINT
 
-FILE = "checkpoint.npz"
 Identity = dict[str, Any]  # what tells one training from another, as JSON values
 
 
@@ -38,7 +38,7 @@ class Checkpoint:
     """The checkpoint of a training in a store."""
 
     def __init__(self, store: Store) -> None:
-        self.store, self.name = store, store.locate(FILE)
+        self.store, self.name = store, store.locate(CHECKPOINT)
 
     def load(self, identity: Identity) -> Progress | None:
         """Return what was saved, None where nothing was.
@@ -47,7 +47,7 @@ class Checkpoint:
             InvalidInput: it is damaged, or belongs to a different training run; the message says
                 what differs.
         """
-        content = self.store.read(FILE)
+        content = self.store.read(CHECKPOINT)
         if content is None:
             return None
         try:
@@ -64,9 +64,9 @@ class Checkpoint:
         ) as error:
             raise self.damaged(repr(error)) from error
         differences = [
-            f"{key} was {before.get(key)!r} and is {value!r} now"
+            f"{key} was {before[key]!r} and is {value!r} now"
             for key, value in identity.items()
-            if before.get(key) != value
+            if before.get(key, value) != value  # an older one says less
         ]
         if differences:
             raise InvalidInput(
@@ -83,7 +83,7 @@ class Checkpoint:
         arrays = {**arrays_of(module), "progress": np.array(progress)}
         np.savez(buffer, **arrays)  # type: ignore[arg-type] # mypy takes one for allow_pickle
         try:
-            self.store.write(FILE, buffer.getvalue())
+            self.store.write(CHECKPOINT, buffer.getvalue())
         except (OSError, ValueError) as error:  # training is worth more than its checkpoint
             logging.warning("The checkpoint was not saved: %s", error)
 

@@ -9,6 +9,8 @@ from kfp_mnist_mxnet.model.hyperparameters import RULES, Hyperparameters
 from kfp_mnist_mxnet.model.recipes import check_seed, choose_hyperparameters
 from kfp_mnist_mxnet.model.trials import apply_trial
 
+CHECKPOINT = "checkpoint.npz"  # at checkpoint_uri
+
 
 @dataclasses.dataclass(frozen=True)
 class Request:
@@ -32,7 +34,7 @@ class Request:
 
         The component's hyperparameters are the trial.
         """
-        overrides = {name: parameters[name] for name in RULES}
+        overrides = {name: parameters[name] for name in RULES if name in parameters}
         own = {**parameters, "overrides": overrides, "trial": parameters["hyperparameters"]}
         return cls(**{field.name: own[field.name] for field in dataclasses.fields(cls)})
 

@@ -78,6 +78,8 @@ class Trainer:
             "devices": self.num_contexts,
             "training images": len(self.training.images),
             "their sha256": self.training.info.sha256,
+            "validation images": len(self.validation.images),
+            "validation sha256": self.validation.info.sha256,
         }
 
     def bound_module(self) -> TrainingModule:
@@ -112,9 +114,13 @@ class Trainer:
                     self.save(checkpoint)
             so_far = self.history[: epochs.stop]
             self.stop_reason = reason_to_stop(self.plan, so_far, len(self.validation.images))
-            if self.stop_reason:
+            if self.agreed(bool(self.stop_reason)):
                 break
         logging.info("Training ends after epoch %d: %s", len(self.history), self.stop_reason)
+
+    def agreed(self, stop: bool) -> bool:
+        """Return whether training stops; stop: by the scores that were found here."""
+        return stop
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Save the training after an epoch."""

@@ -27,8 +27,7 @@ def experiment(
     cluster: Cluster, name: str, assignment: Assignment, options: Options, space: Space
 ) -> Object:
     """Return an Experiment whose trials are Jobs of one pod, none of which is replaced."""
-    names = [*space, "name"]
-    references = {name: name for name in space} | {"name": "${trialSpec.Name}"}
+    values = [{"name": name, "reference": name} for name in space]
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "Experiment",
@@ -50,7 +49,7 @@ def experiment(
             "trialTemplate": {
                 "retain": True,  # so that a pod that failed can be asked why
                 "primaryContainerName": CONTAINER,
-                "trialParameters": [{"name": n, "reference": references[n]} for n in names],
+                "trialParameters": [*values, {"name": "name", "reference": "${trialSpec.Name}"}],
                 "trialSpec": trial_job(cluster, name, assignment, options, space),
             },
         },

@@ -74,9 +74,7 @@ class Search:
         body = experiment.experiment(
             self.cluster, self.name, self.assignment, self.options, self.space
         )
-        new = create_or_take_over(self.cluster, EXPERIMENT, body)
-        where = f"{EXPERIMENT} {self.name} in the namespace {self.cluster.namespace}"
-        logging.info("%s %s", "Started" if new else "Took over", where)
+        create_or_take_over(self.cluster, EXPERIMENT, body)
         for found in poll(self.look):
             if found is None:
                 raise RuntimeError(f"{EXPERIMENT} {self.name} was deleted by somebody else")
@@ -174,7 +172,7 @@ class Search:
             InvalidInput: it is not there.
         """
         name = pathlib.Path(trial.directory).name
-        content = self.store.read(f"{name}.zip")
+        content = next(poll(lambda: self.store.read(f"{name}.zip")))
         if content is None:
             raise InvalidInput(f"{self.store.locate(f'{name}.zip')} is not there any more")
         unpack(content, pathlib.Path(trial.directory))

@@ -69,7 +69,7 @@ def read_range(name: str, told: Mapping[str, Any]) -> Range:
     Raises:
         InvalidInput: it is no number, or the range is none, or empty.
     """
-    if name in RULES and not isinstance(RULES[name], Count | Number):
+    if name == "recipe" or not isinstance(RULES.get(name, Number()), Count | Number):
         raise InvalidInput(f"{name} is no number: give a list of values, got {shorten(told)}")
     if not {"min", "max"} <= set(told) <= {"min", "max", "step", "log"}:
         raise InvalidInput(f"{name} is {shorten(told)}: {EXAMPLE}")
@@ -84,7 +84,7 @@ def read_range(name: str, told: Mapping[str, Any]) -> Range:
             f"log of {name} must be true or false, and true needs a min above 0 and no step, "
             f"got {shorten(told)}"
         )
-    if step is not None and not 0 < step <= high - low:
+    if step is not None and not 0 < step <= (high - low) * (1 + 1e-9):  # 0.3 - 0.1 is below 0.2
         raise InvalidInput(f"step of {name} must be above 0 and at most max - min, got {step}")
     return Range(low, high, step, log)
 
