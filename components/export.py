@@ -26,7 +26,8 @@ def export(
 
     The ONNX model takes uint8 images (N, C, H, W) and gives probabilities, float32 (N, classes),
     for any N; it needs neither MXNet nor this suite. ONNX Runtime and MXNet predict the same
-    images: every class must be the same, and no probability may differ by more than 1e-5.
+    images: every class must be the same, but for ties, and no probability may differ by more than
+    1e-4.
 
     Args:
         model: Model directory, as train writes it.

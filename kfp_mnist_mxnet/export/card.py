@@ -187,8 +187,8 @@ class Card:
         kind = "synthetic images" if self.sample.synthetic else "images"
         return (
             f"ONNX Runtime and Apache MXNet gave {len(self.sample.images):,} {kind} the same\n"
-            f"classes; no probability differs by more than {self.parity.differences.max():.2g}\n"
-            f"({TOLERANCE:g} was allowed)."
+            f"classes, ties aside; no probability differs by more than\n"
+            f"{self.parity.differences.max():.2g} ({TOLERANCE:g} was allowed)."
         )
 
 

@@ -17,7 +17,9 @@ from kfp_mnist_mxnet.prediction.batches import BATCH_SIZE
 from kfp_mnist_mxnet.prediction.predictor import Predictor
 from kfp_mnist_mxnet.runtime.cpus import available_cpus
 
-TOLERANCE = 1e-5  # of a probability
+# Of a probability. Both compute in float32: logits of some tens, as a high learning rate makes
+# them, round to probabilities 2e-5 apart. A layer that is translated wrongly changes far more.
+TOLERANCE = 1e-4
 MADE_UP, MADE_UP_BYTES = 1000, 16 << 20  # images, and how large they may be together
 
 
@@ -77,9 +79,11 @@ class ParityResult:
         """Check that both are the same.
 
         Raises:
-            InvalidInput: an image gets another class, or a probability differs by more than 1e-5.
+            InvalidInput: an image gets another class, but for a tie, or a probability differs by
+                more than TOLERANCE.
         """
-        other = int((self.module.argmax(1) != self.onnx.argmax(1)).sum())
+        chosen = self.module[np.arange(len(self.module)), self.onnx.argmax(1)]
+        other = int((self.module.max(1) - chosen > TOLERANCE).sum())
         largest = float(self.differences.max())
         if other or not largest <= TOLERANCE:
             raise InvalidInput(
