@@ -18,6 +18,7 @@ from workflow_size import dags
 from kfp_mnist_mxnet import pipeline
 from kfp_mnist_mxnet.cli.graph import read_graph, step_refs
 from kfp_mnist_mxnet.cli.local.steps import step_environment
+from kfp_mnist_mxnet.cli.options import PIPELINES
 from kfp_mnist_mxnet.compiler.install import CPU_PINS, CUDA_PINS, PYTHON_IMAGE, pins
 from kfp_mnist_mxnet.compiler.step import STEPS as COMPONENTS
 from kfp_mnist_mxnet.compiler.step import Step
@@ -26,6 +27,10 @@ from kfp_mnist_mxnet.components.train import train
 from kfp_mnist_mxnet.model.hyperparameters import UNSET
 
 STEPS = ["ingest", "train", "evaluate", "export", "predict"]  # the last two in either order
+
+
+def test_the_command_line_knows_every_pipeline():
+    assert list(PIPELINES) == sorted(pipeline.PIPELINES)
 
 
 @pytest.mark.parametrize("name", pipeline.PIPELINES)

@@ -15,6 +15,7 @@ from kfp_mnist_mxnet.compiler.install import PROJECT
 from kfp_mnist_mxnet.errors import InvalidInput
 from kfp_mnist_mxnet.storage.secret import checked_secret
 
+# Those of pipeline.py, whose import brings kfp: --help does without.
 PIPELINES = ("batch_predict", "sweep", "train", "train_distributed", "tune")
 # The extra that each module is of.
 EXTRAS = {
