@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import minio
 import pytest
@@ -24,7 +24,9 @@ from kfp_mnist_mxnet.compiler.step import STEPS
 from kfp_mnist_mxnet.components.train_distributed import train_distributed
 from kfp_mnist_mxnet.distributed import launch, processes, roles, watchdog
 from kfp_mnist_mxnet.distributed.pods import Pods
+from kfp_mnist_mxnet.distributed.trainer import DistributedTrainer
 from kfp_mnist_mxnet.errors import InvalidInput, NodeLost, Unavailable
+from kfp_mnist_mxnet.runtime.engine import mx
 
 pytest_plugins = ["kube_server"]
 
@@ -149,6 +151,14 @@ def test_after_the_loss_of_a_node_all_go_on_to_the_same_bytes(artifacts, data, k
     many = artifacts.run(train_distributed, **splits(data), **network, num_nodes=2, model=model)
     assert killing.starts == 2
     assert files(many["model"]) == files(one["model"])
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_nodes_stop_when_the_first_one_does(first):
+    """One that found another accuracy would else wait for the others for ever."""
+    told = SimpleNamespace(gather=lambda rows: [mx.nd.array([first]), *rows])
+    trainer = cast(DistributedTrainer, SimpleNamespace(nodes=told))
+    assert DistributedTrainer.agreed(trainer, not first) is first
 
 
 class Away(launch.Processes):
@@ -527,9 +537,15 @@ def test_a_pipeline_root_that_other_pods_do_not_know_is_refused(artifacts, data,
     assert cluster.pods == []
 
 
-def test_a_checkpoint_in_a_pod_of_its_own_is_refused(artifacts, data, cluster, s3, keys):
-    with pytest.raises(ValueError, match="checkpoint_uri is '/ckpt', which is in none of the pods"):
-        on_cluster(artifacts, data, s3, "local", checkpoint_uri="/ckpt")
+@pytest.mark.parametrize(
+    ("uri", "shown"), [("/ckpt", "/ckpt"), ("gs://me:hid-word@bucket/x", "gs://bucket/x")]
+)
+def test_a_checkpoint_in_a_pod_of_its_own_is_refused(
+    artifacts, data, cluster, s3, keys, uri, shown
+):
+    said = f"checkpoint_uri is '{shown}', which the pods that train do not share"
+    with pytest.raises(ValueError, match=said):
+        on_cluster(artifacts, data, s3, "local", checkpoint_uri=uri)
     assert cluster.pods == []
 
 

@@ -18,18 +18,21 @@ import yaml
 from conftest import COMPILED, ROOT, SMALL, write_idx_set
 from kfp import dsl
 
+from kfp_mnist_mxnet.cluster import job
 from kfp_mnist_mxnet.cluster.api import Cluster
 from kfp_mnist_mxnet.cluster.job import name_for
 from kfp_mnist_mxnet.components.tune import tune
 from kfp_mnist_mxnet.data.dataset import read_dataset
+from kfp_mnist_mxnet.errors import Unavailable
 from kfp_mnist_mxnet.evaluation.comparison import Trial
 from kfp_mnist_mxnet.model.hyperparameters import UNSET
 from kfp_mnist_mxnet.reports.sweep import write_sweep_report
-from kfp_mnist_mxnet.storage.archive import unpack
+from kfp_mnist_mxnet.storage.archive import pack, unpack
 from kfp_mnist_mxnet.training.assignment import Assignment
 from kfp_mnist_mxnet.training.request import Request
 from kfp_mnist_mxnet.tuning.experiment import experiment
 from kfp_mnist_mxnet.tuning.options import Options
+from kfp_mnist_mxnet.tuning.search import Search
 from kfp_mnist_mxnet.tuning.space import (
     Range,
     check_space,
@@ -549,6 +552,24 @@ def test_a_step_that_starts_again_takes_its_search_over(artifacts, katib, splits
     assert f"Took over experiments.kubeflow.org {name} in the namespace team" in caplog.messages
     assert made["Output"]["learning_rate"] == 0.05
     assert len(katib.trials) == 1
+
+
+def test_the_best_model_is_fetched_after_the_store_was_away(tmp_path, monkeypatch):
+    """The trials are trained: it would be a pity to lose them."""
+    monkeypatch.setattr(job, "POLL", 0.0)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "model.json").write_text("{}")
+    made: list[Unavailable | bytes] = [Unavailable("away"), pack(tmp_path / "made")]
+    answers = iter(made)
+
+    def read(_: str) -> bytes:
+        if isinstance(answer := next(answers), Unavailable):
+            raise answer
+        return answer
+
+    search = cast(Any, types.SimpleNamespace(store=types.SimpleNamespace(read=read)))
+    Search.fetch_model(search, Trial(str(tmp_path / "one"), {}, []))
+    assert (tmp_path / "one" / "model.json").read_text() == "{}"
 
 
 def test_a_step_that_is_terminated_ends_its_search(artifacts, katib, cluster, splits):

@@ -11,9 +11,11 @@ import bz2
 import dataclasses
 import functools
 import hashlib
+import modulefinder
 import pathlib
 import re
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping
 from typing import Self
 
@@ -86,64 +88,30 @@ def find_imports(source: str) -> Imports:
     Raises:
         ModuleNotFoundError: it, or what it imports, imports a module that the library lacks.
     """
-    files: set[pathlib.Path] = set()
-    packages: set[str] = set()
-    names, known = set(imported_names(source)), set[str]()
-    while names - known:
-        name = (names - known).pop()
-        known.add(name)
-        if name.partition(".")[0] == LIBRARY:
-            new = module_files(name) - files
-            files |= new
-            names.update(*(imported_names(file.read_text(encoding="utf-8")) for file in new))
-        else:
-            packages.add(name.partition(".")[0])
-    packages -= sys.stdlib_module_names | {"kfp"}
-    templates = {
-        path
-        for place in {file.parent for file in files}
-        for path in place.iterdir()
-        if path.suffix in (".html", ".css")
-    }
-    return Imports(
-        frozenset(path.relative_to(ROOT).as_posix() for path in files | templates),
-        frozenset(DISTRIBUTIONS.get(name, name) for name in packages),
-    )
-
-
-@functools.cache
-def imported_names(source: str) -> frozenset[str]:
-    """Return what a program imports: MODULE.NAME, or MODULE.* for all of a module."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names.update(f"{alias.name}.*" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(names)
-
-
-@functools.cache
-def module_files(name: str) -> frozenset[pathlib.Path]:
-    """Return the files of the library that are loaded for an import: the module, its packages.
-
-    name: MODULE.NAME, where NAME may be a module itself, or MODULE.*.
-
-    Raises:
-        ModuleNotFoundError: the library lacks the module.
-    """
-    parts = name.split(".")
-    places = [ROOT.joinpath(*parts[:end]) for end in range(1, len(parts) + 1)]
-    found = [
-        path
-        for place in places
-        for path in (place / "__init__.py", place.with_suffix(".py"))
-        if path.is_file()
-    ]
-    if len(found) < len(parts) - 1:
-        module = name.rpartition(".")[0]
-        raise ModuleNotFoundError(f"there is no module {module}, which a step imports")
-    return frozenset(found)
+    with tempfile.TemporaryDirectory() as directory:
+        root = pathlib.Path(directory)
+        # Alone: where the library is installed, all other packages lie beside it.
+        (root / LIBRARY).symlink_to(ROOT / LIBRARY)
+        (root / "script.py").write_text(source, encoding="utf-8")
+        finder = modulefinder.ModuleFinder(path=[directory])
+        finder.run_script(str(root / "script.py"))
+        modules = [
+            pathlib.Path(module.__file__)  # type: ignore[attr-defined]
+            for name, module in finder.modules.items()
+            if name.partition(".")[0] == LIBRARY
+        ]
+        templates = [
+            path
+            for place in {module.parent for module in modules}
+            for path in place.iterdir()
+            if path.suffix in (".html", ".css")
+        ]
+    files = frozenset(path.relative_to(root).as_posix() for path in (*modules, *templates))
+    missing, _ = finder.any_missing_maybe()
+    if lacking := [name for name in missing if name.partition(".")[0] == LIBRARY]:
+        raise ModuleNotFoundError(f"there is no module {lacking[0]}, which a step imports")
+    packages = {name.partition(".")[0] for name in missing} - sys.stdlib_module_names - {"kfp"}
+    return Imports(files, frozenset(DISTRIBUTIONS.get(name, name) for name in packages))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -93,11 +93,6 @@ def choose_engine(options: Options, output_uri: str) -> Engine:
     return Processes()
 
 
-def is_shared(uri: str) -> bool:
-    """Tell whether all pods find the same at an address."""
-    return Address.parse(uri).scheme in OBJECT_STORES
-
-
 def launch(
     request: Request,
     options: Options,
@@ -116,11 +111,11 @@ def launch(
     request.check()
     engine = choose_engine(options, model.uri)
     near = isinstance(engine, Processes)
-    checkpoint = request.checkpoint_uri
-    if not near and options.engine == "job" and checkpoint and not is_shared(checkpoint):
+    given = Address.parse(request.checkpoint_uri)
+    if not near and options.engine == "job" and given.text and given.scheme not in OBJECT_STORES:
         raise InvalidInput(
-            f"checkpoint_uri is {checkpoint!r}, which is in none of the pods that train: choose an "
-            "s3:// or minio:// address, or leave it empty for one beside the model"
+            f"checkpoint_uri is {given.shown!r}, which the pods that train do not share: choose "
+            "s3:// or minio://, or leave it empty"
         )
     with tempfile.TemporaryDirectory() as directory:
         assignment = Assignment(

@@ -187,7 +187,7 @@ class Card:
         kind = "synthetic images" if self.sample.synthetic else "images"
         return (
             f"ONNX Runtime and Apache MXNet gave {len(self.sample.images):,} {kind} the same\n"
-            f"classes, ties aside; no probability differs by more than\n"
+            "classes, ties aside; no probability differs by more than\n"
             f"{self.parity.differences.max():.2g} ({TOLERANCE:g} was allowed)."
         )
 

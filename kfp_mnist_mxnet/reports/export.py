@@ -35,6 +35,7 @@ def write_export_report(
         "Export",
         {
             "synthetic images" if sample.synthetic else "images": f"{images:,}",
+            "images with another class": f"{parity.num_other:,}",
             "largest difference": f"{parity.differences.max():.2g}",
             "ONNX Runtime": f"{images / parity.onnx_seconds:,.0f} images a second",
             "MXNet": f"{images / parity.module_seconds:,.0f} images a second",
